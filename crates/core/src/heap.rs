@@ -1,0 +1,544 @@
+//! Space within a segment: blocks of fixed size classes, free lists, and who holds what.
+//!
+//! ```text
+//! 0        Header (4096 bytes): magic, version, token, limit, counters, lock, heads of the free lists
+//! 4096     Processes (64 bytes a place)
+//! START    blocks, one after another up to `top`: BlockHeader (192 bytes), then the contents
+//! ```
+//!
+//! Classes are four to a doubling, so at most a quarter of a block is unused, and unused pages are never touched. Blocks are
+//! not merged: a segment is sparse and larger than memory, so address space is what there is plenty of. Freed memory is kept
+//! warm for reuse up to a bound (the first touch of a page costs ten times a copy), beyond it given back to the system.
+//!
+//! Everything here runs under one owner lock. Every change is a single committing store away from the one before, and the
+//! state word in each block's header says what it is, so when an owner died in the middle, [`Heap::repair`] rebuilds lists and
+//! counters by walking the blocks.
+//!
+//! A block is held by processes (one bit each, so that a dead one's share can be taken back however it died) and by messages in
+//! flight (a count). It is free when neither is left.
+
+use crate::error::ArenaError;
+use crate::lock::{Acquired, OwnerLock};
+use crate::loom::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::owner::{OwnerId, Processes, PLACES};
+use crate::segment::Segment;
+
+/// What a block contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Free = 0,
+    Lock,
+    RLock,
+    Semaphore,
+    Event,
+    Condition,
+    Barrier,
+    Ring,
+    /// The storage of a ring.
+    Buffer,
+    /// A large payload.
+    Block,
+    Value,
+    Array,
+    Claim,
+}
+
+impl Kind {
+    /// For messages to people.
+    pub fn name(number: u32) -> &'static str {
+        const NAMES: [&str; 13] = [
+            "nothing",
+            "a Lock",
+            "an RLock",
+            "a Semaphore",
+            "an Event",
+            "a Condition",
+            "a Barrier",
+            "a queue",
+            "a buffer",
+            "a block",
+            "a Value",
+            "an Array",
+            "a Claim",
+        ];
+        NAMES.get(number as usize).copied().unwrap_or("garbage")
+    }
+}
+
+const MAGIC: u64 = u64::from_le_bytes(*b"procesn\x01");
+const HEADER_SIZE: u64 = 4096;
+/// Where the first block stands.
+const START: u64 = HEADER_SIZE + size_of::<Processes>() as u64;
+/// Bytes before a block's contents.
+pub const BLOCK_HEADER: u64 = size_of::<BlockHeader>() as u64;
+const LEAST_BLOCK: u64 = 256;
+const CLASSES: usize = 136;
+const PAGE: u64 = 4096;
+/// From this size on freed memory is worth giving back to the system.
+const WORTH_PUNCHING: u64 = 64 * 1024;
+/// Freed memory kept for reuse, bytes; arbitrary: a few large messages in flight.
+const WARM_LIMIT: u64 = 256 << 20;
+
+#[repr(C)]
+struct Header {
+    magic: AtomicU64,
+    capacity: AtomicU64,
+    token: [AtomicU64; 2],
+    limit: AtomicU64,
+    /// Never used twice, so that an address never names a later object.
+    serial: AtomicU64,
+    lock: OwnerLock,
+    _pad: AtomicU32,
+    /// End of the blocks.
+    top: AtomicU64,
+    /// Bytes of blocks in use.
+    used: AtomicU64,
+    /// Bytes of free blocks whose pages are kept.
+    warm: AtomicU64,
+    objects: AtomicU64,
+    /// Offsets of the first free block of each class: kept warm, and given back.
+    free: [[AtomicU64; CLASSES]; 2],
+}
+
+#[repr(C)]
+struct BlockHeader {
+    /// Free or in use, and for what: a `Kind`. The word that says what this block is.
+    kind: AtomicU32,
+    class: AtomicU32,
+    serial: AtomicU64,
+    /// Bytes asked for.
+    size: AtomicU64,
+    /// The next free block of the class.
+    next: AtomicU64,
+    /// Messages in flight that refer to it, and rings that own it.
+    in_flight: AtomicU32,
+    /// Who is taking it apart: an `OwnerId`.
+    undertaker: AtomicU32,
+    /// 1 when its pages may be untouched.
+    cold: AtomicU32,
+    creator: AtomicU32,
+    _reserved: [AtomicU64; 2],
+    /// One bit a process.
+    holders: [AtomicU64; PLACES / 64],
+}
+
+const _: () = assert!(size_of::<Header>() <= HEADER_SIZE as usize);
+const _: () = assert!(size_of::<BlockHeader>() == 192);
+
+/// Bytes of a block of a class, header included.
+fn class_size(class: u32) -> u64 {
+    (4 + class as u64 % 4) << (6 + class / 4)
+}
+
+/// The smallest class for a block of `bytes`, header included.
+fn class_of(bytes: u64) -> u32 {
+    let bytes = bytes.max(LEAST_BLOCK);
+    let doubling = (bytes - 1).ilog2().max(7) - 2; // log2 of the step between classes
+    let class = ((doubling - 6) as u64 * 4) + (bytes.div_ceil(1 << doubling) - 4);
+    class as u32
+}
+
+/// What counts as in use, as numbers for people.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// Bytes of address space.
+    pub capacity: u64,
+    /// Bytes that may be in use.
+    pub limit: u64,
+    /// Bytes of blocks in use.
+    pub used: u64,
+    /// Bytes of free blocks whose pages are kept for reuse.
+    pub warm: u64,
+    /// Blocks in use.
+    pub objects: u64,
+}
+
+/// The heap of one segment, as one process sees it.
+#[derive(Debug)]
+pub struct Heap {
+    segment: Segment,
+}
+
+/// The heap lock, held.
+struct Locked<'a>(&'a OwnerLock);
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// What a process that gave up its hold must do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the last one out takes the block apart"]
+pub enum Duty {
+    /// Others hold it still.
+    None,
+    /// Take its contents apart, then call [`Heap::bury`].
+    TakeApart,
+}
+
+impl Heap {
+    /// Lay a fresh heap into a segment of zeroes.
+    pub fn create(segment: Segment, limit: u64, token: [u64; 2]) -> Self {
+        let heap = Self { segment };
+        let header = heap.header();
+        header.capacity.store(heap.segment.length(), Relaxed);
+        header.limit.store(limit, Relaxed);
+        header.top.store(START, Relaxed);
+        header.token[0].store(token[0], Relaxed);
+        header.token[1].store(token[1], Relaxed);
+        // Last: until the magic stands, the segment is nothing.
+        header.magic.store(MAGIC, crate::loom::Ordering::Release);
+        heap
+    }
+
+    /// See the heap in a segment that another process laid.
+    pub fn open(segment: Segment, token: [u64; 2]) -> Result<Self, ArenaError> {
+        let heap = Self { segment };
+        let header = heap.header();
+        if header.magic.load(crate::loom::Ordering::Acquire) != MAGIC {
+            return Err(ArenaError::NotAnArena("wrong magic or version"));
+        }
+        if header.capacity.load(Relaxed) != heap.segment.length() {
+            return Err(ArenaError::NotAnArena("its length is not what its header says"));
+        }
+        if heap.token() != token {
+            return Err(ArenaError::NotAnArena("its token is another one's"));
+        }
+        Ok(heap)
+    }
+
+    /// The segment below.
+    pub fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// What distinguishes this heap from all others.
+    pub fn token(&self) -> [u64; 2] {
+        let token = &self.header().token;
+        [token[0].load(Relaxed), token[1].load(Relaxed)]
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: a segment is at least a mebibyte, page-aligned, lives as long as the process; all fields are atomics.
+        unsafe { &*self.segment.base().cast::<Header>() }
+    }
+
+    /// The table of processes.
+    pub fn processes(&self) -> &Processes {
+        // SAFETY: as in `header`; the table stands behind it, aligned to its 64 bytes.
+        unsafe { &*self.segment.base().add(HEADER_SIZE as usize).cast::<Processes>() }
+    }
+
+    fn block(&self, offset: u64) -> &BlockHeader {
+        assert!(offset >= START && offset % 64 == 0 && offset + BLOCK_HEADER <= self.segment.length());
+        // SAFETY: within the segment and aligned, by the assertion; all fields are atomics.
+        unsafe { &*self.segment.base().add(offset as usize).cast::<BlockHeader>() }
+    }
+
+    /// The contents of a block in this process's address space.
+    pub fn contents(&self, offset: u64) -> *mut u8 {
+        debug_assert!(offset >= START && offset < self.segment.length());
+        // SAFETY: the offset is within the segment, as are the contents behind the header.
+        unsafe { self.segment.base().add((offset + BLOCK_HEADER) as usize) }
+    }
+
+    fn lock(&self, me: OwnerId) -> Locked<'_> {
+        let lock = &self.header().lock;
+        let acquired = lock.acquire_inner(me, self.processes());
+        let locked = Locked(lock);
+        if let Acquired::Abandoned(_) = acquired {
+            self.repair();
+        }
+        locked
+    }
+
+    // --- taking and giving back ------------------------------------------------------------------------------------
+
+    /// A block for `size` bytes, held by the caller's process. Its contents are arbitrary when it is reused.
+    pub fn allocate(&self, me: OwnerId, kind: Kind, size: u64) -> Result<u64, ArenaError> {
+        let _locked = self.lock(me);
+        let header = self.header();
+        let (limit, used) = (header.limit.load(Relaxed), header.used.load(Relaxed));
+        let full = ArenaError::Full { asked: size, used, limit };
+        if size > limit {
+            return Err(full);
+        }
+        let class = class_of(size + BLOCK_HEADER);
+        let bytes = class_size(class);
+        if used + bytes > limit {
+            return Err(full);
+        }
+        let Some(offset) = self.pop(class, 0).or_else(|| self.pop(class, 1)).or_else(|| self.extend(class)) else {
+            return Err(full);
+        };
+        let block = self.block(offset);
+        block.size.store(size, Relaxed);
+        block.serial.store(header.serial.fetch_add(1, Relaxed) + 1, Relaxed);
+        block.in_flight.store(0, Relaxed);
+        block.undertaker.store(0, Relaxed);
+        block.creator.store(crate::sys::pid(), Relaxed);
+        for word in &block.holders {
+            word.store(0, Relaxed);
+        }
+        self.set_holder(block, me, true);
+        // From here on the block is in use, and its holder's if it dies.
+        block.kind.store(kind as u32, crate::loom::Ordering::Release);
+        header.used.fetch_add(bytes, Relaxed);
+        header.objects.fetch_add(1, Relaxed);
+        Ok(offset)
+    }
+
+    fn pop(&self, class: u32, list: usize) -> Option<u64> {
+        let header = self.header();
+        let head = &header.free[list][class as usize];
+        let offset = head.load(Relaxed);
+        if offset == 0 {
+            return None;
+        }
+        head.store(self.block(offset).next.load(Relaxed), Relaxed);
+        if list == 0 {
+            header.warm.fetch_sub(class_size(class), Relaxed);
+        }
+        Some(offset)
+    }
+
+    fn extend(&self, class: u32) -> Option<u64> {
+        let header = self.header();
+        let offset = header.top.load(Relaxed);
+        let end = offset + class_size(class);
+        if end > self.segment.length() {
+            return None;
+        }
+        let block = self.block(offset);
+        block.class.store(class, Relaxed);
+        block.kind.store(Kind::Free as u32, Relaxed);
+        block.cold.store(1, Relaxed);
+        header.top.store(end, crate::loom::Ordering::Release);
+        Some(offset)
+    }
+
+    fn release(&self, offset: u64) {
+        let header = self.header();
+        let block = self.block(offset);
+        let class = block.class.load(Relaxed);
+        let bytes = class_size(class);
+        block.kind.store(Kind::Free as u32, Relaxed);
+        header.used.fetch_sub(bytes, Relaxed);
+        header.objects.fetch_sub(1, Relaxed);
+        let warm = header.warm.load(Relaxed);
+        let keep = bytes < WORTH_PUNCHING || warm + bytes <= WARM_LIMIT;
+        if !keep {
+            let from = (offset + BLOCK_HEADER).next_multiple_of(PAGE);
+            let to = (offset + bytes) / PAGE * PAGE;
+            self.segment.punch(from, to - from);
+        }
+        block.cold.store(u32::from(!keep), Relaxed);
+        self.push(offset, class, usize::from(!keep));
+    }
+
+    fn push(&self, offset: u64, class: u32, list: usize) {
+        let header = self.header();
+        let head = &header.free[list][class as usize];
+        self.block(offset).next.store(head.load(Relaxed), Relaxed);
+        head.store(offset, Relaxed);
+        if list == 0 {
+            header.warm.fetch_add(class_size(class), Relaxed);
+        }
+    }
+
+    /// Whether a block's pages may be untouched; asking makes them count as touched.
+    pub fn take_cold(&self, offset: u64) -> bool {
+        let cold = &self.block(offset).cold;
+        cold.load(Relaxed) != 0 && cold.swap(0, Relaxed) != 0
+    }
+
+    // --- holders ---------------------------------------------------------------------------------------------------
+
+    fn set_holder(&self, block: &BlockHeader, owner: OwnerId, held: bool) {
+        let (word, bit) = (owner.place() / 64, 1u64 << (owner.place() % 64));
+        if held {
+            block.holders[word].fetch_or(bit, Relaxed);
+        } else {
+            block.holders[word].fetch_and(!bit, Relaxed);
+        }
+    }
+
+    fn is_orphan(block: &BlockHeader) -> bool {
+        block.in_flight.load(Relaxed) == 0 && block.holders.iter().all(|word| word.load(Relaxed) == 0)
+    }
+
+    /// Hold the object at an address: fails when it is gone or of another kind (None: any).
+    pub fn hold(&self, me: OwnerId, offset: u64, serial: u64, kind: Option<Kind>) -> Result<(), ArenaError> {
+        let _locked = self.lock(me);
+        let end = self.header().top.load(Relaxed);
+        if offset < START || offset % 64 != 0 || offset + BLOCK_HEADER > end {
+            return Err(ArenaError::Gone { offset, found: "no block" });
+        }
+        let block = self.block(offset);
+        let found = block.kind.load(Relaxed);
+        if block.serial.load(Relaxed) != serial || found == 0 || block.undertaker.load(Relaxed) != 0 {
+            return Err(ArenaError::Gone { offset, found: if found == 0 { "nothing" } else { "a later object" } });
+        }
+        if kind.is_some_and(|kind| kind as u32 != found) {
+            return Err(ArenaError::Gone { offset, found: Kind::name(found) });
+        }
+        self.set_holder(block, me, true);
+        Ok(())
+    }
+
+    /// Hold a block for another process that is about to be forked, as for every offset in `offsets`.
+    pub fn hold_for(&self, me: OwnerId, child: OwnerId, offsets: impl Iterator<Item = u64>) {
+        let _locked = self.lock(me);
+        for offset in offsets {
+            self.set_holder(self.block(offset), child, true);
+        }
+    }
+
+    /// Hold what a message refers to, which therefore exists.
+    pub fn hold_in_flight(&self, me: OwnerId, offset: u64) {
+        let _locked = self.lock(me);
+        self.set_holder(self.block(offset), me, true);
+    }
+
+    /// The caller's process holds the block no longer.
+    pub fn drop_hold(&self, me: OwnerId, offset: u64) -> Duty {
+        let _locked = self.lock(me);
+        let block = self.block(offset);
+        self.set_holder(block, me, false);
+        self.last_one_out(me, block)
+    }
+
+    /// A message refers to the block, which the caller holds.
+    pub fn enter_flight(&self, offset: u64) {
+        self.block(offset).in_flight.fetch_add(1, Relaxed);
+    }
+
+    /// A message refers to it no longer.
+    pub fn leave_flight(&self, me: OwnerId, offset: u64) -> Duty {
+        let _locked = self.lock(me);
+        let block = self.block(offset);
+        block.in_flight.fetch_sub(1, Relaxed);
+        self.last_one_out(me, block)
+    }
+
+    fn last_one_out(&self, me: OwnerId, block: &BlockHeader) -> Duty {
+        if !Self::is_orphan(block) {
+            return Duty::None;
+        }
+        block.undertaker.store(me.bits(), Relaxed);
+        Duty::TakeApart
+    }
+
+    /// After its contents were taken apart: the block is free.
+    pub fn bury(&self, me: OwnerId, offset: u64) {
+        let _locked = self.lock(me);
+        self.release(offset);
+    }
+
+    /// Take back all that an ended process held. Returns the blocks that nobody holds now, for the caller to take apart.
+    pub fn take_back(&self, me: OwnerId, dead: OwnerId) -> Vec<u64> {
+        let _locked = self.lock(me);
+        let mut orphans = Vec::new();
+        for offset in self.blocks() {
+            let block = self.block(offset);
+            if block.kind.load(Relaxed) == Kind::Free as u32 {
+                continue;
+            }
+            self.set_holder(block, dead, false);
+            let undertaker = OwnerId::from_bits(block.undertaker.load(Relaxed));
+            if Self::is_orphan(block) && undertaker.is_none_or(|undertaker| undertaker == dead) {
+                block.undertaker.store(me.bits(), Relaxed);
+                orphans.push(offset);
+            }
+        }
+        self.processes().leave(dead);
+        orphans
+    }
+
+    // --- looking ---------------------------------------------------------------------------------------------------
+
+    fn blocks(&self) -> impl Iterator<Item = u64> + '_ {
+        let top = self.header().top.load(crate::loom::Ordering::Acquire);
+        let mut offset = START;
+        std::iter::from_fn(move || {
+            if offset >= top {
+                return None;
+            }
+            let here = offset;
+            offset += class_size(self.block(here).class.load(Relaxed));
+            Some(here)
+        })
+    }
+
+    /// Kind, serial and size of the block at an offset.
+    pub fn describe(&self, offset: u64) -> (u32, u64, u64) {
+        let block = self.block(offset);
+        (block.kind.load(Relaxed), block.serial.load(Relaxed), block.size.load(Relaxed))
+    }
+
+    /// Every block in use: offset, kind, serial, size, creator's pid. A snapshot without the lock.
+    pub fn objects(&self) -> Vec<(u64, u32, u64, u64, u32)> {
+        self.blocks()
+            .map(|offset| {
+                let (kind, serial, size) = self.describe(offset);
+                (offset, kind, serial, size, self.block(offset).creator.load(Relaxed))
+            })
+            .filter(|object| object.1 != Kind::Free as u32)
+            .collect()
+    }
+
+    /// How much is in use.
+    pub fn usage(&self) -> Usage {
+        let header = self.header();
+        Usage {
+            capacity: self.segment.length(),
+            limit: header.limit.load(Relaxed),
+            used: header.used.load(Relaxed),
+            warm: header.warm.load(Relaxed),
+            objects: header.objects.load(Relaxed),
+        }
+    }
+
+    /// Rebuild lists and counters from the blocks' own states, after a process died within one of the calls above.
+    #[cold]
+    fn repair(&self) {
+        let header = self.header();
+        let (mut used, mut objects) = (0, 0);
+        header.warm.store(0, Relaxed);
+        for head in header.free.iter().flatten() {
+            head.store(0, Relaxed);
+        }
+        for offset in self.blocks() {
+            let block = self.block(offset);
+            let class = block.class.load(Relaxed);
+            if block.kind.load(Relaxed) == Kind::Free as u32 {
+                self.push(offset, class, block.cold.load(Relaxed).min(1) as usize);
+            } else {
+                used += class_size(class);
+                objects += 1;
+            }
+        }
+        header.used.store(used, Relaxed);
+        header.objects.store(objects, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_they_are_chosen_for_and_waste_at_most_a_quarter() {
+        assert_eq!(class_size(0), LEAST_BLOCK);
+        for bytes in (1..10_000).chain((14..40).flat_map(|n| [(1 << n) - 1, 1 << n, (1 << n) + 1])) {
+            let class = class_of(bytes);
+            assert!(class_size(class) >= bytes, "{bytes} in class {class}");
+            assert!(class == 0 || class_size(class - 1) < bytes, "{bytes} fits below class {class}");
+            assert!((class as usize) < CLASSES);
+        }
+    }
+}

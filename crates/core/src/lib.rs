@@ -1,0 +1,35 @@
+//! procession-core: synchronisation, rings and arenas in shared memory, for any number of processes of which any may be
+//! killed at any instruction. No Python in here. A module uses only those above it in this list:
+//!
+//! - [`error`]: what can go wrong, one enum per family.
+//! - [`failpoint`]: numbered steps at which a test may kill the process.
+//! - `loom`: the only door to atomics.
+//! - [`sys`]: the only system calls.
+//! - [`layout`]: the byte tables of what lives in an arena. [`segment`]: a span of mapped memory.
+//! - [`owner`]: which processes there are, and whether they live. [`wait`]: the only spinning and sleeping.
+//! - [`lock`]: a lock that knows its owner.
+//! - [`heap`]: space within a segment. [`arena`]: a segment with processes, a heap, and counted objects.
+//! - [`semaphore`], [`event`], [`condition`], [`barrier`], [`mutex`]: what users synchronise with.
+//! - [`ring`]: a queue of byte messages.
+
+mod loom;
+
+pub mod barrier;
+pub mod condition;
+pub mod error;
+pub mod event;
+pub mod lock;
+pub mod mutex;
+pub mod owner;
+pub mod ring;
+pub mod semaphore;
+pub mod sys;
+pub mod wait;
+
+// Mapped memory cannot be modelled: loom sees what stands on it, with a storage of its own.
+#[cfg(not(loom))]
+pub mod arena;
+#[cfg(not(loom))]
+pub mod heap;
+#[cfg(not(loom))]
+pub mod segment;

@@ -1,0 +1,234 @@
+//! What users see as Lock and RLock: an [`OwnerLock`] and, beside it, which thread holds it, how deep, and counters.
+//!
+//! The lock word decides; everything else is written by the holder only, with plain stores, so that statistics cost no
+//! atomic read-modify-write. Only `waiters` is counted by others.
+//!
+//! | word  | holder | meaning                                                                                         |
+//! | ----- | ------ | ----------------------------------------------------------------------------------------------- |
+//! | 0     | 0      | free                                                                                            |
+//! | owner | 0      | on the way in or out: not (or no longer) in the critical section. A death here abandons nothing  |
+//! | owner | mark   | held by that thread. A death here leaves what it guards half-done: [`Acquired::Abandoned`]       |
+//! | 0     | mark   | never: release clears the holder first                                                          |
+//!
+//! A Lock may be released by any thread of any process, as multiprocessing has it; an RLock by its holder only.
+
+use crate::error::{ReleaseError, WaitError};
+use crate::lock::{Acquired, OwnerLock};
+use crate::loom::{AtomicU32, AtomicU64, Ordering};
+use crate::owner::{Liveness, OwnerId};
+use crate::sys;
+use std::time::Instant;
+
+/// How often a try that must not block looks whether the owner still lives (milliseconds): the look costs a file read.
+const LOOK_EVERY: u32 = 5;
+
+/// A lock with holder, depth and counters: 48 bytes of shared memory; all-zero is a free one.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Mutex {
+    /// Which process holds it.
+    lock: OwnerLock,
+    /// How many are in the waiting half of `acquire`. One killed there stays counted, see [`Mutex::waiters`].
+    waiting: AtomicU32,
+    /// [`mark`] of the holding thread, 0 while nobody is inside.
+    holder: AtomicU64,
+    /// How often the holder has acquired it and not released it.
+    depth: AtomicU64,
+    /// How often it was acquired (wraps around).
+    acquired: AtomicU64,
+    /// How often it was acquired after waiting.
+    contended: AtomicU32,
+    /// How often it was taken over from an owner that had died inside.
+    abandoned: AtomicU32,
+    /// When a try last looked after the owner (milliseconds of the machine's clock, wraps around).
+    looked: AtomicU32,
+}
+
+/// What a lock knows about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MutexStatistics {
+    /// How often it was acquired.
+    pub acquired: u64,
+    /// How often that took waiting.
+    pub contended: u32,
+    /// How often it was taken over from an owner that had died holding it.
+    pub abandoned: u32,
+    /// How many wait for it.
+    pub waiters: u32,
+}
+
+/// Names a thread of a process in 64 bits. Threads of different processes may share an ident (every fork's main thread does),
+/// so the process goes into the upper half by exclusive or. Never 0: no thread's descriptor starts at a multiple of 4 GiB.
+#[inline]
+fn mark(me: OwnerId, thread: u64) -> u64 {
+    thread ^ (u64::from(me.bits()) << 32)
+}
+
+impl Mutex {
+    /// A free lock.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which process and which thread of it hold the lock. A moment's view.
+    pub fn owner(&self) -> Option<(OwnerId, u64)> {
+        let holder = self.holder.load(Ordering::Relaxed);
+        let owner = self.lock.owner()?;
+        (holder != 0).then(|| (owner, mark(owner, holder)))
+    }
+
+    /// Whether somebody holds it.
+    pub fn is_locked(&self) -> bool {
+        self.lock.owner().is_some()
+    }
+
+    /// Whether the calling thread holds it.
+    #[inline]
+    pub fn is_mine(&self, me: OwnerId, thread: u64) -> bool {
+        self.lock.owner() == Some(me) && self.holder.load(Ordering::Relaxed) == mark(me, thread)
+    }
+
+    /// How often the holder has acquired it.
+    pub fn depth(&self) -> u64 {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// How many wait. A waiter that was killed stays counted until the lock is seen without any.
+    pub fn waiters(&self) -> u32 {
+        if self.lock.has_sleepers() {
+            self.waiting.load(Ordering::Relaxed).max(1)
+        } else {
+            0
+        }
+    }
+
+    /// The counters.
+    pub fn statistics(&self) -> MutexStatistics {
+        MutexStatistics {
+            acquired: self.acquired.load(Ordering::Relaxed),
+            contended: self.contended.load(Ordering::Relaxed),
+            abandoned: self.abandoned.load(Ordering::Relaxed),
+            waiters: self.waiters(),
+        }
+    }
+
+    /// Take it if it is free.
+    #[inline]
+    pub fn try_acquire(&self, me: OwnerId, thread: u64) -> bool {
+        let free = self.lock.try_acquire(me);
+        if free {
+            self.enter(me, thread);
+        }
+        free
+    }
+
+    /// Take it if it is free or the calling thread's already.
+    #[inline]
+    pub fn try_acquire_again(&self, me: OwnerId, thread: u64) -> bool {
+        if self.is_mine(me, thread) {
+            self.depth.store(self.depth() + 1, Ordering::Relaxed);
+            return true;
+        }
+        self.try_acquire(me, thread)
+    }
+
+    /// Take it, waiting at most until `deadline` and at most about one slice (then `Interrupted`: call again).
+    ///
+    /// `Abandoned` tells that the former owner died inside; the lock is the caller's all the same.
+    pub fn acquire(
+        &self,
+        me: OwnerId,
+        thread: u64,
+        life: &impl Liveness,
+        deadline: Option<Instant>,
+    ) -> Result<Acquired, WaitError> {
+        if self.try_acquire(me, thread) {
+            return Ok(Acquired::Free);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) && !self.may_look() {
+            return Err(WaitError::TimedOut);
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let result = self.lock.acquire(me, life, deadline);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let mut acquired = result?;
+        add(&self.contended, 1);
+        if acquired != Acquired::Free {
+            if self.holder.load(Ordering::Relaxed) == 0 {
+                acquired = Acquired::Free; // it died on its way in or out
+            } else {
+                add(&self.abandoned, 1);
+            }
+        }
+        self.enter(me, thread);
+        Ok(acquired)
+    }
+
+    /// A try may look after the owner once in a while, not each time.
+    fn may_look(&self) -> bool {
+        let now = sys::monotonic().as_millis() as u32;
+        let due = now.wrapping_sub(self.looked.load(Ordering::Relaxed)) >= LOOK_EVERY;
+        if due {
+            self.looked.store(now, Ordering::Relaxed);
+        }
+        due
+    }
+
+    #[inline]
+    fn enter(&self, me: OwnerId, thread: u64) {
+        self.depth.store(1, Ordering::Relaxed);
+        self.acquired.store(self.acquired.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.holder.store(mark(me, thread), Ordering::Relaxed);
+    }
+
+    /// Give it back, whoever holds it.
+    #[inline]
+    pub fn release(&self) -> Result<(), ReleaseError> {
+        if !self.is_locked() {
+            return Err(ReleaseError::TooOften);
+        }
+        self.leave().then_some(()).ok_or(ReleaseError::TooOften)
+    }
+
+    /// Undo one `acquire` of the calling thread; the last one gives it back.
+    #[inline]
+    pub fn release_once(&self, me: OwnerId, thread: u64) -> Result<(), ReleaseError> {
+        if !self.is_mine(me, thread) {
+            return Err(ReleaseError::NotOwner);
+        }
+        let depth = self.depth() - 1;
+        self.depth.store(depth, Ordering::Relaxed);
+        if depth == 0 {
+            self.leave();
+        }
+        Ok(())
+    }
+
+    /// Give it back however deep the calling thread holds it; the depth is for [`Mutex::restore`].
+    pub fn release_fully(&self, me: OwnerId, thread: u64) -> Result<u64, ReleaseError> {
+        if !self.is_mine(me, thread) {
+            return Err(ReleaseError::NotOwner);
+        }
+        let depth = self.depth();
+        self.leave();
+        Ok(depth)
+    }
+
+    /// After an `acquire`: as deep as it was held before [`Mutex::release_fully`].
+    pub fn restore(&self, depth: u64) {
+        self.depth.store(depth, Ordering::Relaxed);
+    }
+
+    /// SYNC: the holder is cleared before the releasing swap, so the next owner never meets the mark of the last one, and a
+    /// thread that was the last one never takes the next one's lock for its own.
+    #[inline]
+    fn leave(&self) -> bool {
+        self.holder.store(0, Ordering::Relaxed);
+        self.lock.release()
+    }
+}
+
+/// Only the holder counts, so a load and a store do.
+fn add(counter: &AtomicU32, more: u32) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}

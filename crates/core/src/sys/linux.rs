@@ -1,0 +1,152 @@
+//! Linux system calls behind the contract in `mod.rs`.
+
+use super::FutexWait;
+use crate::loom::AtomicU32;
+use std::io;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Sleep while `word` holds `expected`, at most `timeout`.
+pub fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) -> FutexWait {
+    let time = libc::timespec {
+        tv_sec: timeout.as_secs() as libc::time_t,
+        tv_nsec: timeout.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: `word` is a live, aligned u32 for the length of the call; `time` outlives it; FUTEX_WAIT reads both only.
+    let result = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const time) };
+    if result == 0 {
+        return FutexWait::Woken;
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::ETIMEDOUT) => FutexWait::TimedOut,
+        Some(libc::EINTR) => FutexWait::Interrupted,
+        _ => FutexWait::Woken, // EAGAIN: the word had changed already
+    }
+}
+
+/// Wake at most `count` sleepers on `word`; tells how many.
+pub fn futex_wake(word: &AtomicU32, count: u32) -> u32 {
+    let count = count.min(i32::MAX as u32);
+    // SAFETY: the kernel uses the address as a key only; it reads and writes nothing.
+    let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
+    u32::try_from(woken).unwrap_or(0)
+}
+
+/// Let another runnable thread have this CPU.
+pub fn yield_now() {
+    // SAFETY: takes no argument, touches no memory of ours.
+    unsafe { libc::sched_yield() };
+}
+
+/// How many CPUs this process may run on (affinity, read once).
+pub fn cpus() -> usize {
+    static CPUS: OnceLock<usize> = OnceLock::new();
+    *CPUS.get_or_init(|| {
+        // SAFETY: an all-zero cpu_set_t is a valid empty set; the call writes at most its size.
+        unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) == 0 {
+                libc::CPU_COUNT(&set).max(1) as usize
+            } else {
+                1
+            }
+        }
+    })
+}
+
+/// This process's id.
+pub fn pid() -> u32 {
+    std::process::id()
+}
+
+/// What names the calling thread within its process: `pthread_self`, which is also Python's `threading.get_ident()`.
+pub fn thread_ident() -> u64 {
+    // SAFETY: always succeeds, touches no memory.
+    unsafe { libc::pthread_self() as u64 }
+}
+
+/// When process `pid` started (clock ticks since boot), or None when it has ended (a zombie has).
+///
+/// Uses only open, read and close, and no allocation: it also runs in a forked child before its first step.
+pub fn start_time(pid: u32) -> Option<u64> {
+    let mut path = [0u8; 32];
+    {
+        use io::Write;
+        let mut rest = &mut path[..31];
+        write!(rest, "/proc/{pid}/stat").ok()?;
+    }
+    let mut text = [0u8; 1024];
+    // SAFETY: `path` ends in a NUL; `text` has the length given; the descriptor is ours and closed once.
+    let length = unsafe {
+        let fd = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if fd < 0 {
+            return None;
+        }
+        let length = libc::read(fd, text.as_mut_ptr().cast(), text.len());
+        libc::close(fd);
+        length
+    };
+    parse_stat(&text[..usize::try_from(length).ok()?])
+}
+
+/// The start time in a line of /proc/<pid>/stat, None for a process that has ended.
+fn parse_stat(text: &[u8]) -> Option<u64> {
+    // The command name may hold spaces and parentheses: fields count from behind its last ")".
+    let close = text.iter().rposition(|&byte| byte == b')')?;
+    let mut fields = text.get(close + 2..)?.split(|&byte| byte == b' ');
+    let state = fields.next()?;
+    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.trim().parse::<u64>().ok();
+    // Fields 3.. of proc(5): state is 3, num_threads 20, starttime 22.
+    let threads = number(fields.nth(16)?)?;
+    let start = number(fields.nth(1)?)?;
+    // A zombie leader with other threads left still runs.
+    if matches!(state, b"Z" | b"X") && threads <= 1 {
+        return None;
+    }
+    Some(start)
+}
+
+/// Physical memory of this machine, bytes.
+pub fn physical_memory() -> u64 {
+    // SAFETY: sysconf takes and returns plain numbers.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    (pages.max(1) as u64) * (size.max(4096) as u64)
+}
+
+/// The machine's monotonic clock: the same for all its processes.
+pub fn monotonic() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes into `time` only; the clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Fill `buffer` with random bytes from the kernel.
+pub fn random(buffer: &mut [u8]) -> io::Result<()> {
+    // SAFETY: writes at most `buffer.len()` bytes into `buffer`.
+    let got = unsafe { libc::getrandom(buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    if got == buffer.len() as isize {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_start_time_is_known_and_a_free_pid_has_none() {
+        assert!(start_time(pid()).is_some());
+        assert_eq!(start_time(u32::MAX / 2), None);
+    }
+
+    #[test]
+    fn names_with_parentheses_do_not_shift_the_fields() {
+        let line = b"7 (a) Z (b)) S 1 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 3 0 987 1 1";
+        assert_eq!(parse_stat(line), Some(987));
+        let zombie = b"7 (x) Z 1 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987 1 1";
+        assert_eq!(parse_stat(zombie), None);
+    }
+}

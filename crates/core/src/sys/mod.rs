@@ -1,0 +1,28 @@
+//! The only system calls. This file states the contract, `linux.rs` keeps it, `model.rs` fakes it for loom.
+//!
+//! - [`futex_wait`] sleeps while `word` holds `expected`, at most `timeout`; it may return early for no reason at all.
+//!   It never loses a wake-up that came after the caller last saw `expected`.
+//! - [`futex_wake`] wakes at most `count` sleepers and tells how many: fewer than asked means that none is left. Both are the *shared* kind (never the private flag): the sleepers live
+//!   in different processes and may see the word at different addresses.
+//! - [`start_time`] tells when a process started, so that a reused pid is not taken for the old one.
+
+#[cfg(not(loom))]
+mod linux;
+#[cfg(not(loom))]
+pub use linux::*;
+
+#[cfg(loom)]
+mod model;
+#[cfg(loom)]
+pub use model::*;
+
+/// How a [`futex_wait`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FutexWait {
+    /// Woken, or the word no longer held the expected value.
+    Woken,
+    /// The time was over.
+    TimedOut,
+    /// A signal arrived.
+    Interrupted,
+}

@@ -1,0 +1,312 @@
+//! Arenas and the objects in them, as Python sees them.
+
+use crate::errors;
+use procession_core::arena::{Arena, Handle, Kind};
+use procession_core::owner::{OwnerId, Processes};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+/// Memory for shared objects: an anonymous segment that a family of programs shares, or this process's own.
+#[pyclass(frozen, name = "Arena", module = "procession._native")]
+pub struct PyArena {
+    pub arena: &'static Arena,
+}
+
+fn token_of(bytes: &[u8]) -> PyResult<[u64; 2]> {
+    let bytes: [u8; 16] =
+        bytes.try_into().map_err(|_| pyo3::exceptions::PyValueError::new_err("an arena's token has 16 bytes"))?;
+    let number = u128::from_le_bytes(bytes);
+    Ok([number as u64, (number >> 64) as u64])
+}
+
+#[pymethods]
+impl PyArena {
+    /// A new arena that other processes can share; `limit` in bytes, 0 for three quarters of memory.
+    #[staticmethod]
+    #[pyo3(signature = (limit = 0))]
+    fn create(py: Python<'_>, limit: u64) -> PyResult<Self> {
+        Arena::shared(limit).map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
+    }
+
+    /// A new arena in this process's own memory.
+    #[staticmethod]
+    fn private(py: Python<'_>) -> PyResult<Self> {
+        Arena::private().map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
+    }
+
+    /// Share another process's arena through its descriptor, which stays the caller's to close.
+    #[staticmethod]
+    fn attach(py: Python<'_>, fd: i32, token: &[u8]) -> PyResult<Self> {
+        let arena = Arena::attach(fd, token_of(token)?);
+        arena.map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
+    }
+
+    /// The arena with this token, None when this process has not got it.
+    #[staticmethod]
+    fn find(token: &[u8]) -> PyResult<Option<Self>> {
+        Ok(Arena::find(token_of(token)?).map(|arena| Self { arena }))
+    }
+
+    #[getter]
+    fn fd(&self) -> i32 {
+        self.arena.fd()
+    }
+
+    #[getter]
+    fn shared(&self) -> bool {
+        self.arena.is_shared()
+    }
+
+    #[getter]
+    fn token<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let [low, high] = self.arena.token();
+        PyBytes::new(py, &(u128::from(high) << 64 | u128::from(low)).to_le_bytes())
+    }
+
+    /// Bytes and counts: capacity, limit, used, warm, objects, processes.
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let usage = self.arena.usage();
+        let dict = PyDict::new(py);
+        dict.set_item("capacity", usage.capacity)?;
+        dict.set_item("limit", usage.limit)?;
+        dict.set_item("used", usage.used)?;
+        dict.set_item("warm", usage.warm)?;
+        dict.set_item("objects", usage.objects)?;
+        dict.set_item("processes", self.arena.processes().owners().count())?;
+        Ok(dict)
+    }
+
+    /// Every object: (offset, kind, serial, size, creator's pid).
+    fn objects(&self) -> Vec<(u64, &'static str, u64, u64, u32)> {
+        let named = |(offset, kind, serial, size, creator)| (offset, Kind::name(kind), serial, size, creator);
+        self.arena.objects().into_iter().map(named).collect()
+    }
+
+    /// Take back what ended processes held.
+    fn reap(&self, py: Python<'_>) {
+        py.detach(|| self.arena.reap_all());
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        PyModule::import(slf.py(), "procession._store")?.call_method1("reduce_arena", (slf,))
+    }
+
+    fn __repr__(&self) -> String {
+        let usage = self.arena.usage();
+        let kind = if self.arena.is_shared() { "shared" } else { "private" };
+        format!("<Arena({kind}, {} objects, {} of {} bytes)>", usage.objects, usage.used, usage.limit)
+    }
+}
+
+/// An open object whose contents are a `T`.
+pub struct Object<T> {
+    handle: Handle,
+    arena: Py<PyArena>,
+    contents: PhantomData<fn() -> T>,
+}
+
+impl<T> Object<T> {
+    /// A new object.
+    pub fn create(arena: &Bound<'_, PyArena>, kind: Kind, init: impl FnOnce() -> T) -> PyResult<Self> {
+        let object = Self::create_sized(arena, kind, size_of::<T>() as u64)?;
+        // SAFETY: the block is fresh, 64-byte aligned, large enough, and nobody else knows of it yet.
+        unsafe { object.handle.contents().cast::<T>().write(init()) };
+        Ok(object)
+    }
+
+    /// A new object of `size` bytes, at least a `T`'s, all zero: for a `T` of which zeroes are a valid value.
+    pub fn create_sized(arena: &Bound<'_, PyArena>, kind: Kind, size: u64) -> PyResult<Self> {
+        assert!(align_of::<T>() <= 64 && size >= size_of::<T>() as u64);
+        let handle =
+            arena.get().arena.allocate(kind, size).map_err(|error| errors::arena(arena.py(), &error))?;
+        // SAFETY: the block has `size` bytes and nobody else knows of it yet.
+        unsafe { handle.contents().write_bytes(0, size as usize) };
+        Ok(Self { handle, arena: arena.clone().unbind(), contents: PhantomData })
+    }
+
+    /// The object of that kind at an address that came from somewhere.
+    pub fn open(arena: &Bound<'_, PyArena>, kind: Kind, (offset, serial): (u64, u64)) -> PyResult<Self> {
+        let handle = arena.get().arena.open(offset, serial, Some(kind));
+        let handle = handle.map_err(|error| errors::arena(arena.py(), &error))?;
+        Ok(Self { handle, arena: arena.clone().unbind(), contents: PhantomData })
+    }
+
+    /// Around a handle in hand.
+    pub fn from_handle(arena: Py<PyArena>, handle: Handle) -> Self {
+        Self { handle, arena, contents: PhantomData }
+    }
+
+    /// Its contents.
+    #[inline]
+    pub fn get(&self) -> &T {
+        // SAFETY: the kind was checked when it was opened; the contents live as long as the handle; they are atomics.
+        unsafe { &*self.handle.contents().cast::<T>() }
+    }
+
+    /// The handle.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The calling process.
+    #[inline]
+    pub fn me(&self) -> OwnerId {
+        self.handle.arena().me()
+    }
+
+    /// Tells who lives.
+    #[inline]
+    pub fn life(&self) -> &'static Processes {
+        self.handle.arena().processes()
+    }
+
+    /// Offset and serial number.
+    pub fn address(&self) -> (u64, u64) {
+        self.handle.address()
+    }
+
+    /// The arena as Python has it.
+    pub fn arena(&self, py: Python<'_>) -> Py<PyArena> {
+        self.arena.clone_ref(py)
+    }
+
+    /// The arena itself.
+    #[inline]
+    pub fn home(&self) -> &'static Arena {
+        self.handle.arena()
+    }
+}
+
+impl<T> Deref for Object<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.get()
+    }
+}
+
+/// A span of shared memory with the buffer protocol: a large payload, or a raw array. Freed with its last holder.
+#[pyclass(frozen, subclass, name = "Block", module = "procession._native")]
+pub struct PyBlock {
+    pub object: Object<u8>,
+    readonly: bool,
+}
+
+impl PyBlock {
+    /// Around a block that came with a message.
+    pub fn received(arena: Py<PyArena>, handle: Handle) -> Self {
+        Self { object: Object::from_handle(arena, handle), readonly: false }
+    }
+}
+
+#[pymethods]
+impl PyBlock {
+    #[new]
+    #[pyo3(signature = (arena, size = 0, *, address = None))]
+    fn new(arena: &Bound<'_, PyArena>, size: u64, address: Option<(u64, u64)>) -> PyResult<Self> {
+        let object = match address {
+            None => Object::create_sized(arena, Kind::Block, size.max(1))?,
+            Some(address) => Object::open(arena, Kind::Block, address)?,
+        };
+        Ok(Self { object, readonly: false })
+    }
+
+    #[getter]
+    fn arena(&self, py: Python<'_>) -> Py<PyArena> {
+        self.object.arena(py)
+    }
+
+    #[getter]
+    fn address(&self) -> (u64, u64) {
+        self.object.address()
+    }
+
+    fn __len__(&self) -> usize {
+        self.object.handle().size() as usize
+    }
+
+    /// # Safety
+    /// Called by Python through the buffer protocol with a `view` to fill.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut pyo3::ffi::Py_buffer, flags: std::ffi::c_int) -> PyResult<()> {
+        let block = slf.get();
+        let handle = block.object.handle();
+        // SAFETY: `view` is Python's to fill; the memory lives as long as `slf`, which the view keeps alive.
+        let status = unsafe {
+            pyo3::ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                handle.contents().cast(),
+                handle.size() as isize,
+                i32::from(block.readonly),
+                flags,
+            )
+        };
+        if status == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+    }
+}
+
+/// Cells of 64 bits in shared memory: cell `i` tells what worker `i` has taken from a ring (its number + 1), 0 for nothing.
+#[pyclass(frozen, name = "Claim", subclass, module = "procession._native")]
+pub struct PyClaim {
+    pub object: Object<procession_core::ring::ClaimCell>,
+}
+
+impl PyClaim {
+    /// Cell `index`, or an IndexError.
+    pub fn cell(&self, index: usize) -> PyResult<&procession_core::ring::ClaimCell> {
+        let count = self.object.handle().size() as usize / size_of::<procession_core::ring::ClaimCell>();
+        if index >= count {
+            return Err(pyo3::exceptions::PyIndexError::new_err(format!("claim {index} of {count}")));
+        }
+        // SAFETY: the object has `count` cells, one after another, all atomics of which zero is valid.
+        Ok(unsafe { &*std::ptr::from_ref(self.object.get()).add(index) })
+    }
+}
+
+#[pymethods]
+impl PyClaim {
+    #[new]
+    #[pyo3(signature = (arena, count = 1, *, address = None))]
+    fn new(arena: &Bound<'_, PyArena>, count: u64, address: Option<(u64, u64)>) -> PyResult<Self> {
+        let size = count.max(1) * size_of::<procession_core::ring::ClaimCell>() as u64;
+        let object = match address {
+            None => Object::create_sized(arena, Kind::Claim, size)?,
+            Some(address) => Object::open(arena, Kind::Claim, address)?,
+        };
+        Ok(Self { object })
+    }
+
+    #[getter]
+    fn arena(&self, py: Python<'_>) -> Py<PyArena> {
+        self.object.arena(py)
+    }
+
+    #[getter]
+    fn address(&self) -> (u64, u64) {
+        self.object.address()
+    }
+
+    fn __getitem__(&self, index: usize) -> PyResult<u64> {
+        Ok(self.cell(index)?.get())
+    }
+
+    fn __setitem__(&self, index: usize, value: u64) -> PyResult<()> {
+        self.cell(index)?.set(value);
+        Ok(())
+    }
+}
+
+/// The arena handle of any shared object of ours, for messages that mention it. None for what is not one.
+pub fn handle_of(object: &Bound<'_, PyAny>) -> Option<Handle> {
+    let address: (u64, u64) = object.getattr("address").ok()?.extract().ok()?;
+    let arena = object.getattr("arena").ok()?.cast_into::<PyArena>().ok()?;
+    arena.get().arena.open(address.0, address.1, None).ok()
+}
+
+/// Take back what process `pid` held, in every arena of this process. True if it was known and has ended.
+#[pyfunction]
+pub fn reap(py: Python<'_>, pid: u32) -> bool {
+    py.detach(|| Arena::everywhere().filter(|arena| arena.reap(pid)).count() > 0)
+}

@@ -1,0 +1,54 @@
+//! Every error of the core becomes one Python exception, here and nowhere else. The classes live in `procession.errors`.
+
+use procession_core::error::{ArenaError, GetError, PutError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::call::PyCallArgs;
+use pyo3::types::PyModule;
+
+/// An instance of `procession.errors.<class>(*args)`.
+pub fn raise<'py>(py: Python<'py>, class: &str, args: impl PyCallArgs<'py>) -> PyErr {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let build = || -> PyResult<PyErr> {
+        let module = MODULE.get_or_try_init(py, || PyModule::import(py, "procession.errors").map(Bound::unbind))?;
+        Ok(PyErr::from_value(module.bind(py).getattr(class)?.call1(args)?))
+    };
+    build().unwrap_or_else(|error| error)
+}
+
+/// An arena gave nothing.
+pub fn arena(py: Python<'_>, error: &ArenaError) -> PyErr {
+    let class = match error {
+        ArenaError::System { error, .. } => return error.raw_os_error().map_or_else(
+            || pyo3::exceptions::PyOSError::new_err(error.to_string()),
+            |code| pyo3::exceptions::PyOSError::new_err((code, error.to_string())),
+        ),
+        ArenaError::Full { .. } => "ArenaFull",
+        ArenaError::TooManyProcesses { .. } => "TooManyProcesses",
+        ArenaError::NotAnArena(_) => return pyo3::exceptions::PyValueError::new_err(error.to_string()),
+        ArenaError::Gone { .. } => "ObjectGone",
+    };
+    raise(py, class, (error.to_string(),))
+}
+
+/// A ring took nothing.
+pub fn put(py: Python<'_>, error: &PutError) -> PyErr {
+    match error {
+        PutError::Full | PutError::Interrupted => raise(py, "Full", ("the queue is full",)),
+        PutError::TooLarge { size, limit } => raise(
+            py,
+            "ItemTooLarge",
+            (format!("the item takes {size} bytes, and the queue may hold {limit}: raise max_bytes or send less at once"),),
+        ),
+        PutError::Closed => raise(py, "ShutDown", ("the queue was shut down: nothing more can be put",)),
+        PutError::Arena(error) => arena(py, error),
+    }
+}
+
+/// A ring gave nothing.
+pub fn get(py: Python<'_>, error: &GetError) -> PyErr {
+    match error {
+        GetError::Empty | GetError::Interrupted => raise(py, "Empty", ("the queue is empty",)),
+        GetError::Closed => raise(py, "ShutDown", ("the queue was shut down and is empty",)),
+    }
+}

@@ -1,0 +1,25 @@
+//! The extension `procession._native`: unwraps arguments, releases the GIL, calls the core, maps its errors. No decisions.
+
+mod arena;
+mod codec;
+mod errors;
+mod ring;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// What Python sees. Safe without the GIL: every class is frozen and its state is in atomics or behind locks.
+#[pymodule(gil_used = false)]
+mod _native {
+    use super::{Bound, PyModule, PyResult};
+
+    #[pymodule_export]
+    use crate::arena::{PyArena, PyBlock, PyClaim, reap};
+    #[pymodule_export]
+    use crate::ring::PyRing;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::codec::add_to_module(module)
+    }
+}

@@ -1,0 +1,469 @@
+//! A queue of Python objects: the codec around the core's ring of bytes.
+//!
+//! Objects are encoded before the ring's lock is taken and decoded after it is released. What is large goes into a
+//! block of its own and the ring carries the reference. The ring is first tried with the GIL held; only a call that has
+//! to wait releases it.
+
+use crate::arena::{Object, PyArena, PyBlock, PyClaim, handle_of};
+use crate::codec::{self, Encoder, OUT_OF_BAND};
+use crate::{errors, wait};
+use procession_core::arena::{Handle, Kind};
+use procession_core::error::{ArenaError, GetError, PutError, WaitError};
+use procession_core::ring::{ClaimCell, Message, Ring, Wait};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+use std::time::Instant;
+
+/// Bytes of messages that `get_many` copies out in one go, so that other getters are not kept waiting.
+const BATCH_BYTES: usize = 1 << 20;
+/// Messages that `put_many` encodes in one go.
+const BATCH_ITEMS: usize = 256;
+
+/// The bytes and blocks of messages on their way into a ring.
+#[derive(Default)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    attachments: Vec<u64>,
+    /// Keeps what `attachments` names alive until the ring does.
+    handles: Vec<Handle>,
+    /// Where each message ends in `bytes` and `attachments`.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Outgoing {
+    /// Move an encoded message in; its large parts are copied into blocks.
+    fn add(&mut self, py: Python<'_>, object: &Object<Ring>, encoder: &mut Encoder) -> PyResult<()> {
+        if encoder.bytes.len() >= OUT_OF_BAND {
+            // An empty payload says: the message is in the first block.
+            self.attach_copy(py, object, &encoder.bytes)?;
+        } else {
+            self.bytes.extend_from_slice(&encoder.bytes);
+        }
+        for buffer in &encoder.buffers {
+            self.attach_copy(py, object, buffer.as_slice())?;
+        }
+        for carried in &encoder.carried {
+            self.handles.extend(handle_of(carried.bind(py)).filter(|handle| std::ptr::eq(handle.arena(), object.home())));
+        }
+        self.attachments.extend(self.handles[self.attachments.len()..].iter().map(Handle::offset));
+        self.ends.push((self.bytes.len(), self.attachments.len()));
+        Ok(())
+    }
+
+    fn attach_copy(&mut self, py: Python<'_>, object: &Object<Ring>, bytes: &[u8]) -> PyResult<()> {
+        let home = object.home();
+        let copied = py.detach(|| -> Result<Handle, ArenaError> {
+            let handle = home.allocate(Kind::Block, bytes.len() as u64)?;
+            handle.fill(bytes);
+            Ok(handle)
+        });
+        self.handles.push(copied.map_err(|error| errors::arena(py, &error))?);
+        Ok(())
+    }
+
+    fn messages(&self) -> Vec<Message<'_>> {
+        let starts = std::iter::once(&(0, 0)).chain(&self.ends);
+        let message = |(from, to): (&(usize, usize), &(usize, usize))| Message {
+            payload: &self.bytes[from.0..to.0],
+            attachments: &self.attachments[from.1..to.1],
+        };
+        starts.zip(&self.ends).map(message).collect()
+    }
+}
+
+/// The bytes and blocks of messages on their way out of a ring.
+#[derive(Default)]
+struct Incoming {
+    bytes: Vec<u8>,
+    handles: Vec<Handle>,
+    ends: Vec<(usize, usize)>,
+    /// Count of messages before the first.
+    first: u32,
+}
+
+thread_local! {
+    static INCOMING: std::cell::Cell<Option<Box<Incoming>>> = const { std::cell::Cell::new(None) };
+}
+
+impl Incoming {
+    fn take() -> Box<Self> {
+        INCOMING.with(std::cell::Cell::take).unwrap_or_default()
+    }
+
+    fn give_back(mut self: Box<Self>) {
+        self.bytes.clear();
+        self.handles.clear();
+        self.ends.clear();
+        if self.bytes.capacity() <= 2 * BATCH_BYTES {
+            INCOMING.with(|spare| spare.set(Some(self)));
+        }
+    }
+
+    fn receive(
+        &mut self,
+        object: &Object<Ring>,
+        most: usize,
+        wait: Wait,
+        claim: Option<&ClaimCell>,
+    ) -> Result<usize, GetError> {
+        let home = object.home();
+        let taken = object.get().get(&home, most, wait, claim, |count, payload, attachments| {
+            if self.ends.is_empty() {
+                self.first = count;
+            }
+            self.bytes.extend_from_slice(payload);
+            if !attachments.is_empty() {
+                home.receive(attachments, &mut self.handles);
+            }
+            self.ends.push((self.bytes.len(), self.handles.len()));
+            self.bytes.len() < BATCH_BYTES
+        });
+        if !self.handles.is_empty() {
+            home.received(&self.handles);
+        }
+        taken
+    }
+
+    /// Decode message `index`; its blocks' handles move to the objects that show them.
+    fn decode(&mut self, py: Python<'_>, arena: &Py<PyArena>, index: usize) -> PyResult<Py<PyAny>> {
+        let (from, first) = if index == 0 { (0, 0) } else { self.ends[index - 1] };
+        let (to, last) = self.ends[index];
+        if first == last {
+            return codec::decode(py, &self.bytes[from..to], &[]);
+        }
+        let handles = &self.handles[first..last];
+        let (payload, buffers) = if from == to { (handles.first(), &handles[1..]) } else { (None, handles) };
+        let blocks = buffers
+            .iter()
+            .map(|handle| Ok(Py::new(py, PyBlock::received(arena.clone_ref(py), handle.clone()))?.into_any()))
+            .collect::<PyResult<Vec<_>>>()?;
+        match payload {
+            None => codec::decode(py, &self.bytes[from..to], &blocks),
+            Some(block) => {
+                // SAFETY: the block was filled before it was sent, and `handle` keeps it for the length of the call.
+                let bytes = unsafe { std::slice::from_raw_parts(block.contents(), block.size() as usize) };
+                codec::decode(py, bytes, &blocks)
+            }
+        }
+    }
+}
+
+/// Many producers, many consumers, any objects; bounded by items and by bytes, or growing.
+#[pyclass(frozen, subclass, name = "Ring", module = "procession._native")]
+pub struct PyRing {
+    object: Object<Ring>,
+}
+
+impl PyRing {
+    fn send(&self, py: Python<'_>, outgoing: &Outgoing, deadline: Option<Instant>, all: bool) -> PyResult<usize> {
+        let (ring, home) = (self.object.get(), self.object.home());
+        let messages = outgoing.messages();
+        let mut sent = 0;
+        while sent < messages.len() {
+            let put = wait::until(py, deadline, |deadline| {
+                match home.put(ring, &messages[sent..], Wait::Until(deadline)) {
+                    Ok((count, _)) => Ok(Ok(count)),
+                    Err(PutError::Interrupted) => Err(WaitError::Interrupted),
+                    Err(error) => Ok(Err(error)),
+                }
+            });
+            match put {
+                Ok(Some(Ok(count))) => sent += count,
+                Ok(Some(Err(PutError::Full)) | None) if sent > 0 => break,
+                Ok(None) => return Err(errors::put(py, &PutError::Full)),
+                Ok(Some(Err(error))) => return Err(errors::put(py, &error)),
+                Err(interrupt) => return Err(interrupt),
+            }
+            if !all {
+                break;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// What a call with `block` and `timeout` may wait for.
+    fn deadline(block: bool, timeout: Option<f64>) -> PyResult<Option<Instant>> {
+        if block { wait::deadline(timeout) } else { Ok(Some(Instant::now())) }
+    }
+
+    fn fetch(
+        &self,
+        py: Python<'_>,
+        incoming: &mut Incoming,
+        most: usize,
+        block: bool,
+        timeout: Option<f64>,
+        claim: Option<&ClaimCell>,
+    ) -> PyResult<usize> {
+        let object = &self.object;
+        match incoming.receive(object, most, Wait::Never, claim) {
+            Ok(taken) => return Ok(taken),
+            Err(GetError::Empty) => {}
+            Err(error) => return Err(errors::get(py, &error)),
+        }
+        let deadline = Self::deadline(block, timeout)?;
+        let fetched = wait::until(py, deadline, |deadline| {
+            match incoming.receive(object, most, Wait::Until(deadline), claim) {
+                Ok(count) => Ok(Ok(count)),
+                Err(GetError::Interrupted) => Err(WaitError::Interrupted),
+                Err(error) => Ok(Err(error)),
+            }
+        })?;
+        fetched.unwrap_or(Err(GetError::Empty)).map_err(|error| errors::get(py, &error))
+    }
+
+    fn put_message(&self, py: Python<'_>, encoder: &mut Encoder, block: bool, timeout: Option<f64>) -> PyResult<()> {
+        if encoder.bytes.len() < OUT_OF_BAND && encoder.buffers.is_empty() && encoder.carried.is_empty() {
+            let message = Message { payload: &encoder.bytes, attachments: &[] };
+            match self.object.home().put(self.object.get(), &[message], Wait::Never) {
+                Ok(_) => return Ok(()),
+                Err(PutError::Full) => {}
+                Err(error) => return Err(errors::put(py, &error)),
+            }
+        }
+        let mut outgoing = Outgoing::default();
+        outgoing.add(py, &self.object, encoder)?;
+        self.send(py, &outgoing, Self::deadline(block, timeout)?, true)?;
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl PyRing {
+    #[new]
+    #[pyo3(signature = (arena, max_items = 0, max_bytes = 0, *, address = None))]
+    fn new(
+        arena: &Bound<'_, PyArena>,
+        max_items: u32,
+        max_bytes: u64,
+        address: Option<(u64, u64)>,
+    ) -> PyResult<Self> {
+        if let Some(address) = address {
+            return Ok(Self { object: Object::open(arena, Kind::Ring, address)? });
+        }
+        let home = arena.get().arena;
+        let ring = Ring::new(&home, max_items, max_bytes).map_err(|error| errors::arena(arena.py(), &error))?;
+        Ok(Self { object: Object::create(arena, Kind::Ring, || ring)? })
+    }
+
+    #[getter]
+    fn arena(&self, py: Python<'_>) -> Py<PyArena> {
+        self.object.arena(py)
+    }
+
+    #[getter]
+    fn address(&self) -> (u64, u64) {
+        self.object.address()
+    }
+
+    /// Put an object. It is encoded at once; when this returns it is in shared memory.
+    #[pyo3(signature = (obj, block = true, timeout = None))]
+    fn put(&self, py: Python<'_>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
+        let mut encoder = Encoder::take();
+        let put = codec::encode(py, obj, &mut encoder)
+            .and_then(|()| self.put_message(py, &mut encoder, block, timeout));
+        encoder.give_back();
+        put
+    }
+
+    /// Put every object of a sequence; returns how many were put before the deadline. Raises Full when none was.
+    #[pyo3(signature = (objects, block = true, timeout = None))]
+    fn put_many(
+        &self,
+        py: Python<'_>,
+        objects: &Bound<'_, PyAny>,
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<usize> {
+        let deadline = Self::deadline(block, timeout)?;
+        let mut encoder = Encoder::take();
+        let mut put = || -> PyResult<usize> {
+            let mut total = 0;
+            let mut outgoing = Outgoing::default();
+            let mut objects = objects.try_iter()?;
+            loop {
+                let next = objects.next().transpose()?;
+                if let Some(object) = &next {
+                    codec::encode(py, object, &mut encoder)?;
+                    outgoing.add(py, &self.object, &mut encoder)?;
+                    encoder.clear();
+                    if outgoing.ends.len() < BATCH_ITEMS && outgoing.bytes.len() < BATCH_BYTES {
+                        continue;
+                    }
+                }
+                let sent = match self.send(py, &outgoing, deadline, true) {
+                    Err(error) if total > 0 && error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+                        let full = errors::put(py, &PutError::Full);
+                        if error.get_type(py).is(full.get_type(py)) { 0 } else { return Err(error) }
+                    }
+                    sent => sent?,
+                };
+                total += sent;
+                if next.is_none() || sent < outgoing.ends.len() {
+                    return Ok(total);
+                }
+                outgoing = Outgoing::default();
+            }
+        };
+        let result = put();
+        encoder.give_back();
+        result
+    }
+
+    /// Take an object; with `claim`, cell `cell` of it tells from the moment of taking what was taken.
+    #[pyo3(signature = (block = true, timeout = None, claim = None, cell = 0))]
+    fn get(
+        &self,
+        py: Python<'_>,
+        block: bool,
+        timeout: Option<f64>,
+        claim: Option<&Bound<'_, PyClaim>>,
+        cell: usize,
+    ) -> PyResult<Py<PyAny>> {
+        let claim = claim.map(|claim| claim.get().cell(cell)).transpose()?;
+        let mut incoming = Incoming::take();
+        let result = self
+            .fetch(py, &mut incoming, 1, block, timeout, claim)
+            .and_then(|_| incoming.decode(py, &self.object.arena(py), 0));
+        incoming.give_back();
+        result
+    }
+
+    /// Take up to `max_items` objects; waits only for the first.
+    #[pyo3(signature = (max_items = 1024, block = true, timeout = None))]
+    fn get_many<'py>(
+        &self,
+        py: Python<'py>,
+        max_items: usize,
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        if max_items == 0 {
+            return Ok(list);
+        }
+        let mut incoming = Incoming::take();
+        let arena = self.object.arena(py);
+        let mut take = || -> PyResult<()> {
+            let taken = self.fetch(py, &mut incoming, max_items, block, timeout, None)?;
+            for index in 0..taken {
+                list.append(incoming.decode(py, &arena, index)?)?;
+            }
+            Ok(())
+        };
+        let result = take();
+        incoming.give_back();
+        result.map(|()| list)
+    }
+
+    /// Put bytes as they are.
+    #[pyo3(signature = (payload, block = true, timeout = None))]
+    fn put_bytes(&self, py: Python<'_>, payload: &[u8], block: bool, timeout: Option<f64>) -> PyResult<()> {
+        let mut encoder = Encoder::take();
+        encoder.bytes.extend_from_slice(payload);
+        let put = self.put_message(py, &mut encoder, block, timeout);
+        encoder.give_back();
+        put
+    }
+
+    /// Take bytes as they were put by `put_bytes`; of an object, its encoded form.
+    #[pyo3(signature = (block = true, timeout = None))]
+    fn get_bytes<'py>(&self, py: Python<'py>, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut incoming = Incoming::take();
+        let result = self.fetch(py, &mut incoming, 1, block, timeout, None).map(|_| match incoming.handles.first() {
+            Some(block) if incoming.bytes.is_empty() => {
+                // SAFETY: as in `Incoming::decode`.
+                PyBytes::new(py, unsafe { std::slice::from_raw_parts(block.contents(), block.size() as usize) })
+            }
+            _ => PyBytes::new(py, &incoming.bytes),
+        });
+        incoming.give_back();
+        result
+    }
+
+    /// Wait until there is something to take, or the ring is closed. False: the timeout passed.
+    #[pyo3(signature = (timeout = None))]
+    fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let ring = self.object.get();
+        if !ring.is_empty() {
+            return Ok(true);
+        }
+        Ok(wait::blocking(py, timeout, |deadline| ring.wait_nonempty(deadline))?.is_some())
+    }
+
+    /// Messages in the ring now.
+    fn qsize(&self) -> u32 {
+        self.object.len()
+    }
+
+    fn empty(&self) -> bool {
+        self.object.is_empty()
+    }
+
+    fn full(&self) -> bool {
+        self.object.is_full()
+    }
+
+    /// Bytes of messages in the ring now, without their blocks.
+    fn nbytes(&self) -> u64 {
+        self.object.bytes()
+    }
+
+    /// Messages ever taken and ever put, mod 2**32.
+    #[getter]
+    fn position(&self) -> (u32, u32) {
+        self.object.position()
+    }
+
+    #[getter]
+    fn max_items(&self) -> u32 {
+        self.object.max_items()
+    }
+
+    #[getter]
+    fn is_shutdown(&self) -> bool {
+        self.object.is_closed()
+    }
+
+    /// Let nothing more be put; `immediate` also drops what is there, as done.
+    #[pyo3(signature = (immediate = false))]
+    fn shutdown(&self, py: Python<'_>, immediate: bool) {
+        let ring = self.object.get();
+        let home = self.object.home();
+        py.detach(|| ring.close(&home));
+        if immediate {
+            let mut incoming = Incoming::take();
+            while let Ok(taken) = py.detach(|| incoming.receive(&self.object, 1024, Wait::Until(Some(Instant::now())), None)) {
+                (0..taken).for_each(|_| {
+                    ring.task_done();
+                });
+                incoming.bytes.clear();
+                incoming.handles.clear();
+                incoming.ends.clear();
+            }
+            incoming.give_back();
+        }
+    }
+
+    /// One taken item is done with. False when there was none.
+    fn task_done(&self) -> bool {
+        self.object.task_done()
+    }
+
+    /// Items put and not yet done with.
+    fn unfinished(&self) -> u32 {
+        self.object.unfinished()
+    }
+
+    /// Wait until all items are done with. False: the timeout passed.
+    #[pyo3(signature = (timeout = None))]
+    fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let ring = self.object.get();
+        Ok(wait::blocking(py, timeout, |deadline| ring.join(deadline))?.is_some())
+    }
+
+    /// Whether getters, putters, joiners may be asleep.
+    fn sleepers(&self) -> (bool, bool, bool) {
+        self.object.has_sleepers()
+    }
+}

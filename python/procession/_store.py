@@ -1,0 +1,135 @@
+"""Where state lives: arenas, and how a shared object travels.
+
+A shared object *is* its address, an offset in an arena and a serial number. Pickling one writes a few bytes and works at any
+time, not only while a child is being spawned. What the receiver needs besides is the arena itself:
+
+- a forked child has it mapped already, at the same place;
+- a spawned child gets its descriptor together with the first object that mentions it (`reduce_arena` notices that a process
+  is being started, as the standard library's own reducers do);
+- any other relative finds the descriptor through the sender's `/proc` entry. The token, random and kept in the arena
+  itself, tells it from every other file, so a reused pid or descriptor number is noticed.
+
+A program has one shared arena, made when first needed; its children and their children use the same one.
+"""
+
+from __future__ import annotations
+
+import os
+from multiprocessing import context as _mp_context
+from multiprocessing import reduction as _mp_reduction
+from typing import Any
+
+from . import _native
+from .errors import NotShared, ObjectGone
+
+_shared: _native.Arena | None = None
+_private: _native.Arena | None = None
+
+
+def shared_arena() -> _native.Arena:
+    """The arena that this process shares with its relatives; made when first asked for.
+
+    Its size is bounded by `PROCESSION_ARENA_LIMIT` (bytes; by default three quarters of memory).
+    """
+    global _shared
+    if _shared is None:
+        _shared = _native.Arena.create(_limit())
+    return _shared
+
+
+def private_arena() -> _native.Arena:
+    """The arena in this process's own memory, for its threads; made when first asked for."""
+    global _private
+    if _private is None:
+        _private = _native.Arena.private()
+    return _private
+
+
+def _limit() -> int:
+    text = os.environ.get("PROCESSION_ARENA_LIMIT", "0")
+    try:
+        limit = int(text)
+        if limit < 0:
+            raise ValueError(text)
+    except ValueError:
+        raise ValueError(f"PROCESSION_ARENA_LIMIT must be a number of bytes, not {text!r}") from None
+    return limit
+
+
+def reduce_arena(arena: _native.Arena) -> tuple[Any, ...]:
+    """How an arena is pickled: its token and a way to its descriptor."""
+    if not arena.shared:
+        raise NotShared(
+            "this object lives in one process's own memory (the 'thread' context) and cannot be sent to another; "
+            "make it with get_context('fork'), 'spawn' or 'forkserver'"
+        )
+    if _mp_context.get_spawning_popen() is not None:
+        return _attach_inherited, (_mp_reduction.DupFd(arena.fd), arena.token)
+    return _attach_relative, (os.getpid(), arena.fd, arena.token)
+
+
+def _attach_inherited(duplicate: Any, token: bytes) -> _native.Arena:
+    descriptor = duplicate.detach()
+    try:
+        return _adopt(_native.Arena.attach(descriptor, token))
+    finally:
+        os.close(descriptor)
+
+
+def _attach_relative(pid: int, fd: int, token: bytes) -> _native.Arena:
+    known = _native.Arena.find(token)
+    if known is not None:
+        return known
+    try:
+        descriptor = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise ObjectGone(
+            f"cannot reach the shared memory of process {pid} ({error.strerror}): it has ended, or belongs to another user"
+        ) from error
+    try:
+        return _adopt(_native.Arena.attach(descriptor, token))
+    finally:
+        os.close(descriptor)
+
+
+def _adopt(arena: _native.Arena) -> _native.Arena:
+    """Use a relative's arena as one's own, unless there is one already."""
+    global _shared
+    if _shared is None:
+        _shared = arena
+    return arena
+
+
+def reopen(cls: type[Any], arena: _native.Arena, address: tuple[int, int]) -> Any:
+    """The object at an address, as an instance of its class. Raises ObjectGone when every holder had dropped it."""
+    return cls._open(arena, address)
+
+
+class Shared:
+    """What shared objects have in common: they are pickled by address, whenever and wherever."""
+
+    __slots__ = ()
+
+    arena: _native.Arena
+    address: tuple[int, int]
+
+    @classmethod
+    def _open(cls, arena: _native.Arena, address: tuple[int, int]) -> Any:
+        return cls.__new__(cls, arena=arena, address=address)  # type: ignore[call-arg]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        keep_in_flight(self)
+        return reopen, (type(self), self.arena, self.address)
+
+
+def keep_in_flight(shared: Any) -> None:
+    """Keep a shared object alive until whoever receives the pickle now being made has opened it.
+
+    In a message of ours the message holds it. For a child being started, the handle on that child does, which lives until the
+    child has ended. In any other pickle nobody can: the sender has to keep a reference.
+    """
+    popen = _mp_context.get_spawning_popen()
+    if popen is not None:
+        vars(popen).setdefault("_procession_kept", []).append(shared)
+    else:
+        _native.carry(shared)

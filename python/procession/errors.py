@@ -1,0 +1,279 @@
+"""Every exception of the package.
+
+Each class also derives from what users of `multiprocessing`, `queue` and `threading` already catch, so an `except
+queue.Full` written years ago still works. An error carries its facts as fields (the path inside the object, the pid,
+the exit code) besides a message that names the culprit and the mend, and survives pickling with its fields, because
+many of these travel from a child to its parent.
+
+The facts of a class are its annotated attributes with a default; the constructor takes a message and any of them by
+keyword. Both sides raise these: the Rust module looks them up here by name. This module imports nothing of ours.
+"""
+
+import builtins
+import multiprocessing
+import pickle
+import queue
+import threading
+from typing import Any
+
+__all__ = [
+    "AbandonedLockWarning",
+    "ArenaFull",
+    "BrokenBarrierError",
+    "Closed",
+    "Empty",
+    "Full",
+    "InputError",
+    "ItemTooLarge",
+    "JobError",
+    "MainNotImportable",
+    "NotGuarded",
+    "NotOwner",
+    "NotShared",
+    "NotSupported",
+    "ObjectGone",
+    "PicklingError",
+    "ProcessionError",
+    "ReleaseError",
+    "RemoteError",
+    "RemoteTraceback",
+    "ResultUnpicklable",
+    "ShutDown",
+    "TimeoutError",
+    "TooManyProcesses",
+    "UnpicklingError",
+    "WorkerDied",
+]
+
+
+def _rebuild(cls: type["ProcessionError"], args: tuple[Any, ...], facts: dict[str, Any]) -> "ProcessionError":
+    """Make an exception again without calling its constructor, whose signature may differ from `args`."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
+
+class ProcessionError(Exception):
+    """Base of every exception raised by this package."""
+
+    def __init__(self, *args: object, **facts: object) -> None:
+        """Take the message and, by keyword, any of the facts the class declares.
+
+        Raises: TypeError for a fact the class does not have.
+        """
+        super().__init__(*args)
+        for name, value in facts.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} has no field {name!r}")
+            setattr(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+# Queues and rings
+
+
+class Full(ProcessionError, queue.Full):
+    """A bounded queue had no room before the deadline."""
+
+
+class Empty(ProcessionError, queue.Empty):
+    """A queue had no item before the deadline."""
+
+
+_StandardShutDown: type[Exception] = getattr(queue, "ShutDown", ValueError)  # the class exists from Python 3.13
+
+
+class ShutDown(ProcessionError, _StandardShutDown):
+    """The queue was shut down: nothing can be put, and nothing is left to get."""
+
+
+class Closed(ProcessionError, ValueError):
+    """The object was closed by this process and cannot be used any more."""
+
+
+class ItemTooLarge(Full, ValueError):
+    """An item that no amount of waiting would make fit under the queue's bound."""
+
+    size_bytes: int | None = None
+    limit_bytes: int | None = None
+
+
+# The arena
+
+
+class ArenaFull(ProcessionError, MemoryError):
+    """Shared memory is exhausted: the arena's limit, or the machine's."""
+
+    wanted_bytes: int | None = None
+    limit_bytes: int | None = None
+
+
+class ObjectGone(ProcessionError, LookupError):
+    """The shared object at this address was freed; its last holder is gone."""
+
+    address: tuple[int, int] | None = None
+
+
+class TooManyProcesses(ProcessionError, OSError):
+    """The arena's table of processes is full."""
+
+    limit: int | None = None
+
+
+class NotShared(ProcessionError, RuntimeError):
+    """An object living in one process's own memory was about to be sent to another process."""
+
+
+# Pickling
+
+
+class PicklingError(ProcessionError, pickle.PicklingError):
+    """An object cannot be sent. `path` leads from the object given to the part that cannot be pickled."""
+
+    path: str | None = None
+
+
+class UnpicklingError(ProcessionError, pickle.UnpicklingError):
+    """What arrived cannot be made into an object again in this process."""
+
+    path: str | None = None
+
+
+# Locks
+
+
+class ReleaseError(ProcessionError, ValueError):
+    """A lock or semaphore was released more often than it was acquired."""
+
+
+class NotOwner(ProcessionError, AssertionError, RuntimeError):
+    """Someone released or waited on a lock that belongs to another thread or process."""
+
+    owner: tuple[int, int] | None = None
+
+
+class BrokenBarrierError(ProcessionError, threading.BrokenBarrierError):
+    """The barrier was aborted, reset while someone waited, or timed out."""
+
+
+class AbandonedLockWarning(RuntimeWarning):
+    """The last owner of a lock died holding it; the data the lock guards may be half-changed."""
+
+
+# Other processes
+
+
+class RemoteTraceback(Exception):
+    """The formatted traceback of another process; the `__cause__` of the exception that came from there."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class RemoteError(ProcessionError):
+    """Something went wrong in another process, and this is all that is known here. `item` is what it worked on."""
+
+    item: object = None
+    name: str | None = None
+    pid: int | None = None
+    exitcode: int | None = None
+
+
+class WorkerDied(RemoteError, ChildProcessError):
+    """A process ended without answering.
+
+    `exitcode` is its exit status, or minus the number of the signal that ended it (None if nobody could learn it).
+    """
+
+    @classmethod
+    def of(cls, name: str | None, pid: int | None, exitcode: int | None, *, item: object = None) -> "WorkerDied":
+        """Build the error with a message made of its facts."""
+        while_doing = "" if item is None else f" while working on {item}"
+        message = f"{name or 'process'} (pid {pid}) {describe_exit(exitcode)}{while_doing} before it gave a result"
+        return cls(message, name=name, pid=pid, exitcode=exitcode, item=item)
+
+    @property
+    def signal(self) -> str | None:
+        """Name of the signal that ended the process, as "SIGKILL"; None if it was not a signal."""
+        return signal_name(self.exitcode)
+
+
+def signal_name(exitcode: int | None) -> str | None:
+    """Name of the signal in an exit code, which is minus its number; None if it is not one."""
+    if exitcode is None or exitcode >= 0:
+        return None
+    import signal
+
+    try:
+        return signal.Signals(-exitcode).name
+    except ValueError:
+        return f"signal {-exitcode}"
+
+
+def describe_exit(exitcode: int | None) -> str:
+    """Say in words how a process ended: "was killed by SIGKILL", "exited with code 3"."""
+    name = signal_name(exitcode)
+    if name is not None:
+        return f"was killed by {name}"
+    if exitcode is None:
+        return "vanished, exit code unknown,"
+    return f"exited with code {exitcode}"
+
+
+class ResultUnpicklable(RemoteError, PicklingError):
+    """The call ended, but its result (or its exception) cannot be pickled, so only this error came back."""
+
+
+class TimeoutError(ProcessionError, multiprocessing.TimeoutError, builtins.TimeoutError):
+    """The deadline passed before the awaited thing happened. Nothing was cancelled."""
+
+
+# Starting processes
+
+
+class NotGuarded(ProcessionError, RuntimeError):
+    """A process was started while the main module was still being imported by a new child."""
+
+    def __init__(self, *args: object, **facts: object) -> None:
+        super().__init__(*(args or (_GUARD_ADVICE,)), **facts)
+
+
+_GUARD_ADVICE = """\
+this new process was importing the main module of its parent, and that module starts a process as soon as it is \
+imported. Put what starts processes under a guard, in the file that you run:
+
+    def main():
+        ...            # everything that creates a Process, a Pool or a Manager
+
+    if __name__ == "__main__":
+        main()
+
+(Or use get_context("fork"), whose children do not import the main module.)"""
+
+
+class MainNotImportable(ProcessionError, RuntimeError):
+    """A new interpreter would have to import the main module, which came from standard input or a prompt."""
+
+
+class NotSupported(ProcessionError, NotImplementedError):
+    """This context cannot do what was asked; the message says which can."""
+
+
+# The command line
+
+
+class JobError(ProcessionError, ValueError):
+    """A job could not be loaded or has not the methods a job needs."""
+
+
+class InputError(ProcessionError, OSError):
+    """An input of a job cannot be read, is not text, or changed while it was being read."""
+
+    path: str | None = None

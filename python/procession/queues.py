@@ -1,0 +1,274 @@
+"""Queues: what is put is put.
+
+A queue is a ring of messages in shared memory. `put` encodes the object (its snapshot at that moment; a later change to it
+does not leak through), copies it into the ring and returns: no feeder thread, nothing to flush, and the process may exit, or be
+killed, in the next instruction. Unbounded queues grow; bounded ones make `put` wait. Messages of one producer arrive in its order.
+
+When a process dies while it uses a queue, the others go on: a producer killed inside `put` has put nothing, a consumer killed
+inside `get` either has taken nothing or has the item, which is lost with it.
+
+The queues of the thread context (`ThreadQueue` and so on) are `queue.Queue` with the same extra methods: objects are handed
+over as they are, not copied.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from . import _native
+from ._store import Shared
+from .errors import Empty, Full, ShutDown
+
+__all__ = [
+    "JoinableQueue",
+    "Queue",
+    "QueueStatistics",
+    "SimpleQueue",
+    "ThreadJoinableQueue",
+    "ThreadQueue",
+    "ThreadSimpleQueue",
+]
+
+MOST_ITEMS = 2**31 - 1  # counts in shared memory are compared mod 2**32
+
+
+@dataclass(frozen=True)
+class QueueStatistics:
+    """A snapshot of a queue."""
+
+    depth: int  # items in it
+    nbytes: int  # bytes of encoded items in it, large payloads not counted
+    put: int  # items ever put, mod 2**32
+    taken: int  # items ever taken, mod 2**32
+    waiters: int  # 1 while a getter may be asleep, plus 1 while a putter may be
+    closed: bool  # whether it was shut down
+
+
+def _bound(maxsize: int) -> int:
+    if not isinstance(maxsize, int):
+        raise TypeError(f"maxsize must be an int, not {type(maxsize).__name__}")
+    if maxsize > MOST_ITEMS:
+        raise ValueError(f"maxsize must be at most {MOST_ITEMS}, not {maxsize}; 0 is unbounded")
+    return max(maxsize, 0)
+
+
+class _RingQueue(_native.Ring, Shared):
+    """What the three kinds of queue share."""
+
+    __slots__ = ("_closed_here",)
+
+    _closed_here: bool
+
+    def __new__(
+        cls,
+        maxsize: int = 0,
+        *,
+        max_bytes: int = 0,
+        arena: _native.Arena,
+        address: tuple[int, int] | None = None,
+    ) -> Any:
+        if max_bytes < 0:
+            raise ValueError(f"max_bytes must be a number of bytes, or 0 for no bound, not {max_bytes}")
+        self = super().__new__(cls, arena, _bound(maxsize), max_bytes, address=address)
+        self._closed_here = False
+        return self
+
+    if TYPE_CHECKING:
+
+        def __init__(self, maxsize: int = 0, *, max_bytes: int = 0, arena: _native.Arena) -> None: ...
+
+    def __repr__(self) -> str:
+        bound = self.max_items or "unbounded"
+        state = ", shut down" if self.is_shutdown else ""
+        return f"<{type(self).__name__}({self.qsize()} items, {bound}{state})>"
+
+    def statistics(self) -> QueueStatistics:
+        """A snapshot, without locking anything."""
+        taken, put = self.position
+        getters, putters, _joiners = self.sleepers()
+        return QueueStatistics(self.qsize(), self.nbytes(), put, taken, int(getters) + int(putters), self.is_shutdown)
+
+
+class SimpleQueue(_RingQueue):
+    """An unbounded queue with `put`, `get` and `empty`."""
+
+    __slots__ = ()
+
+    def __new__(cls, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> Any:
+        return super().__new__(cls, arena=arena, address=address)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, arena: _native.Arena) -> None: ...
+
+    def close(self) -> None:
+        """Release this process's handle; others are not affected. Further use here raises ValueError."""
+        self._closed_here = True
+
+
+class Queue(_RingQueue):
+    """A queue for any number of producers and consumers in any processes of the family.
+
+    `maxsize` bounds the items, `max_bytes` the bytes of encoded items (payloads of 64 KiB and more live beside the queue
+    and count with a few bytes); 0 is unbounded. `put` and `get` block as `queue.Queue`'s do, and take a timeout in seconds.
+    """
+
+    __slots__ = ()
+
+    def put_nowait(self, obj: Any) -> None:
+        """`put` that raises Full instead of waiting."""
+        self.put(obj, False)
+
+    def get_nowait(self) -> Any:
+        """`get` that raises Empty instead of waiting."""
+        return self.get(False)
+
+    def close(self) -> None:
+        """No more will be put by this process. There is nothing to flush: what was put is in shared memory already."""
+        self._closed_here = True
+
+    def join_thread(self) -> None:
+        """Nothing to wait for: there is no feeder thread. Kept because programs call it after `close`."""
+        if not self._closed_here:
+            raise AssertionError(f"Queue {self!r} not closed")
+
+    def cancel_join_thread(self) -> None:
+        """Nothing to cancel: `put` has delivered when it returns, and exit never waits for a queue."""
+
+
+class JoinableQueue(Queue):
+    """A `Queue` whose consumers tell when an item is done with (`task_done`), so that producers can `join` it."""
+
+    __slots__ = ()
+
+    def task_done(self) -> None:
+        """One item taken before is done with. Raises ValueError when called more often than items were put."""
+        if not super().task_done():
+            raise ValueError("task_done() called too many times")
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until every item put was done with. Raises TimeoutError after `timeout` seconds."""
+        if not super().join(timeout):
+            raise TimeoutError(f"{self.unfinished()} items were not done with after {timeout} s")
+
+
+class ThreadQueue(queue.Queue[Any]):
+    """The thread context's Queue: objects are handed over as they are, with the names of the shared one."""
+
+    def __init__(self, maxsize: int = 0, *, max_bytes: int = 0) -> None:
+        super().__init__(_bound(maxsize))
+        self._shut = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}({self.qsize()} items, {self.maxsize or 'unbounded'})>"
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether `shutdown` was called."""
+        return self._shut
+
+    def statistics(self) -> QueueStatistics:
+        """A snapshot. Counts of items ever put and taken are not kept here and read 0."""
+        waiters = len(self.not_empty._waiters) + len(self.not_full._waiters)  # type: ignore[attr-defined]
+        return QueueStatistics(self.qsize(), 0, 0, 0, waiters, self._shut)
+
+    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+        """As `queue.Queue.put`; Full is also a `procession` error, and a shut-down queue raises ShutDown."""
+        timeout = None if timeout is None else max(timeout, 0.0)
+        end = None if timeout is None else monotonic() + timeout
+        with self.not_full:
+            while not self._shut and 0 < self.maxsize <= self._qsize():
+                left = None if end is None else end - monotonic()
+                if not block or (left is not None and left <= 0):
+                    raise Full("the queue is full")
+                self.not_full.wait(left)
+            if self._shut:
+                raise ShutDown("the queue was shut down: nothing more can be put")
+            self._put(obj)
+            self.unfinished_tasks += 1
+            self.not_empty.notify()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """As `queue.Queue.get`; Empty is also a `procession` error; shut down and empty raises ShutDown."""
+        end = None if timeout is None else monotonic() + max(timeout, 0.0)
+        with self.not_empty:
+            while not self._qsize():
+                if self._shut:
+                    raise ShutDown("the queue was shut down and is empty")
+                left = None if end is None else end - monotonic()
+                if not block or (left is not None and left <= 0):
+                    raise Empty("the queue is empty")
+                self.not_empty.wait(left)
+            item = self._get()
+            self.not_full.notify()
+            return item
+
+    def put_many(self, objects: Iterable[Any], block: bool = True, timeout: float | None = None) -> int:
+        """Put every object; returns how many were put before the deadline. Raises Full when none was."""
+        end = None if timeout is None else monotonic() + timeout
+        count = 0
+        for obj in objects:
+            try:
+                self.put(obj, block, None if end is None else end - monotonic())
+            except Full:
+                if count == 0:
+                    raise
+                break
+            count += 1
+        return count
+
+    def get_many(self, max_items: int = 1024, block: bool = True, timeout: float | None = None) -> list[Any]:
+        """Take up to `max_items`; waits only for the first."""
+        if max_items <= 0:
+            return []
+        items = [self.get(block, timeout)]
+        while len(items) < max_items:
+            try:
+                items.append(self.get(False))
+            except (Empty, ShutDown):
+                break
+        return items
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Let nothing more be put; `immediate` also drops what is there, as done."""
+        with self.mutex:
+            self._shut = True
+            while immediate and self._qsize():
+                self._get()
+                self.unfinished_tasks -= 1
+            if not self.unfinished_tasks:
+                self.all_tasks_done.notify_all()
+            self.not_empty.notify_all()
+            self.not_full.notify_all()
+
+    def close(self) -> None:
+        """Nothing to close; the shared queue's name."""
+
+    def join_thread(self) -> None:
+        """Nothing to wait for; the shared queue's name."""
+
+    def cancel_join_thread(self) -> None:
+        """Nothing to cancel; the shared queue's name."""
+
+
+class ThreadJoinableQueue(ThreadQueue):
+    """The thread context's JoinableQueue."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until every item put was done with. Raises TimeoutError after `timeout` seconds."""
+        with self.all_tasks_done:
+            if not self.all_tasks_done.wait_for(lambda: not self.unfinished_tasks, timeout):
+                raise TimeoutError(f"{self.unfinished_tasks} items were not done with after {timeout} s")
+
+
+class ThreadSimpleQueue(ThreadQueue):
+    """The thread context's SimpleQueue."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+

@@ -59,9 +59,7 @@ def _bound(maxsize: int) -> int:
 class _RingQueue(_native.Ring, Shared):
     """What the three kinds of queue share."""
 
-    __slots__ = ("_closed_here",)
-
-    _closed_here: bool
+    __slots__ = ()
 
     def __new__(
         cls,
@@ -73,9 +71,7 @@ class _RingQueue(_native.Ring, Shared):
     ) -> Any:
         if max_bytes < 0:
             raise ValueError(f"max_bytes must be a number of bytes, or 0 for no bound, not {max_bytes}")
-        self = super().__new__(cls, arena, _bound(maxsize), max_bytes, address=address)
-        self._closed_here = False
-        return self
+        return super().__new__(cls, arena, _bound(maxsize), max_bytes, address=address)
 
     if TYPE_CHECKING:
 
@@ -105,10 +101,6 @@ class SimpleQueue(_RingQueue):
 
         def __init__(self, *, arena: _native.Arena) -> None: ...
 
-    def close(self) -> None:
-        """Release this process's handle; others are not affected. Further use here raises ValueError."""
-        self._closed_here = True
-
 
 class Queue(_RingQueue):
     """A queue for any number of producers and consumers in any processes of the family.
@@ -127,13 +119,9 @@ class Queue(_RingQueue):
         """`get` that raises Empty instead of waiting."""
         return self.get(False)
 
-    def close(self) -> None:
-        """No more will be put by this process. There is nothing to flush: what was put is in shared memory already."""
-        self._closed_here = True
-
     def join_thread(self) -> None:
         """Nothing to wait for: there is no feeder thread. Kept because programs call it after `close`."""
-        if not self._closed_here:
+        if not self.closed:
             raise AssertionError(f"Queue {self!r} not closed")
 
     def cancel_join_thread(self) -> None:

@@ -56,7 +56,7 @@ impl Event {
     }
 
     #[inline]
-    fn has_happened(&self, since: Since) -> bool {
+    pub fn has_happened(&self, since: Since) -> bool {
         let state = self.state.load(Ordering::Acquire);
         state & SET != 0 || state >> 1 != since.0 >> 1
     }

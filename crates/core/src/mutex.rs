@@ -7,7 +7,7 @@
 //! | ----- | ------ | ----------------------------------------------------------------------------------------------- |
 //! | 0     | 0      | free                                                                                            |
 //! | owner | 0      | on the way in or out: not (or no longer) in the critical section. A death here abandons nothing  |
-//! | owner | mark   | held by that thread. A death here leaves what it guards half-done: [`Acquired::Abandoned`]       |
+//! | owner | mark   | held by that thread. A death here leaves what it guards half-done: [`Taken::Abandoned`]          |
 //! | 0     | mark   | never: release clears the holder first                                                          |
 //!
 //! A Lock may be released by any thread of any process, as multiprocessing has it; an RLock by its holder only.
@@ -42,6 +42,21 @@ pub struct Mutex {
     abandoned: AtomicU32,
     /// When a try last looked after the owner (milliseconds of the machine's clock, wraps around).
     looked: AtomicU32,
+    /// Process id of the holder: the table of processes forgets it with the process, the lock must not.
+    pid: AtomicU32,
+}
+
+/// How a lock came into the caller's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "an abandoned lock guards state that may be half-done"]
+pub enum Taken {
+    /// It was free.
+    Free,
+    /// Its holder died inside; what it guards may be half-done.
+    Abandoned {
+        /// The dead holder's process id.
+        pid: u32,
+    },
 }
 
 /// What a lock knows about itself.
@@ -70,11 +85,11 @@ impl Mutex {
         Self::default()
     }
 
-    /// Which process and which thread of it hold the lock. A moment's view.
-    pub fn owner(&self) -> Option<(OwnerId, u64)> {
+    /// Process id and thread of the holder. A moment's view.
+    pub fn owner(&self) -> Option<(u32, u64)> {
         let holder = self.holder.load(Ordering::Relaxed);
         let owner = self.lock.owner()?;
-        (holder != 0).then(|| (owner, mark(owner, holder)))
+        (holder != 0).then(|| (self.pid.load(Ordering::Relaxed), mark(owner, holder)))
     }
 
     /// Whether somebody holds it.
@@ -141,9 +156,9 @@ impl Mutex {
         thread: u64,
         life: &impl Liveness,
         deadline: Option<Instant>,
-    ) -> Result<Acquired, WaitError> {
+    ) -> Result<Taken, WaitError> {
         if self.try_acquire(me, thread) {
-            return Ok(Acquired::Free);
+            return Ok(Taken::Free);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) && !self.may_look() {
             return Err(WaitError::TimedOut);
@@ -151,17 +166,16 @@ impl Mutex {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let result = self.lock.acquire(me, life, deadline);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        let mut acquired = result?;
-        add(&self.contended, 1);
-        if acquired != Acquired::Free {
-            if self.holder.load(Ordering::Relaxed) == 0 {
-                acquired = Acquired::Free; // it died on its way in or out
-            } else {
-                add(&self.abandoned, 1);
-            }
+        let acquired = result?;
+        add(&self.contended);
+        let mut taken = Taken::Free;
+        // A holder of 0 says that the owner died on its way in or out.
+        if acquired != Acquired::Free && self.holder.load(Ordering::Relaxed) != 0 {
+            add(&self.abandoned);
+            taken = Taken::Abandoned { pid: self.pid.load(Ordering::Relaxed) };
         }
         self.enter(me, thread);
-        Ok(acquired)
+        Ok(taken)
     }
 
     /// A try may look after the owner once in a while, not each time.
@@ -178,6 +192,7 @@ impl Mutex {
     fn enter(&self, me: OwnerId, thread: u64) {
         self.depth.store(1, Ordering::Relaxed);
         self.acquired.store(self.acquired.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.pid.store(own_pid(me), Ordering::Relaxed);
         self.holder.store(mark(me, thread), Ordering::Relaxed);
     }
 
@@ -229,6 +244,26 @@ impl Mutex {
 }
 
 /// Only the holder counts, so a load and a store do.
-fn add(counter: &AtomicU32, more: u32) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+fn add(counter: &AtomicU32) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
+/// The calling process's id. `getpid` is a system call, so it is kept together with the owner that it was asked for: a forked
+/// child is another owner, and asks again.
+#[inline]
+#[cfg(not(loom))]
+fn own_pid(me: OwnerId) -> u32 {
+    static KNOWN: AtomicU64 = AtomicU64::new(0);
+    let known = KNOWN.load(Ordering::Relaxed);
+    if (known >> 32) as u32 == me.bits() {
+        return known as u32;
+    }
+    let pid = sys::pid();
+    KNOWN.store(u64::from(me.bits()) << 32 | u64::from(pid), Ordering::Relaxed);
+    pid
+}
+
+#[cfg(loom)]
+fn own_pid(_me: OwnerId) -> u32 {
+    sys::pid()
 }

@@ -6,14 +6,22 @@ use pyo3::sync::PyOnceLock;
 use pyo3::call::PyCallArgs;
 use pyo3::types::PyModule;
 
-/// An instance of `procession.errors.<class>(*args)`.
-pub fn raise<'py>(py: Python<'py>, class: &str, args: impl PyCallArgs<'py>) -> PyErr {
+fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let build = || -> PyResult<PyErr> {
-        let module = MODULE.get_or_try_init(py, || PyModule::import(py, "procession.errors").map(Bound::unbind))?;
-        Ok(PyErr::from_value(module.bind(py).getattr(class)?.call1(args)?))
-    };
-    build().unwrap_or_else(|error| error)
+    MODULE
+        .get_or_try_init(py, || PyModule::import(py, "procession.errors").map(Bound::unbind))?
+        .bind(py)
+        .getattr(name)
+}
+
+/// Whether an error is exactly a `procession.errors.<name>`.
+pub fn is(py: Python<'_>, error: &PyErr, name: &str) -> bool {
+    class(py, name).is_ok_and(|class| error.get_type(py).is(&class))
+}
+
+/// An instance of `procession.errors.<name>(*args)`.
+pub fn raise<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> PyErr {
+    class(py, name).and_then(|class| class.call1(args)).map_or_else(|error| error, PyErr::from_value)
 }
 
 /// An arena gave nothing.

@@ -12,6 +12,7 @@ use procession_core::error::{ArenaError, GetError, PutError, WaitError};
 use procession_core::ring::{ClaimCell, Message, Ring, Wait};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Bytes of messages that `get_many` copies out in one go, so that other getters are not kept waiting.
@@ -125,7 +126,7 @@ impl Incoming {
     }
 
     /// Decode message `index`; its blocks' handles move to the objects that show them.
-    fn decode(&mut self, py: Python<'_>, arena: &Py<PyArena>, index: usize) -> PyResult<Py<PyAny>> {
+    fn decode(&mut self, py: Python<'_>, object: &Object<Ring>, index: usize) -> PyResult<Py<PyAny>> {
         let (from, first) = if index == 0 { (0, 0) } else { self.ends[index - 1] };
         let (to, last) = self.ends[index];
         if first == last {
@@ -135,7 +136,7 @@ impl Incoming {
         let (payload, buffers) = if from == to { (handles.first(), &handles[1..]) } else { (None, handles) };
         let blocks = buffers
             .iter()
-            .map(|handle| Ok(Py::new(py, PyBlock::received(arena.clone_ref(py), handle.clone()))?.into_any()))
+            .map(|handle| Ok(Py::new(py, PyBlock::received(object.arena(py), handle.clone()))?.into_any()))
             .collect::<PyResult<Vec<_>>>()?;
         match payload {
             None => codec::decode(py, &self.bytes[from..to], &blocks),
@@ -152,6 +153,8 @@ impl Incoming {
 #[pyclass(frozen, subclass, name = "Ring", module = "procession._native")]
 pub struct PyRing {
     object: Object<Ring>,
+    /// `close()` was called on this handle; a matter of this process alone.
+    closed: AtomicBool,
 }
 
 impl PyRing {
@@ -181,6 +184,14 @@ impl PyRing {
         Ok(sent)
     }
 
+    fn check_open(&self) -> PyResult<()> {
+        if self.closed.load(Ordering::Relaxed) {
+            let message = "this queue is closed: close() was called on it in this process";
+            return Err(pyo3::exceptions::PyValueError::new_err(message));
+        }
+        Ok(())
+    }
+
     /// What a call with `block` and `timeout` may wait for.
     fn deadline(block: bool, timeout: Option<f64>) -> PyResult<Option<Instant>> {
         if block { wait::deadline(timeout) } else { Ok(Some(Instant::now())) }
@@ -195,6 +206,7 @@ impl PyRing {
         timeout: Option<f64>,
         claim: Option<&ClaimCell>,
     ) -> PyResult<usize> {
+        self.check_open()?;
         let object = &self.object;
         match incoming.receive(object, most, Wait::Never, claim) {
             Ok(taken) => return Ok(taken),
@@ -213,6 +225,7 @@ impl PyRing {
     }
 
     fn put_message(&self, py: Python<'_>, encoder: &mut Encoder, block: bool, timeout: Option<f64>) -> PyResult<()> {
+        self.check_open()?;
         if encoder.bytes.len() < OUT_OF_BAND && encoder.buffers.is_empty() && encoder.carried.is_empty() {
             let message = Message { payload: &encoder.bytes, attachments: &[] };
             match self.object.home().put(self.object.get(), &[message], Wait::Never) {
@@ -239,11 +252,13 @@ impl PyRing {
         address: Option<(u64, u64)>,
     ) -> PyResult<Self> {
         if let Some(address) = address {
-            return Ok(Self { object: Object::open(arena, Kind::Ring, address)? });
+            let object = Object::open(arena, Kind::Ring, address)?;
+            return Ok(Self { object, closed: AtomicBool::new(false) });
         }
         let home = arena.get().arena;
         let ring = Ring::new(&home, max_items, max_bytes).map_err(|error| errors::arena(arena.py(), &error))?;
-        Ok(Self { object: Object::create(arena, Kind::Ring, || ring)? })
+        let object = Object::create(arena, Kind::Ring, || ring)?;
+        Ok(Self { object, closed: AtomicBool::new(false) })
     }
 
     #[getter]
@@ -275,6 +290,7 @@ impl PyRing {
         block: bool,
         timeout: Option<f64>,
     ) -> PyResult<usize> {
+        self.check_open()?;
         let deadline = Self::deadline(block, timeout)?;
         let mut encoder = Encoder::take();
         let mut put = || -> PyResult<usize> {
@@ -292,10 +308,7 @@ impl PyRing {
                     }
                 }
                 let sent = match self.send(py, &outgoing, deadline, true) {
-                    Err(error) if total > 0 && error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
-                        let full = errors::put(py, &PutError::Full);
-                        if error.get_type(py).is(full.get_type(py)) { 0 } else { return Err(error) }
-                    }
+                    Err(error) if total > 0 && errors::is(py, &error, "Full") => 0,
                     sent => sent?,
                 };
                 total += sent;
@@ -324,7 +337,7 @@ impl PyRing {
         let mut incoming = Incoming::take();
         let result = self
             .fetch(py, &mut incoming, 1, block, timeout, claim)
-            .and_then(|_| incoming.decode(py, &self.object.arena(py), 0));
+            .and_then(|_| incoming.decode(py, &self.object, 0));
         incoming.give_back();
         result
     }
@@ -343,11 +356,10 @@ impl PyRing {
             return Ok(list);
         }
         let mut incoming = Incoming::take();
-        let arena = self.object.arena(py);
         let mut take = || -> PyResult<()> {
             let taken = self.fetch(py, &mut incoming, max_items, block, timeout, None)?;
             for index in 0..taken {
-                list.append(incoming.decode(py, &arena, index)?)?;
+                list.append(incoming.decode(py, &self.object, index)?)?;
             }
             Ok(())
         };
@@ -418,6 +430,17 @@ impl PyRing {
     #[getter]
     fn max_items(&self) -> u32 {
         self.object.max_items()
+    }
+
+    /// This handle is used no more; others are not affected.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether `close()` was called on this handle.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     #[getter]

@@ -1,0 +1,312 @@
+//! Many cells: `multiprocessing.Array` of a simple C type.
+
+use procession_core::arena::Kind;
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PySlice, PyString};
+use std::ffi::{c_int, c_void};
+
+use super::cells::{Cells, Code};
+use super::guard::Guard;
+use crate::arena::PyArena;
+
+/// Numbers or characters in shared memory, with a lock. Every access waits while another thread or process holds the lock
+/// (the owner's death ends that). Its buffer is writable: `numpy.asarray(array)` is a view, which knows nothing of the lock.
+#[pyclass(frozen, subclass, name = "Array", module = "procession._native")]
+pub struct PyArray {
+    cells: Cells,
+    guard: Guard,
+    /// The cells' count and size, where a buffer export can point to them.
+    shape: [isize; 1],
+    strides: [isize; 1],
+}
+
+/// What an index means for an array of `n` cells.
+enum Place<'py> {
+    One(usize),
+    Many(Bound<'py, PySlice>),
+}
+
+impl PyArray {
+    #[inline]
+    fn place<'py>(&self, index: &Bound<'py, PyAny>) -> PyResult<Place<'py>> {
+        if let Ok(slice) = index.cast_exact::<PySlice>() {
+            return Ok(Place::Many(slice.clone()));
+        }
+        let i = index.extract::<isize>().map_err(|error| {
+            if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(index.py()) {
+                PyIndexError::new_err("invalid index")
+            } else {
+                PyTypeError::new_err("indices must be integers")
+            }
+        })?;
+        let n = self.cells.count as isize;
+        let i = if i < 0 { i + n } else { i };
+        if (0..n).contains(&i) { Ok(Place::One(i as usize)) } else { Err(PyIndexError::new_err("invalid index")) }
+    }
+
+    /// The indices of a slice: first, step, how many.
+    fn indices(&self, slice: &Bound<'_, PySlice>) -> PyResult<(isize, isize, usize)> {
+        let indices = slice.indices(self.cells.count as isize)?;
+        Ok((indices.start, indices.step, indices.slicelength))
+    }
+
+    /// The cells of a slice: a list, of characters a bytes or str.
+    fn many<'py>(&self, py: Python<'py>, start: isize, step: isize, n: usize) -> PyResult<Bound<'py, PyAny>> {
+        let at = |i: usize| (start + step * i as isize) as usize;
+        match self.cells.code {
+            Code::Char => {
+                let bytes: Vec<u8> = (0..n).map(|i| self.cells.load(at(i)) as u8).collect();
+                Ok(PyBytes::new(py, &bytes).into_any())
+            }
+            Code::WideChar => {
+                let text = PyList::empty(py);
+                for i in 0..n {
+                    text.append(self.cells.get(py, at(i))?)?;
+                }
+                PyString::new(py, "").call_method1(intern!(py, "join"), (text,))
+            }
+            code => {
+                // SAFETY: a new list is filled at each index once, stealing a new reference; dropped half-filled on error.
+                unsafe {
+                    let list = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(n as isize))?;
+                    for i in 0..n {
+                        let item = Bound::from_owned_ptr_or_err(py, code.object(self.cells.load(at(i))))?;
+                        ffi::PyList_SetItem(list.as_ptr(), i as isize, item.into_ptr());
+                    }
+                    Ok(list)
+                }
+            }
+        }
+    }
+
+    /// All values of `items` as bits, converted before anything is stored.
+    fn all_bits(&self, items: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
+        items.try_iter()?.map(|item| self.cells.code.bits(&item?)).collect()
+    }
+
+    /// An array of characters, or an AttributeError as multiprocessing's.
+    fn characters(&self, name: &str) -> PyResult<()> {
+        if self.cells.code == Code::Char {
+            return Ok(());
+        }
+        let message = format!("an Array of typecode '{}' has no attribute '{name}'", self.cells.code.text());
+        Err(pyo3::exceptions::PyAttributeError::new_err(message))
+    }
+
+    fn content(&self) -> Vec<u8> {
+        (0..self.cells.count).map(|i| self.cells.load(i) as u8).collect()
+    }
+
+    /// Store bytes from the start on; what is beyond them stays, save for one closing zero.
+    fn fill(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<()> {
+        if bytes.len() > self.cells.count {
+            return Err(PyValueError::new_err("byte string too long"));
+        }
+        self.guard.write(py, || {
+            bytes.iter().enumerate().for_each(|(i, byte)| self.cells.store(i, (*byte).into()));
+            if bytes.len() < self.cells.count {
+                self.cells.store(bytes.len(), 0);
+            }
+            Ok(())
+        })
+    }
+}
+
+#[pymethods]
+impl PyArray {
+    #[new]
+    #[pyo3(signature = (arena, typecode = "i", count = 0, lock = None, *, address = None))]
+    fn new(
+        arena: &Bound<'_, PyArena>,
+        typecode: &str,
+        count: isize,
+        lock: Option<&Bound<'_, PyAny>>,
+        address: Option<(u64, u64)>,
+    ) -> PyResult<Self> {
+        let lock = lock.ok_or_else(|| PyTypeError::new_err("an Array needs its lock"))?;
+        let cells = match address {
+            None => {
+                let count = usize::try_from(count);
+                let count = count.map_err(|_| PyValueError::new_err("Array length must be >= 0"))?;
+                Cells::create(arena, Kind::Array, Code::parse(typecode)?, count)?
+            }
+            Some(address) => Cells::open(arena, Kind::Array, address)?,
+        };
+        let (shape, strides) = ([cells.count as isize], [cells.code.size() as isize]);
+        Ok(Self { cells, guard: Guard::new(lock)?, shape, strides })
+    }
+
+    #[getter]
+    fn arena(&self, py: Python<'_>) -> Py<PyArena> {
+        self.cells.object.arena(py)
+    }
+
+    #[getter]
+    fn address(&self) -> (u64, u64) {
+        self.cells.object.address()
+    }
+
+    /// The typecode it was made with.
+    #[getter]
+    fn typecode(&self) -> String {
+        self.cells.code.text()
+    }
+
+    fn __len__(&self) -> usize {
+        self.cells.count
+    }
+
+    fn __getitem__<'py>(&self, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = index.py();
+        match self.place(index)? {
+            Place::One(i) => {
+                let bits = self.guard.read(py, || Ok(self.cells.load(i)))?;
+                // SAFETY: attached; a new reference or null with an exception set.
+                unsafe { Bound::from_owned_ptr_or_err(py, self.cells.code.object(bits)) }
+            }
+            Place::Many(slice) => {
+                let (start, step, n) = self.indices(&slice)?;
+                self.guard.write(py, || self.many(py, start, step, n))
+            }
+        }
+    }
+
+    fn __setitem__(&self, index: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = index.py();
+        match self.place(index)? {
+            Place::One(i) => {
+                let bits = self.cells.code.bits(value)?;
+                self.guard.write(py, || {
+                    self.cells.store(i, bits);
+                    Ok(())
+                })
+            }
+            Place::Many(slice) => {
+                let (start, step, n) = self.indices(&slice)?;
+                let bits = self.all_bits(value)?;
+                if bits.len() != n {
+                    return Err(PyValueError::new_err("Can only assign sequence of same size"));
+                }
+                self.guard.write(py, || {
+                    for (i, bits) in bits.iter().enumerate() {
+                        self.cells.store((start + step * i as isize) as usize, *bits);
+                    }
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    /// Over the values of this moment.
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let n = self.cells.count;
+        let values = self.guard.write(py, || self.many(py, 0, 1, n))?;
+        if self.cells.code == Code::Char {
+            let items: Vec<_> = (0..n).map(|i| values.get_item(i..=i)).collect::<PyResult<_>>()?;
+            return Ok(PyList::new(py, items)?.try_iter()?.into_any());
+        }
+        Ok(values.try_iter()?.into_any())
+    }
+
+    /// Of an array of characters: the bytes up to the first zero.
+    #[getter]
+    fn get_value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.characters("value")?;
+        let content = self.guard.write(py, || Ok(self.content()))?;
+        let end = content.iter().position(|byte| *byte == 0).unwrap_or(content.len());
+        Ok(PyBytes::new(py, &content[..end]))
+    }
+
+    /// Store bytes and, if there is room, a closing zero. Raises: `ValueError` if they are too long.
+    #[setter]
+    fn set_value(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.characters("value")?;
+        let bytes = value.cast::<PyBytes>().map_err(|_| {
+            let name = value.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string());
+            PyTypeError::new_err(format!("bytes expected instead of {name} instance"))
+        })?;
+        self.fill(value.py(), bytes.as_bytes())
+    }
+
+    /// Of an array of characters: all its bytes.
+    #[getter]
+    fn get_raw<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.characters("raw")?;
+        Ok(PyBytes::new(py, &self.guard.write(py, || Ok(self.content()))?))
+    }
+
+    /// Store bytes from the start on. Raises: `ValueError` if they are too long.
+    #[setter]
+    fn set_raw(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.characters("raw")?;
+        let bytes = crate::codec::OutOfBand::of(value)?;
+        let bytes = bytes.as_slice();
+        if bytes.len() > self.cells.count {
+            return Err(PyValueError::new_err("byte string too long"));
+        }
+        self.guard.write(value.py(), || {
+            bytes.iter().enumerate().for_each(|(i, byte)| self.cells.store(i, (*byte).into()));
+            Ok(())
+        })
+    }
+
+    /// Its lock.
+    fn get_lock(&self, py: Python<'_>) -> Py<PyAny> {
+        self.guard.lock(py)
+    }
+
+    /// The lock's `acquire`.
+    #[getter]
+    fn acquire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.guard.lock(py).bind(py).getattr(intern!(py, "acquire"))
+    }
+
+    /// The lock's `release`.
+    #[getter]
+    fn release<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.guard.lock(py).bind(py).getattr(intern!(py, "release"))
+    }
+
+    fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.guard.lock(py).bind(py).call_method0(intern!(py, "__enter__"))
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn __exit__<'py>(&self, exception: &Bound<'py, pyo3::types::PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let py = exception.py();
+        self.guard.lock(py).bind(py).call_method1(intern!(py, "__exit__"), exception)
+    }
+
+    /// # Safety
+    /// Called by Python through the buffer protocol with a `view` to fill.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let array = slf.get();
+        let cells = &array.cells;
+        // SAFETY: `view` is Python's to fill; memory, shape and strides live as long as `slf` (a frozen object that does
+        // not move), which the view keeps alive; format is static.
+        unsafe {
+            let start = cells.start().cast::<c_void>();
+            if ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, cells.size() as isize, 0, flags) != 0 {
+                return Err(PyErr::fetch(slf.py()));
+            }
+            (*view).itemsize = array.strides[0];
+            if flags & ffi::PyBUF_FORMAT == ffi::PyBUF_FORMAT {
+                (*view).format = cells.code.format().as_ptr().cast_mut();
+            }
+            if flags & ffi::PyBUF_ND == ffi::PyBUF_ND {
+                (*view).shape = array.shape.as_ptr().cast_mut();
+            }
+            if flags & ffi::PyBUF_STRIDES == ffi::PyBUF_STRIDES {
+                (*view).strides = array.strides.as_ptr().cast_mut();
+            }
+        }
+        Ok(())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Array('{}', {})>", self.cells.code.text(), self.cells.count)
+    }
+}

@@ -55,6 +55,7 @@ impl Event {
         Since(self.state.load(Ordering::Acquire))
     }
 
+    /// Whether it is or was set since then.
     #[inline]
     pub fn has_happened(&self, since: Since) -> bool {
         let state = self.state.load(Ordering::Acquire);

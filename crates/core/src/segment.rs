@@ -52,7 +52,7 @@ impl Segment {
     pub fn shared(mut length: u64) -> Result<Self, ArenaError> {
         // SAFETY: the name is NUL-terminated; the descriptor is owned from here on.
         let fd = unsafe {
-            let fd = libc::memfd_create(c"procession".as_ptr(), libc::MFD_CLOEXEC);
+            let fd = libc::memfd_create(c"procession-arena".as_ptr(), libc::MFD_CLOEXEC);
             if fd < 0 {
                 return Err(failed("memfd_create"));
             }

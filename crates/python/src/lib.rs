@@ -4,6 +4,7 @@ mod arena;
 mod codec;
 mod errors;
 mod ring;
+mod sharedctypes;
 mod wait;
 
 use pyo3::prelude::*;
@@ -20,6 +21,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::codec::add_to_module(module)
+        crate::codec::add_to_module(module)?;
+        crate::sharedctypes::add_to_module(module)
     }
 }

@@ -23,11 +23,11 @@ const BRIEFLY: Duration = Duration::from_micros(2);
 type Address = Option<(u64, u64)>;
 
 /// Spin for a moment with the GIL held: only for what another process does, as no thread of this one can.
-pub(crate) fn briefly(ready: impl Fn() -> bool) -> bool {
-    if sys::cpus() < 2 {
+fn briefly(deadline: Option<Instant>, ready: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + BRIEFLY;
+    if sys::cpus() < 2 || deadline.is_some_and(|deadline| deadline < end) {
         return false;
     }
-    let end = Instant::now() + BRIEFLY;
     loop {
         for _ in 0..8 {
             if ready() {
@@ -81,7 +81,7 @@ pub(crate) trait AnyLock {
         let object = self.object();
         let (mutex, me, life) = (object.get(), object.me(), object.life());
         let elsewhere = mutex.owner().is_some_and(|(pid, _)| pid != sys::pid());
-        if elsewhere && deadline.is_none() && briefly(|| !mutex.is_locked() && mutex.try_acquire(me, thread)) {
+        if elsewhere && briefly(deadline, || !mutex.is_locked() && mutex.try_acquire(me, thread)) {
             return Ok(true);
         }
         match wait::until(py, deadline, |deadline| mutex.acquire(me, thread, life, deadline))? {
@@ -89,22 +89,21 @@ pub(crate) trait AnyLock {
             Some(Taken::Free) => Ok(true),
             Some(Taken::Abandoned { pid }) => {
                 // A warning that a filter made an error: the caller will not know that it holds the lock, so give it back.
-                warn_abandoned(py, Self::NAME, pid).inspect_err(|_| drop(mutex.release()))?;
+                warn_abandoned(py, Self::NAME, pid).inspect_err(|_| _ = mutex.release())?;
                 Ok(true)
             }
         }
     }
 
     #[inline]
-    fn give(&self, py: Python<'_>, thread: u64) -> PyResult<()> {
+    fn try_give(&self, thread: u64) -> Result<(), ReleaseError> {
         let object = self.object();
-        let released = if Self::RECURSIVE { object.release_once(object.me(), thread) } else { object.release() };
-        released.map_err(|error| release_error(py, error))
+        if Self::RECURSIVE { object.release_once(object.me(), thread) } else { object.release() }
     }
 }
 
 #[cold]
-fn release_error(py: Python<'_>, error: ReleaseError) -> PyErr {
+pub(crate) fn release_error(py: Python<'_>, error: ReleaseError) -> PyErr {
     match error {
         ReleaseError::TooOften => errors::raise(py, "ReleaseError", ("semaphore or lock released too many times",)),
         ReleaseError::NotOwner => {
@@ -188,38 +187,6 @@ impl PyLock {
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         lock_statistics(py, &self.object)
     }
-
-    #[pyo3(signature = (block = None, timeout = None))]
-    fn acquire(&self, py: Python<'_>, block: Option<&Bound<'_, PyAny>>, timeout: Option<f64>) -> PyResult<bool> {
-        let thread = sys::thread_ident();
-        if self.try_take(thread) {
-            return Ok(true);
-        }
-        self.take(py, thread, deadline(block.map_or(Ok(true), |block| block.is_truthy())?, timeout)?)
-    }
-
-    fn release(&self, py: Python<'_>) -> PyResult<()> {
-        self.give(py, sys::thread_ident())
-    }
-
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        let thread = sys::thread_ident();
-        if self.try_take(thread) {
-            return Ok(true);
-        }
-        self.take(py, thread, None)
-    }
-
-    #[pyo3(signature = (_class = None, _error = None, _traceback = None))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _class: Option<&Bound<'_, PyAny>>,
-        _error: Option<&Bound<'_, PyAny>>,
-        _traceback: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        self.give(py, sys::thread_ident())
-    }
 }
 
 /// A lock that its holder may acquire again, and that only its holder may release.
@@ -283,38 +250,6 @@ impl PyRLock {
 
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         lock_statistics(py, &self.object)
-    }
-
-    #[pyo3(signature = (block = None, timeout = None))]
-    fn acquire(&self, py: Python<'_>, block: Option<&Bound<'_, PyAny>>, timeout: Option<f64>) -> PyResult<bool> {
-        let thread = sys::thread_ident();
-        if self.try_take(thread) {
-            return Ok(true);
-        }
-        self.take(py, thread, deadline(block.map_or(Ok(true), |block| block.is_truthy())?, timeout)?)
-    }
-
-    fn release(&self, py: Python<'_>) -> PyResult<()> {
-        self.give(py, sys::thread_ident())
-    }
-
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        let thread = sys::thread_ident();
-        if self.try_take(thread) {
-            return Ok(true);
-        }
-        self.take(py, thread, None)
-    }
-
-    #[pyo3(signature = (_class = None, _error = None, _traceback = None))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _class: Option<&Bound<'_, PyAny>>,
-        _error: Option<&Bound<'_, PyAny>>,
-        _traceback: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        self.give(py, sys::thread_ident())
     }
 }
 
@@ -402,7 +337,7 @@ impl PySemaphore {
     #[cold]
     fn take(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
         let semaphore = self.object.get();
-        if deadline.is_none() && briefly(|| semaphore.try_acquire()) {
+        if briefly(deadline, || semaphore.try_acquire()) {
             return Ok(true);
         }
         Ok(wait::until(py, deadline, |deadline| semaphore.acquire(deadline))?.is_some())
@@ -453,7 +388,7 @@ impl PyEvent {
             return Ok(true);
         }
         let deadline = wait::deadline(timeout)?;
-        if deadline.is_none() && briefly(|| event.has_happened(since)) {
+        if briefly(deadline, || event.has_happened(since)) {
             return Ok(true);
         }
         Ok(wait::until(py, deadline, |deadline| event.wait(since, deadline))?.is_some())
@@ -502,10 +437,12 @@ impl Guard {
     }
 
     fn give(&self, py: Python<'_>) -> PyResult<()> {
-        match self {
-            Self::Lock(lock) => lock.get().give(py, sys::thread_ident()),
-            Self::RLock(lock) => lock.get().give(py, sys::thread_ident()),
-        }
+        let thread = sys::thread_ident();
+        let given = match self {
+            Self::Lock(lock) => lock.get().try_give(thread),
+            Self::RLock(lock) => lock.get().try_give(thread),
+        };
+        given.map_err(|error| release_error(py, error))
     }
 }
 
@@ -652,13 +589,11 @@ impl PyCondition {
 #[pyclass(frozen, subclass, name = "Barrier", module = "procession._native")]
 pub struct PyBarrier {
     object: Object<Barrier>,
-    /// Process id of the party whose death broke it, as far as this process has seen.
-    _private: (),
 }
 
 impl PyBarrier {
     #[cold]
-    fn broken(&self, py: Python<'_>) -> PyErr {
+    fn broken_error(&self, py: Python<'_>) -> PyErr {
         let killed = self.object.killed().and_then(|owner| self.object.life().identity(owner));
         let text = match killed {
             Some((pid, _)) => format!("the barrier is broken: process {pid} ended while it waited there"),
@@ -670,7 +605,7 @@ impl PyBarrier {
     fn outcome(&self, py: Python<'_>, outcome: Outcome, index: u32) -> PyResult<u32> {
         match outcome {
             Outcome::Released => Ok(index),
-            Outcome::Broken => Err(self.broken(py)),
+            Outcome::Broken => Err(self.broken_error(py)),
         }
     }
 
@@ -706,8 +641,7 @@ impl PyBarrier {
             let most = barrier::PARTIES_MAX;
             return Err(PyValueError::new_err(format!("parties must be from 1 to {most}, not {parties}")));
         }
-        let object = opened(arena, Kind::Barrier, address, || Barrier::new(parties as u32))?;
-        Ok(Self { object, _private: () })
+        Ok(Self { object: opened(arena, Kind::Barrier, address, || Barrier::new(parties as u32))? })
     }
 
     #[getter]
@@ -731,7 +665,7 @@ impl PyBarrier {
     }
 
     #[getter]
-    fn broken_(&self) -> bool {
+    fn broken(&self) -> bool {
         self.object.is_broken()
     }
 
@@ -752,7 +686,7 @@ impl PyBarrier {
         match wait::until(py, deadline, |deadline| barrier.arrive(me, life, deadline))? {
             Some(Arrival::Last(party)) => self.close(py, party, action),
             Some(Arrival::Waiting(party)) => self.park(py, party, deadline),
-            Some(Arrival::Broken) | None => Err(self.broken(py)),
+            Some(Arrival::Broken) | None => Err(self.broken_error(py)),
         }
     }
 

@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PySlice, PyString};
+use pyo3::types::{PyBytes, PySlice, PyString};
 use std::ffi::{c_int, c_void};
 
 use super::cells::{Cells, Code};
@@ -53,32 +53,39 @@ impl PyArray {
         Ok((indices.start, indices.step, indices.slicelength))
     }
 
-    /// The cells of a slice: a list, of characters a bytes or str.
-    fn many<'py>(&self, py: Python<'py>, start: isize, step: isize, n: usize) -> PyResult<Bound<'py, PyAny>> {
-        let at = |i: usize| (start + step * i as isize) as usize;
-        match self.cells.code {
-            Code::Char => {
-                let bytes: Vec<u8> = (0..n).map(|i| self.cells.load(at(i)) as u8).collect();
-                Ok(PyBytes::new(py, &bytes).into_any())
+    /// The bits of a slice's cells, all as some holder of the lock left them.
+    fn bits(&self, py: Python<'_>, start: isize, step: isize, n: usize) -> PyResult<Vec<u64>> {
+        // Room first: nothing is allocated with the lock held.
+        let bits = std::cell::RefCell::new(Vec::with_capacity(n));
+        self.guard.write(py, || {
+            bits.borrow_mut().extend((0..n).map(|i| self.cells.load((start + step * i as isize) as usize)));
+            Ok(())
+        })?;
+        Ok(bits.into_inner())
+    }
+
+    /// Cells as Python has them: a list, of characters a bytes or str.
+    fn objects<'py>(&self, py: Python<'py>, bits: &[u64]) -> PyResult<Bound<'py, PyAny>> {
+        if self.cells.code == Code::Char {
+            let bytes: Vec<u8> = bits.iter().map(|bits| *bits as u8).collect();
+            return Ok(PyBytes::new(py, &bytes).into_any());
+        }
+        let list = self.list(py, bits)?;
+        if self.cells.code == Code::WideChar {
+            return PyString::new(py, "").call_method1(intern!(py, "join"), (list,));
+        }
+        Ok(list)
+    }
+
+    fn list<'py>(&self, py: Python<'py>, bits: &[u64]) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: a new list is filled at each index once, stealing a new reference; dropped half-filled on error.
+        unsafe {
+            let list = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(bits.len() as isize))?;
+            for (i, bits) in bits.iter().enumerate() {
+                let item = Bound::from_owned_ptr_or_err(py, self.cells.code.object(*bits))?;
+                ffi::PyList_SetItem(list.as_ptr(), i as isize, item.into_ptr());
             }
-            Code::WideChar => {
-                let text = PyList::empty(py);
-                for i in 0..n {
-                    text.append(self.cells.get(py, at(i))?)?;
-                }
-                PyString::new(py, "").call_method1(intern!(py, "join"), (text,))
-            }
-            code => {
-                // SAFETY: a new list is filled at each index once, stealing a new reference; dropped half-filled on error.
-                unsafe {
-                    let list = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(n as isize))?;
-                    for i in 0..n {
-                        let item = Bound::from_owned_ptr_or_err(py, code.object(self.cells.load(at(i))))?;
-                        ffi::PyList_SetItem(list.as_ptr(), i as isize, item.into_ptr());
-                    }
-                    Ok(list)
-                }
-            }
+            Ok(list)
         }
     }
 
@@ -96,8 +103,8 @@ impl PyArray {
         Err(pyo3::exceptions::PyAttributeError::new_err(message))
     }
 
-    fn content(&self) -> Vec<u8> {
-        (0..self.cells.count).map(|i| self.cells.load(i) as u8).collect()
+    fn content(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        Ok(self.bits(py, 0, 1, self.cells.count)?.into_iter().map(|bits| bits as u8).collect())
     }
 
     /// Store bytes from the start on; what is beyond them stays, save for one closing zero.
@@ -169,7 +176,7 @@ impl PyArray {
             }
             Place::Many(slice) => {
                 let (start, step, n) = self.indices(&slice)?;
-                self.guard.write(py, || self.many(py, start, step, n))
+                self.objects(py, &self.bits(py, start, step, n)?)
             }
         }
     }
@@ -202,20 +209,15 @@ impl PyArray {
 
     /// Over the values of this moment.
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let n = self.cells.count;
-        let values = self.guard.write(py, || self.many(py, 0, 1, n))?;
-        if self.cells.code == Code::Char {
-            let items: Vec<_> = (0..n).map(|i| values.get_item(i..=i)).collect::<PyResult<_>>()?;
-            return Ok(PyList::new(py, items)?.try_iter()?.into_any());
-        }
-        Ok(values.try_iter()?.into_any())
+        let bits = self.bits(py, 0, 1, self.cells.count)?;
+        Ok(self.list(py, &bits)?.try_iter()?.into_any())
     }
 
     /// Of an array of characters: the bytes up to the first zero.
     #[getter]
     fn get_value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.characters("value")?;
-        let content = self.guard.write(py, || Ok(self.content()))?;
+        let content = self.content(py)?;
         let end = content.iter().position(|byte| *byte == 0).unwrap_or(content.len());
         Ok(PyBytes::new(py, &content[..end]))
     }
@@ -235,7 +237,7 @@ impl PyArray {
     #[getter]
     fn get_raw<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.characters("raw")?;
-        Ok(PyBytes::new(py, &self.guard.write(py, || Ok(self.content()))?))
+        Ok(PyBytes::new(py, &self.content(py)?))
     }
 
     /// Store bytes from the start on. Raises: `ValueError` if they are too long.

@@ -1,0 +1,113 @@
+"""What multiprocessing should have been: the same names, on shared memory, with results and clear errors.
+
+    import procession as multiprocessing
+
+Every public name is a method or class of the default context (see `context`), as in the standard library. They are
+bound when first used: importing the package starts nothing, opens nothing and loads almost nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .context import default as _default
+
+    Array = _default.Array
+    AuthenticationError = _default.AuthenticationError
+    Barrier = _default.Barrier
+    BoundedSemaphore = _default.BoundedSemaphore
+    BufferTooShort = _default.BufferTooShort
+    Condition = _default.Condition
+    Event = _default.Event
+    JoinableQueue = _default.JoinableQueue
+    Lock = _default.Lock
+    Manager = _default.Manager
+    Pipe = _default.Pipe
+    Pool = _default.Pool
+    Process = _default.Process
+    ProcessError = _default.ProcessError
+    Queue = _default.Queue
+    RLock = _default.RLock
+    RawArray = _default.RawArray
+    RawValue = _default.RawValue
+    Semaphore = _default.Semaphore
+    SimpleQueue = _default.SimpleQueue
+    Thread = _default.Thread
+    TimeoutError = _default.TimeoutError
+    Value = _default.Value
+    active_children = _default.active_children
+    allow_connection_pickling = _default.allow_connection_pickling
+    cpu_count = _default.cpu_count
+    current_process = _default.current_process
+    freeze_support = _default.freeze_support
+    get_all_start_methods = _default.get_all_start_methods
+    get_context = _default.get_context
+    get_logger = _default.get_logger
+    get_start_method = _default.get_start_method
+    log_to_stderr = _default.log_to_stderr
+    parent_process = _default.parent_process
+    reducer = _default.reducer
+    set_executable = _default.set_executable
+    set_forkserver_preload = _default.set_forkserver_preload
+    set_start_method = _default.set_start_method
+
+__all__ = [
+    "Array",
+    "AuthenticationError",
+    "Barrier",
+    "BoundedSemaphore",
+    "BufferTooShort",
+    "Condition",
+    "Event",
+    "JoinableQueue",
+    "Lock",
+    "Manager",
+    "Pipe",
+    "Pool",
+    "Process",
+    "ProcessError",
+    "Queue",
+    "RLock",
+    "RawArray",
+    "RawValue",
+    "Semaphore",
+    "SimpleQueue",
+    "Thread",
+    "TimeoutError",
+    "Value",
+    "active_children",
+    "allow_connection_pickling",
+    "cpu_count",
+    "current_process",
+    "freeze_support",
+    "get_all_start_methods",
+    "get_context",
+    "get_logger",
+    "get_start_method",
+    "log_to_stderr",
+    "parent_process",
+    "reducer",
+    "set_executable",
+    "set_forkserver_preload",
+    "set_start_method",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Bind a public name on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .context import default
+
+    value = getattr(default, name)
+    if name != "reducer":  # a property of the context that may change
+        globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

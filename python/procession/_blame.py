@@ -1,0 +1,100 @@
+"""Which part of an object cannot be pickled, and where it is.
+
+A pickling error names the type that failed, seldom the place. The search runs only after a failure, so it may be slow:
+it pickles the children of the object one by one and descends into the one that fails. Children are what pickle itself
+would write: items of containers, then the state that `__reduce_ex__` gives. It stops at the deepest object all of whose
+visible children can be pickled, or after `_MAX_DEPTH` steps.
+"""
+
+from __future__ import annotations
+
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+__all__ = ["find_unpicklable", "shorten"]
+
+_MAX_DEPTH = 50  # steps; arbitrary, deeper nesting is named up to here
+_MAX_REPR = 120  # characters of an object's repr in a message
+
+
+def find_unpicklable(obj: object, dumps: Callable[[object], object], path: str = "") -> tuple[str, object, Exception]:
+    """Return the path to the part of `obj` that `dumps` refuses, the part itself, and the error it gives.
+
+    `path` is how the caller names `obj` ("args[0]"). To be called only when `dumps(obj)` has failed; if it succeeds
+    this time, the object itself is blamed.
+    """
+    error: Exception = ValueError("it could be pickled the second time")
+    try:
+        dumps(obj)
+    except Exception as failure:
+        error = failure
+    for _ in range(_MAX_DEPTH):
+        for step, child in _children(obj):
+            failure_of_child = _failure(child, dumps)
+            if failure_of_child is not None and child is not obj:
+                path, obj, error = path + step, child, failure_of_child
+                break
+        else:
+            break
+    return path, obj, error
+
+
+def shorten(obj: object) -> str:
+    """A repr that fits on a line; of an object whose repr fails, its type."""
+    try:
+        text = repr(obj)
+    except Exception:
+        text = f"<{type(obj).__name__} object>"
+    return text if len(text) <= _MAX_REPR else text[: _MAX_REPR - 1] + "…"
+
+
+def _failure(obj: object, dumps: Callable[[object], object]) -> Exception | None:
+    try:
+        dumps(obj)
+    except Exception as error:
+        return error
+    return None
+
+
+def _children(obj: Any) -> Iterator[tuple[str, object]]:
+    """The parts of an object with the text that leads to each."""
+    if isinstance(obj, dict):
+        for key, value in obj.items():
+            yield f".key({shorten(key)})", key
+            yield f"[{shorten(key)}]", value
+    elif isinstance(obj, list | tuple):
+        for index, value in enumerate(obj):
+            yield f"[{index}]", value
+    elif isinstance(obj, set | frozenset):
+        for value in obj:
+            yield f".item({shorten(value)})", value
+    elif hasattr(obj, "__func__") and hasattr(obj, "__self__"):
+        yield ".__self__", obj.__self__
+    elif not isinstance(obj, type) and not hasattr(obj, "__qualname__"):
+        yield from _state(obj)
+
+
+def _state(obj: Any) -> Iterator[tuple[str, object]]:
+    """The parts that pickle would take from an instance: its arguments, its state, its items."""
+    try:
+        reduced = obj.__reduce_ex__(2)
+    except Exception:
+        reduced = None
+    if not isinstance(reduced, tuple):
+        state: Any = getattr(obj, "__dict__", None)
+        arguments: Any = ()
+    else:
+        arguments, state = reduced[1], reduced[2] if len(reduced) > 2 else None
+    parts = state if isinstance(state, tuple) else (state,)
+    for part in parts:
+        if isinstance(part, dict):
+            for name, value in part.items():
+                yield f".{name}", value
+        elif part is not None:
+            yield ".__state__", part
+    for index, value in enumerate(arguments if isinstance(arguments, tuple) else ()):
+        if not isinstance(value, type):
+            yield f".__args__[{index}]", value

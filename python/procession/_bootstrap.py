@@ -1,0 +1,243 @@
+"""What a new process runs first, what its parent sends it for that, and the package's only at-fork hooks.
+
+A child made by `spawn` or `forkserver` gets one memory file (see `_outcome`): behind its header, the standard library's
+preparation data (sys.path, sys.argv, where the main module is) and the pickled process object. From then on
+everything is the standard library's own `BaseProcess._bootstrap`, which sets `current_process()`, runs the after-fork
+hooks, the finalizers and the exit function, and prints the traceback.
+
+Unlike the standard library no resource tracker (a whole interpreter) is started for that: nothing here has a name that
+would outlive a crash. If the parent already runs one, for standard semaphores or shared memory, children inherit it.
+
+A process's death is watched through a pidfd, which nobody else can keep open by accident: with the standard library's
+pipes, a grandchild that inherited the descriptor makes its dead parent look alive. Where the kernel has no pidfd, pipes
+serve as before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from multiprocessing import context, process, util
+
+from ._outcome import Outcome
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = [
+    "at_fork_in_child",
+    "exit_child",
+    "fallback_path",
+    "has_pidfd",
+    "own_sentinel",
+    "pidfd_open",
+    "preparation_data",
+    "run_child",
+    "spawn_main",
+    "tracker_fd",
+]
+
+# At fork
+
+_hooks: list[Callable[[], None]] = []
+
+
+def at_fork_in_child(hook: Callable[[], None]) -> None:
+    """Run `hook` in every child that Python forks, in the order of registration; for the life of the program."""
+    _hooks.append(hook)
+
+
+def _after_fork_in_child() -> None:
+    for hook in _hooks:
+        hook()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+# Descriptors that tell of a death
+
+
+def pidfd_open(pid: int) -> int | None:
+    """A descriptor that becomes readable when process `pid` ends; None where the kernel has no such thing.
+
+    Raises: OSError when descriptors run out, ProcessLookupError when there is no such process.
+    """
+    opener = getattr(os, "pidfd_open", None)
+    if opener is None:
+        return None
+    try:
+        return int(opener(pid))
+    except PermissionError:
+        return None  # a sandbox's answer to an unknown system call
+    except OSError as error:
+        import errno
+
+        if error.errno in (errno.ENOSYS, errno.EINVAL):
+            return None
+        raise
+
+
+class _OwnSentinel:
+    """The descriptor that tells children of this process's death: opened once per process, inherited by them.
+
+    It is a pidfd, or the read end of a pipe whose write end only this process and its forked children hold.
+    """
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.fd = -1
+        self.kept_open = -1
+        self.exact = False  # whether it is a pidfd
+
+    def get(self) -> int:
+        if self.pid != os.getpid():
+            fd = pidfd_open(os.getpid())
+            self.exact = fd is not None
+            if fd is None:
+                fd, self.kept_open = os.pipe()
+            self.pid, self.fd = os.getpid(), fd
+        return self.fd
+
+    def after_fork(self) -> None:
+        """In a child the descriptor belongs to the parent; the write end of the pipe must not stay open here."""
+        if self.kept_open >= 0:
+            os.close(self.kept_open)
+            self.kept_open = -1
+
+
+_own_sentinel = _OwnSentinel()
+at_fork_in_child(_own_sentinel.after_fork)
+
+
+def own_sentinel() -> int:
+    """The descriptor that becomes readable when this process ends; for its children to inherit. Never closed."""
+    return _own_sentinel.get()
+
+
+def has_pidfd() -> bool:
+    """Whether this kernel can tell of a death by pidfd."""
+    _own_sentinel.get()
+    return _own_sentinel.exact
+
+
+# What the parent sends
+
+
+def preparation_data(name: str, method: str) -> dict[str, Any]:
+    """The standard library's description of this program for a new interpreter.
+
+    Leaves the standard library's own default start method as undecided as it was. A main module without a file, or
+    read from standard input, is left out: the child cannot import it.
+
+    Raises: NotGuarded in a process that is still importing its parent's main module.
+    """
+    from multiprocessing import spawn
+
+    if getattr(process.current_process(), "_inheriting", False):
+        from .errors import NotGuarded
+
+        raise NotGuarded
+    default: Any = context._default_context  # type: ignore[attr-defined]
+    decided = default._actual_context
+    try:
+        data = spawn.get_preparation_data(name)
+    finally:
+        default._actual_context = decided
+    data["start_method"] = method
+    path = data.get("init_main_from_path")
+    if path is not None and not os.path.exists(path):
+        del data["init_main_from_path"]
+    return data
+
+
+def tracker_fd() -> int | None:
+    """The descriptor of the standard library's resource tracker if this program already runs one."""
+    tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
+    return None if tracker is None else tracker._resource_tracker._fd
+
+
+def fallback_path() -> str:
+    """The directory this package lies in, for children whose `sys.path` does not lead to it from the start."""
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+# What the child runs
+
+
+def run_child(outcome: Outcome, parent_sentinel: int) -> int:
+    """Read what to run from the outcome's file, run it, return the exit code.
+
+    Whatever fails before the target runs (an import, an unpickling) becomes the outcome as well, and is raised.
+    """
+    import pickle
+    from multiprocessing import spawn
+
+    current: Any = process.current_process()
+    current._inheriting = True
+    name = "a new process"
+    try:
+        with outcome.open("rb") as file:
+            data = pickle.load(file)
+            name = data["name"]
+            spawn.prepare(data)
+            runnable = pickle.load(file)
+    except Exception as error:
+        outcome.write_exception(_explain(error, name), name)
+        raise
+    finally:
+        del current._inheriting
+    runnable._outcome = outcome
+    return int(runnable._bootstrap(parent_sentinel))
+
+
+def _explain(error: Exception, name: str) -> Exception:
+    """The error a caller of `result` gets when the child failed before its target could run."""
+    from .errors import ProcessionError, RemoteError
+
+    if isinstance(error, ProcessionError):
+        return error
+    message = f"{name} could not import the main module or rebuild its target there: {type(error).__name__}: {error}"
+    explained = RemoteError(message, name=name, pid=os.getpid(), exitcode=1)
+    explained.__cause__ = error
+    return explained
+
+
+def adopt_tracker(fd: int | None) -> None:
+    """Let standard semaphores and shared memory made here report to the tracker the parent runs."""
+    if fd is not None:
+        from multiprocessing import resource_tracker
+
+        tracker: Any = resource_tracker._resource_tracker
+        tracker._fd = fd
+
+
+def spawn_main(fd: int, parent_sentinel: int, tracker: int | None = None) -> None:
+    """The whole life of a spawned child, ending in `exit_child`."""
+    for inherited in (fd, parent_sentinel):
+        os.set_inheritable(inherited, False)
+    adopt_tracker(tracker)
+    code = 1
+    try:
+        code = run_child(Outcome(fd), parent_sentinel)
+    except SystemExit:
+        raise
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    exit_child(code)
+
+
+def exit_child(code: int) -> None:
+    """Run the exit handlers, flush, and leave without tearing the interpreter down, as forked children always did.
+
+    Saves some milliseconds; `BaseProcess._bootstrap` has already joined threads and run finalizers.
+    """
+    import atexit
+
+    try:
+        atexit._run_exitfuncs()
+        util._flush_std_streams()  # type: ignore[attr-defined]
+    finally:
+        os._exit(code)

@@ -1,0 +1,183 @@
+"""Objects into messages and back: the part that is pickle's.
+
+The Rust side (`crates/python/src/codec`) writes plain values itself and calls this module for the rest: once for each
+pickler it keeps, and after each failure. What a message may hold:
+
+* everything pickle takes, protocol 5, with the reducers registered at `multiprocessing.reduction.ForkingPickler` and
+  `copyreg` (the sooner wins), and memoryviews, which pickle alone refuses;
+* buffers of 64 KiB and more (numpy arrays, `PickleBuffer`, memoryviews) travel beside the pickle and arrive as views on
+  shared memory; smaller ones arrive as copies;
+* functions by name. A lambda on a queue is an error, as in multiprocessing: whether a put succeeds should not depend on
+  an optional package. The function of a pool's task may be anything cloudpickle takes, where that is installed.
+
+Errors are of two kinds at once: ours, and the kind pickle raised (TypeError, AttributeError, ...), which is what
+existing programs catch.
+"""
+
+import copyreg
+import pickle
+from multiprocessing import reduction
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from procession import _native
+from procession._blame import find_unpicklable, shorten
+from procession.errors import PicklingError, ProcessionError, UnpicklingError
+
+__all__: list[str] = []
+
+_PROTOCOL = 5  # the first with out-of-band buffers
+_STANDARD_PICKLER = ForkingPickler  # as it was at import; programs may put their own class in its place
+
+
+# Memoryviews
+
+
+def _rebuild_view(content: Any, format: str, shape: tuple[int, ...], readonly: bool) -> memoryview:
+    """A memoryview on what arrived, in the form it had."""
+    view = memoryview(content)
+    if format != "B" or len(shape) != 1:
+        view = view.cast("B").cast(format, shape) if 0 not in shape else view.cast("B").cast(format)  # type: ignore[call-overload]
+    return view.toreadonly() if readonly and not view.readonly else view
+
+
+def _reduce_view(view: memoryview) -> tuple[Any, ...]:
+    """Reduce a memoryview to its content, out of band where large; one with gaps is copied.
+
+    Raises: TypeError for items that are not single native numbers or characters: they could not be rebuilt.
+    """
+    format = view.format.removeprefix("@")
+    if len(format) != 1 or format == "P":
+        raise TypeError(f"cannot pickle a memoryview of format {view.format!r}")
+    content: Any = pickle.PickleBuffer(view) if view.c_contiguous else view.tobytes()
+    return _rebuild_view, (content, format, view.shape, view.readonly)
+
+
+_OWN_REDUCERS = {memoryview: _reduce_view}
+
+# Both registries are read at each pickling, so a reducer registered later counts.
+_TABLE = _native.DispatchTable(ForkingPickler._extra_reducers, copyreg.dispatch_table, _OWN_REDUCERS)  # type: ignore[attr-defined]
+
+
+# Picklers
+
+
+def new_pickler(cls: Any, sink: Any) -> Any:
+    """A pickler writing to `sink`; `cls` is the class now called `multiprocessing.reduction.ForkingPickler`."""
+    if cls is not _STANDARD_PICKLER:
+        return cls(sink, _PROTOCOL, True, sink.collect)
+    pickler = pickle.Pickler(sink, _PROTOCOL, buffer_callback=sink.collect)
+    pickler.dispatch_table = _TABLE
+    return pickler
+
+
+def new_pickler_by_value(sink: Any) -> Any:
+    """A pickler that takes lambdas and closures, or None where cloudpickle is not installed."""
+    try:
+        import cloudpickle
+    except ImportError:
+        return None
+    pickler = cloudpickle.Pickler(sink, _PROTOCOL, buffer_callback=sink.collect)
+    # cloudpickle's own reducers (classes by value, code objects) come first, as it needs them.
+    pickler.dispatch_table = _native.DispatchTable(dict(pickler.dispatch_table), ForkingPickler._extra_reducers, _OWN_REDUCERS)  # type: ignore[attr-defined]
+    return pickler
+
+
+# Errors
+
+
+class _AndTypeError(PicklingError, TypeError):
+    """Pickle raised a TypeError: the object's type cannot be pickled."""
+
+
+class _AndAttributeError(PicklingError, AttributeError):
+    """Pickle raised an AttributeError: a function or class that cannot be found by its name."""
+
+
+class _AndRuntimeError(PicklingError, RuntimeError):
+    """Pickle raised a RuntimeError: the object may only be inherited, or it is nested too deep."""
+
+
+class _AndValueError(PicklingError, ValueError):
+    """Pickle raised a ValueError."""
+
+
+class _UnpickledAttributeError(UnpicklingError, AttributeError):
+    """A module of this process lacks the function or class that the message names."""
+
+
+class _UnpickledImportError(UnpicklingError, ModuleNotFoundError):
+    """This process cannot import a module that the message names."""
+
+
+class _UnpickledTypeError(UnpicklingError, TypeError):
+    """A class refused the arguments that it was pickled with."""
+
+
+_ENCODING: list[tuple[type[Exception], type[PicklingError]]] = [
+    (TypeError, _AndTypeError),
+    (AttributeError, _AndAttributeError),
+    (RuntimeError, _AndRuntimeError),
+    (ValueError, _AndValueError),
+]
+_DECODING: list[tuple[type[Exception], type[UnpicklingError]]] = [
+    (AttributeError, _UnpickledAttributeError),
+    (ImportError, _UnpickledImportError),
+    (TypeError, _UnpickledTypeError),
+]
+
+
+def encoding_failed(obj: object, error: Exception, by_value: bool) -> Exception:
+    """The error to raise when `obj` could not be pickled because of `error`: it names the part and the path to it.
+
+    Errors of this package (an object of this process's own memory sent to another) are raised as they are: they say
+    more than that pickling failed.
+    """
+    if isinstance(error, ProcessionError) and not isinstance(error, PicklingError):
+        return error
+    path, part, cause = find_unpicklable(obj, _dumps_by_value if by_value else _dumps)
+    where = f" at {path}" if path else ""
+    advice = _ADVICE if getattr(part, "__qualname__", "").find("<") >= 0 and not isinstance(part, type) else ""
+    kind = next((ours for theirs, ours in _ENCODING if isinstance(error, theirs)), PicklingError)
+    failure = kind(f"cannot pickle {shorten(part)}{where}: {type(cause).__name__}: {cause}{advice}", path=path)
+    failure.__cause__ = error
+    return failure
+
+
+_ADVICE = " (functions and classes travel by name: define it at the top level of a module)"
+
+
+def _dumps(obj: object) -> None:
+    """Pickle `obj` for the sake of the error."""
+    new_pickler(reduction.ForkingPickler, _Nowhere()).dump(obj)
+
+
+def _dumps_by_value(obj: object) -> None:
+    """The same, as for the function of a task."""
+    try:
+        _dumps(obj)
+    except Exception:
+        pickler = new_pickler_by_value(_Nowhere())
+        if pickler is None:
+            raise
+        pickler.dump(obj)
+
+
+class _Nowhere:
+    """A sink that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes
+
+    def collect(self, buffer: object) -> bool:
+        return False
+
+
+def decoding_failed(why: str, error: Exception | None) -> Exception:
+    """The error to raise for a message that gave no object: `why` its bytes are wrong, or the `error` met on the way."""
+    if error is None:
+        return UnpicklingError(f"cannot decode the message: {why}")
+    kind = next((ours for theirs, ours in _DECODING if isinstance(error, theirs)), UnpicklingError)
+    failure = kind(f"cannot rebuild the received object: {type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure

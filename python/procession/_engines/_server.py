@@ -1,0 +1,154 @@
+"""The fork server's own side: the loop that runs in its process. See `forkserver` for what travels."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+
+from .._bootstrap import adopt_tracker, run_child
+from .._outcome import Outcome
+from .fork import _forget_exit_handlers, exit_forked
+from .forkserver import MAX_DESCRIPTORS, NUMBER, inherited, server
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["serve"]
+
+_OURS = 4  # descriptors at the front of each request: the memory file, answers, the client's sentinel, the socket
+
+
+def serve(control_fd: int, wishes_fd: int) -> None:
+    """Import what was wished for, then fork a child for each request until the last client is gone."""
+    _prepare(Outcome(wishes_fd))
+    os.set_inheritable(control_fd, False)
+    _Server(socket.socket(fileno=control_fd)).run()
+    os._exit(0)
+
+
+def _prepare(wishes: Outcome) -> None:
+    """Imports that fail are left for the children to fail at, where someone learns of it."""
+    from multiprocessing import process, spawn, util
+
+    with wishes.open("rb") as file:
+        data = pickle.load(file)
+    wishes.close()
+    preload = data.pop("preload")
+    main = {key: data.pop(key) for key in list(data) if key.startswith("init_main")}
+    current: Any = process.current_process()
+    current._inheriting = True  # a main module without its guard must not start processes from here
+    try:
+        spawn.prepare(data)
+        try:
+            spawn.prepare(main)
+        except (Exception, SystemExit):
+            pass
+        for name in ["procession.process", *preload]:
+            try:
+                __import__(name)
+            except (Exception, SystemExit):
+                pass
+    finally:
+        del current._inheriting
+    util._close_stdin()  # type: ignore[attr-defined]
+    util._flush_std_streams()  # type: ignore[attr-defined]
+    _freeze()
+
+
+def _freeze() -> None:
+    """Keep the collector off everything imported so far: touching it would copy the pages in every child."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+
+
+class _Server:
+    """The loop: requests on one side, deaths of children on the other."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.answers: dict[int, int] = {}  # pid of a running child: the pipe its exit code goes to
+        self.wake_r, self.wake_w = os.pipe()
+        os.set_blocking(self.wake_r, False)
+        os.set_blocking(self.wake_w, False)
+        self.handlers = {
+            signal.SIGCHLD: signal.signal(signal.SIGCHLD, lambda *_: None),  # only so that it is not blocked
+            signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is the clients' business
+        }
+        signal.set_wakeup_fd(self.wake_w)
+
+    def run(self) -> None:
+        poller = select.poll()
+        poller.register(self.control, select.POLLIN)
+        poller.register(self.wake_r, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poller.poll()}
+            if self.wake_r in ready:
+                self._collect()
+            if self.control.fileno() in ready and not self._accept():
+                return
+
+    def _collect(self) -> None:
+        """Report the children that have ended."""
+        os.read(self.wake_r, 65536)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            answer = self.answers.pop(pid, None)
+            if answer is not None:
+                _write_number(answer, os.waitstatus_to_exitcode(status))
+                os.close(answer)
+
+    def _accept(self) -> bool:
+        """Fork a child for one request; False when there are no clients left."""
+        message, fds, _, _ = socket.recv_fds(self.control, 1, MAX_DESCRIPTORS + _OURS + 1)
+        if not message:
+            return False
+        pid = os.fork()
+        if pid == 0:
+            self._become_child(message == b"1", fds)
+        answer = fds[1]
+        _write_number(answer, pid)
+        self.answers[pid] = answer
+        for fd in fds:
+            if fd != answer:
+                os.close(fd)
+        return True
+
+    def _become_child(self, has_tracker: bool, fds: list[int]) -> None:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number, handler in self.handlers.items():
+                signal.signal(number, handler)
+            outcome_fd, answer, parent_sentinel, client, *rest = fds
+            for fd in (answer, self.wake_r, self.wake_w, *self.answers.values()):
+                os.close(fd)
+            self.control.close()
+            server.adopt(client)
+            adopt_tracker(rest.pop(0) if has_tracker else None)
+            inherited[:] = rest
+            _forget_exit_handlers()
+            code = run_child(Outcome(outcome_fd), parent_sentinel)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+        finally:
+            exit_forked(code)
+
+
+def _write_number(fd: int, number: int) -> None:
+    try:
+        os.write(fd, NUMBER.pack(number))  # 8 bytes always fit: at most two are ever written to this pipe
+    except BrokenPipeError:
+        pass  # nobody is waiting for the answer

@@ -1,0 +1,230 @@
+"""Start a child by asking a small server process to fork: quick like fork, clean like spawn.
+
+The server is a fresh interpreter that has imported what the program's children will need: the main module, the modules
+the main module refers to, the target's module, and this package. (The standard library means to preload the main
+module too, but in 3.11 looks for it under a key that nobody sets, so every child imports it anew.) It has no threads.
+
+Its clients hold one end of a socket pair; there is no name in the file system that a stranger could connect to, and when
+the last client is gone, kill -9 included, the server reads end-of-file and leaves. Clients are the program that started
+it and its fork-server children, who start grandchildren through it; children made by a plain fork give their copy up.
+
+A request is one message of descriptors: the memory file with the pickle, the pipe for answers, the client's sentinel, the
+socket itself, then whatever the pickle refers to. The answers are the child's pid and later its exit code, 8 bytes each.
+A server that dies is started again by the next request; of children it had, the exit code is lost (255).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import struct
+import sys
+import threading
+from multiprocessing import util
+
+from .._bootstrap import at_fork_in_child, fallback_path, own_sentinel, pidfd_open, preparation_data, tracker_fd
+from .._outcome import Outcome
+from .fork import BasePopen, readable
+from .spawn import pickle_process
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["MAX_DESCRIPTORS", "NUMBER", "Popen", "inherited", "server", "set_preload"]
+
+MAX_DESCRIPTORS = 240  # that one pickled process may refer to; the kernel passes 253 in a message, some are ours
+NUMBER = struct.Struct("<q")  # a pid or an exit code
+_STOP_TIMEOUT = 1.0  # seconds the program waits at its end for the server to leave
+_UNKNOWN_EXIT = 255
+
+inherited: list[int] = []  # in a child of the server: the descriptors its pickle refers to
+
+
+class _DupFd:
+    """A descriptor on its way into the child: an index into what the server hands over."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def detach(self) -> int:
+        """Return the descriptor in the child."""
+        return inherited[self.index]
+
+
+class Popen(BasePopen):
+    """A child of the fork server: its pid and exit code come through a pipe."""
+
+    method = "forkserver"
+    DupFd = _DupFd
+
+    def __init__(self, process_obj: Any) -> None:
+        self._fds: list[int] = []
+        super().__init__(process_obj)
+
+    def duplicate_for_child(self, fd: int) -> int:
+        """Called while pickling: send `fd` along."""
+        self._fds.append(fd)
+        if len(self._fds) > MAX_DESCRIPTORS:
+            raise ValueError(f"more than {MAX_DESCRIPTORS} descriptors in the arguments of one process")
+        return len(self._fds) - 1
+
+    def _launch(self, process_obj: Any) -> None:
+        pickle_process(process_obj, self)
+        target = getattr(process_obj._target, "__module__", None) or type(process_obj).__module__
+        for attempt in (1, 2):
+            status, answer = os.pipe()
+            try:
+                server.send([self.outcome.fd, answer, own_sentinel()], self._fds, target)
+                os.close(answer)
+                answer = -1
+                self.pid = _read_number(status)
+                break
+            except (EOFError, ConnectionError):
+                os.close(status)
+                if attempt == 2:
+                    raise
+            except BaseException:
+                os.close(status)
+                raise
+            finally:
+                if answer >= 0:
+                    os.close(answer)
+        self.sentinel = status
+        self.finalizer = util.Finalize(self, util.close_fds, (status,))  # type: ignore[attr-defined]
+
+    def _block(self) -> None:
+        readable(self.sentinel, None)
+
+    def _collect(self, flag: int) -> int | None:
+        if not readable(self.sentinel, 0 if flag == os.WNOHANG else None):
+            return None
+        try:
+            return _read_number(self.sentinel)
+        except (EOFError, OSError):
+            return _UNKNOWN_EXIT  # the server died, and with it the only one who could have known
+
+
+def _read_number(fd: int) -> int:
+    data = b""
+    while len(data) < NUMBER.size:
+        part = os.read(fd, NUMBER.size - len(data))
+        if not part:
+            raise EOFError("the fork server died before it answered")
+        data += part
+    return int(NUMBER.unpack(data)[0])
+
+
+class Server:
+    """This process's way to the fork server: starts it when needed, sends requests, stops it at the end."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.socket: socket.socket | None = None
+        self.pid: int | None = None  # of the server if this process started it
+        self.preload: list[str] = []  # modules asked for by `set_forkserver_preload`
+        self._stop_at_exit: Any = None
+
+    def send(self, ours: list[int], theirs: list[int], target_module: str) -> None:
+        """Ask for a child. Raises: ConnectionError when the server has just died; the next call starts another."""
+        with self.lock:
+            channel = self.socket or self._start(target_module)
+            tracker = tracker_fd()
+            fds = [*ours, channel.fileno(), *([] if tracker is None else [tracker]), *theirs]
+            try:
+                socket.send_fds(channel, [b"0" if tracker is None else b"1"], fds)
+            except ConnectionError:
+                self._forget()
+                raise
+
+    def adopt(self, fd: int) -> None:
+        """In a child of the server: use the same server from here."""
+        self._after_fork()
+        self.socket = socket.socket(fileno=fd)
+
+    def stop(self, timeout: float = _STOP_TIMEOUT) -> None:
+        """Let the server go and wait until it has left; it lives on while children of it do."""
+        with self.lock:
+            pid = self.pid
+            self._forget(timeout)
+        if pid is not None and self._stop_at_exit is not None:
+            self._stop_at_exit.cancel()
+
+    def _forget(self, timeout: float = 0) -> None:
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+        pid, self.pid = self.pid, None
+        if pid is None:
+            return
+        try:
+            death = pidfd_open(pid)
+            if death is not None:
+                readable(death, timeout)
+                os.close(death)
+            os.waitpid(pid, os.WNOHANG)
+        except OSError:
+            pass  # somebody else collected it
+
+    def _start(self, target_module: str) -> socket.socket:
+        from multiprocessing import spawn
+
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        wishes = Outcome.create()
+        try:
+            with wishes.open("wb") as file:
+                pickle.dump(_preparation(self.preload, target_module), file)
+            command = (
+                f"import sys; sys.path.append({fallback_path()!r}); from procession._engines._server import serve; "
+                f"serve({theirs.fileno()}, {wishes.fd})"
+            )
+            executable = spawn.get_executable()
+            arguments = [executable, *util._args_from_interpreter_flags(), "-c", command]
+            fds = sorted([theirs.fileno(), wishes.fd])
+            self.pid = util.spawnv_passfds(executable, arguments, fds)  # type: ignore[attr-defined]
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            wishes.close()
+        self.socket = ours
+        self._stop_at_exit = util.Finalize(self, self.stop, exitpriority=-100)
+        return ours
+
+    def _after_fork(self) -> None:
+        """A forked child is no client: the server must not outlive the program for its sake."""
+        self.lock = threading.Lock()
+        if self.socket is not None:
+            self.socket.close()
+        self.socket = self.pid = None
+
+
+def _preparation(preload: list[str], target_module: str) -> dict[str, Any]:
+    """What the server should do before its first child: where the main module is, which modules to import."""
+    data = preparation_data("forkserver", "forkserver")
+    data["preload"] = list(dict.fromkeys([*preload, *_modules_of_main(), target_module]))
+    data.pop("authkey")
+    return data
+
+
+def _modules_of_main() -> list[str]:
+    """Names of the modules that the main module's globals are, or come from."""
+    names = []
+    for value in list(vars(sys.modules["__main__"]).values()):
+        name = getattr(value, "__name__" if type(value) is type(sys) else "__module__", None)
+        if isinstance(name, str) and name in sys.modules and name not in ("__main__", "__mp_main__", "builtins"):
+            names.append(name)
+    return names
+
+
+def set_preload(module_names: list[str]) -> None:
+    """Modules the next server shall import; only a hint. Raises: TypeError unless it is a list of str."""
+    if not all(type(name) is str for name in module_names):
+        raise TypeError("module_names must be a list of strings")
+    server.preload = [name for name in module_names if name != "__main__"]
+
+
+server = Server()
+at_fork_in_child(server._after_fork)

@@ -1,0 +1,157 @@
+"""Start a child by running a fresh interpreter, which imports what it needs.
+
+Everything is pickled before anything is started, so an object that cannot be sent raises in the caller and leaves no
+half-started child. The child inherits a memory file with the pickle; nothing is written through a pipe, so a child that
+dies early cannot block its parent.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from multiprocessing import context, util
+
+from .._bootstrap import fallback_path, has_pidfd, own_sentinel, preparation_data, tracker_fd
+from .._outcome import HEADER_BYTES
+from .fork import BasePopen
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Popen", "pickle_process"]
+
+
+class _DupFd:
+    """A descriptor on its way into the child, where it has the same number."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def detach(self) -> int:
+        """Return the descriptor in the child."""
+        return self.fd
+
+
+class Popen(BasePopen):
+    """Run a new interpreter, and in it the process object."""
+
+    method = "spawn"
+    DupFd = _DupFd
+
+    def __init__(self, process_obj: Any) -> None:
+        self._fds: list[int] = []
+        super().__init__(process_obj)
+
+    def duplicate_for_child(self, fd: int) -> int:
+        """Called while pickling: let the child inherit `fd`."""
+        self._fds.append(fd)
+        return fd
+
+    def _launch(self, process_obj: Any) -> None:
+        from multiprocessing import spawn
+
+        pickle_process(process_obj, self)
+        parent_sentinel, tracker = own_sentinel(), tracker_fd()
+        command = (
+            f"import sys; sys.path.append({fallback_path()!r}); from procession._bootstrap import spawn_main; "
+            f"spawn_main({self.outcome.fd}, {parent_sentinel}, {tracker})"
+        )
+        executable = spawn.get_executable()
+        arguments = [executable, *util._args_from_interpreter_flags(), "-c", command, "--multiprocessing-fork"]
+        inherited = [*self._fds, self.outcome.fd, parent_sentinel]
+        if tracker is not None:
+            inherited.append(tracker)
+        self._run(executable, arguments, inherited)
+
+    def _run(self, executable: Any, arguments: list[Any], inherited: list[int]) -> None:
+        if has_pidfd():
+            self.pid = _spawn(executable, arguments, inherited)
+            self._watch_child()
+            return
+        sentinel, held_by_child = os.pipe()
+        try:
+            self.pid = _spawn(executable, arguments, [*inherited, held_by_child])
+        except BaseException:
+            os.close(sentinel)
+            raise
+        finally:
+            os.close(held_by_child)
+        self.sentinel = sentinel
+        self.finalizer = util.Finalize(self, util.close_fds, (sentinel,))  # type: ignore[attr-defined]
+
+
+def _spawn(executable: Any, arguments: list[Any], inherited: list[int]) -> int:
+    return int(util.spawnv_passfds(executable, arguments, sorted(set(inherited))))  # type: ignore[attr-defined]
+
+
+def pickle_process(process_obj: Any, popen: Any) -> None:
+    """Write the preparation data and the process object into the outcome's file, for the child to read.
+
+    Raises: PicklingError naming the argument and the path inside it; MainNotImportable when the target is defined in
+    a main module that a new interpreter cannot import; NotGuarded.
+    """
+    data = preparation_data(process_obj._name, popen.method)
+    importable = "init_main_from_path" in data or "init_main_from_name" in data
+    if not importable:
+        _check_not_from_main(process_obj)
+    buffer = io.BytesIO()
+    previous: Any = context.get_spawning_popen()
+    context.set_spawning_popen(popen)
+    try:
+        context.reduction.dump(data, buffer)  # type: ignore[attr-defined]
+        _dump(process_obj, buffer)
+    finally:
+        context.set_spawning_popen(previous)
+    os.pwrite(popen.outcome.fd, bytes(HEADER_BYTES), 0)
+    with popen.outcome.open("wb") as file:
+        file.write(buffer.getbuffer())
+
+
+def _dump(process_obj: Any, buffer: io.BytesIO) -> None:
+    try:
+        context.reduction.dump(process_obj, buffer)  # type: ignore[attr-defined]
+    except Exception as error:
+        raise _blame(process_obj, error) from error
+
+
+def _blame(process_obj: Any, error: Exception) -> Exception:
+    """The error naming which argument of the process cannot be pickled."""
+    from .._blame import find_unpicklable, shorten
+    from ..errors import PicklingError, ProcessionError
+
+    dumps = context.reduction.ForkingPickler.dumps  # type: ignore[attr-defined]
+    for field, value in _fields(process_obj):
+        try:
+            dumps(value)
+        except Exception:
+            path, part, reason = find_unpicklable(value, dumps, field)
+            if isinstance(reason, ProcessionError) and not isinstance(reason, PicklingError):
+                return reason
+            what = f"{path} is {shorten(part)}, which cannot be sent to a new process"
+            advice = "pass something importable, or use get_context('fork')"
+            return PicklingError(f"{process_obj.name}: {what} ({type(reason).__name__}: {reason}); {advice}", path=path)
+    return error
+
+
+def _fields(process_obj: Any) -> list[tuple[str, object]]:
+    """What a process object carries, each with the name its author knows it by."""
+    known = {"_target", "_args", "_kwargs"}
+    fields: list[tuple[str, object]] = [("target", process_obj._target)]
+    fields += [(f"args[{index}]", value) for index, value in enumerate(process_obj._args)]
+    fields += [(f"kwargs[{key!r}]", value) for key, value in process_obj._kwargs.items()]
+    fields += [(f"self.{name}", value) for name, value in vars(process_obj).items() if name not in known]
+    return fields
+
+
+def _check_not_from_main(process_obj: Any) -> None:
+    """Refuse early what the child could not find: its main module has no file to import."""
+    for field, value in [("the process's class", type(process_obj)), *_fields(process_obj)]:
+        named = value if hasattr(value, "__qualname__") else type(value)
+        if getattr(named, "__module__", None) == "__main__":
+            from ..errors import MainNotImportable
+
+            raise MainNotImportable(
+                f"{field} is defined in the main module, which was read from standard input or a prompt: a new "
+                "interpreter cannot import it. Save the program in a file, or use get_context('fork')"
+            )

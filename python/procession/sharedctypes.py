@@ -1,0 +1,284 @@
+"""C data in shared memory: Value, Array, RawValue, RawArray.
+
+Two kinds of object stand behind `Value` and `Array`:
+
+* simple C types (all typecodes, and the ctypes types they stand for) with one of our locks: the native `SharedValue` and
+  `SharedArray`, which read and write shared memory themselves and look at their lock without calling it;
+* everything else, structures for example, or a lock from elsewhere: the standard library's wrappers around a ctypes
+  object that lies in a shared block.
+
+All are pickled by address, at any time. ctypes objects are too: a reducer for their type is registered, as the standard
+library does, which leaves those that do not lie in shared memory as they were.
+
+An access through `.value` or `[i]` waits while another thread or process holds the lock, as in multiprocessing; the lock's
+owner dying ends the wait. What `get_obj`, a buffer or numpy shows is the bare memory: there the lock is the caller's.
+"""
+
+import ctypes
+import pickle
+import weakref
+from collections.abc import Sequence
+from multiprocessing import sharedctypes as _standard
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from . import _native
+from ._store import Shared, keep_in_flight, shared_arena
+from .synchronize import Lock, RLock
+
+__all__ = ["RawValue", "RawArray", "Value", "Array", "copy", "synchronized"]
+
+typecode_to_type: dict[str, type[Any]] = {**_standard.typecode_to_type, "?": ctypes.c_bool}
+
+# The simple types that the native classes know; a subclass of one is not one (it may have methods of its own).
+_type_to_typecode: dict[type[Any], str] = {type_: code for code, type_ in reversed(typecode_to_type.items())}
+
+
+def _type_of(typecode_or_type: Any) -> type[Any]:
+    """The ctypes type meant. Raises: ValueError for an unknown typecode, TypeError for anything that is no C type."""
+    if isinstance(typecode_or_type, str):
+        try:
+            return typecode_to_type[typecode_or_type]
+        except KeyError:
+            raise ValueError(f"no typecode {typecode_or_type!r}; there are {' '.join(typecode_to_type)}") from None
+    if not isinstance(typecode_or_type, type) or not _is_c_type(typecode_or_type):
+        raise TypeError(f"expected a typecode or a ctypes type, not {typecode_or_type!r}")
+    return typecode_or_type
+
+
+def _is_c_type(type_: type[Any]) -> bool:
+    try:
+        ctypes.sizeof(type_)
+    except TypeError:
+        return False
+    return True
+
+
+# ctypes objects in shared memory
+
+
+class _Block(_native.Block, Shared):
+    """The memory under a ctypes object."""
+
+    def create_memoryview(self) -> memoryview:
+        """What the standard library's reducer asks of the memory under an object."""
+        return memoryview(self)
+
+
+def _new_object(type_: type[Any], arena: _native.Arena | None) -> Any:
+    """A ctypes object over fresh shared memory, all zero."""
+    size = ctypes.sizeof(type_)
+    return _rebuild_ctype(type_, _Block(arena or shared_arena(), max(size, 1)), None)
+
+
+def _rebuild_ctype(type_: type[Any], memory: Any, length: int | None) -> Any:
+    """A ctypes object over `memory`, which it keeps alive; `length` makes it an array."""
+    if length is not None:
+        type_ = type_ * length
+    # Asked of the table each time: the standard library registers a reducer of its own for the types it shares.
+    if ForkingPickler._extra_reducers.get(type_) is not _reduce_ctype:  # type: ignore[attr-defined]
+        ForkingPickler.register(type_, _reduce_ctype)
+    obj = type_.from_buffer(memory)
+    obj._wrapper = memory
+    return obj
+
+
+def _reduce_ctype(obj: Any) -> Any:
+    """Reduce a ctypes object to its address; one that does not lie in our memory as it would be without us."""
+    memory = getattr(obj, "_wrapper", None)
+    if memory is None:
+        return obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    if not isinstance(memory, Shared):
+        return _standard.reduce_ctype(obj)
+    if isinstance(obj, ctypes.Array):
+        return _rebuild_ctype, (obj._type_, memory, obj._length_)
+    return _rebuild_ctype, (type(obj), memory, None)
+
+
+def RawValue(typecode_or_type: Any, *args: Any, arena: _native.Arena | None = None) -> Any:
+    """A ctypes object in shared memory, without a lock; `args` initialise it.
+
+    Raises: ValueError for an unknown typecode; TypeError for what is no C type, or as its constructor does.
+    """
+    obj = _new_object(_type_of(typecode_or_type), arena)
+    obj.__init__(*args)
+    return obj
+
+
+def RawArray(typecode_or_type: Any, size_or_initializer: Any, *, arena: _native.Arena | None = None) -> Any:
+    """A ctypes array in shared memory, without a lock: of so many zeroes, or of the items of a sequence.
+
+    Raises: ValueError for an unknown typecode or a negative size; TypeError for what is no C type.
+    """
+    type_ = _type_of(typecode_or_type)
+    if isinstance(size_or_initializer, int):
+        return _new_object(type_ * _checked(size_or_initializer), arena)
+    items = _items(size_or_initializer)
+    obj = _new_object(type_ * len(items), arena)
+    obj.__init__(*items)
+    return obj
+
+
+def _checked(size: int) -> int:
+    if size < 0:
+        raise ValueError(f"the size of an array cannot be negative, and {size} is")
+    return size
+
+
+def _items(initializer: Any) -> Sequence[Any]:
+    """The items to begin with; an iterator's are collected."""
+    return initializer if hasattr(initializer, "__len__") else list(initializer)
+
+
+def copy(obj: Any) -> Any:
+    """A copy of a ctypes object in shared memory, in the arena of the original if it has one."""
+    memory = getattr(obj, "_wrapper", None)
+    new = _new_object(type(obj), memory.arena if isinstance(memory, Shared) else None)
+    ctypes.pointer(new)[0] = obj
+    return new
+
+
+# The native kind
+
+
+class _Guarded(Shared):
+    """What native values and arrays have in common: they travel together with their lock."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        keep_in_flight(self)
+        return _reopen, (type(self), self.arena, self.address, self.get_lock())  # type: ignore[attr-defined]
+
+
+def _reopen(cls: Any, arena: _native.Arena, address: tuple[int, int], lock: Any) -> Any:
+    """The value or array at an address. Raises ObjectGone when every holder had dropped it."""
+    return cls(arena, lock=lock, address=address)
+
+
+class SharedValue(_native.Value, _Guarded):
+    """A number or character in shared memory, with a lock; made by `Value`."""
+
+    __slots__ = ()
+
+    def get_obj(self) -> Any:
+        """A ctypes object over the same memory. Its accesses do not look at the lock."""
+        return _rebuild_ctype(typecode_to_type[self.typecode], self, None)
+
+
+class SharedArray(_native.Array, _Guarded):
+    """Numbers or characters in shared memory, with a lock; made by `Array`."""
+
+    __slots__ = ()
+
+    def get_obj(self) -> Any:
+        """A ctypes array over the same memory. Its accesses do not look at the lock."""
+        return _rebuild_ctype(typecode_to_type[self.typecode], self, len(self))
+
+
+def _is_native(type_: type[Any], lock: Any) -> bool:
+    return type_ in _type_to_typecode and (lock in (True, None) or isinstance(lock, Lock | RLock))
+
+
+def Value(typecode_or_type: Any, *args: Any, lock: Any = True, arena: _native.Arena | None = None) -> Any:
+    """A C value in shared memory; `args` initialise it.
+
+    `lock` is True for a new RLock, False for none (the result is a `RawValue`), or a lock to use. Integers also have
+    `add`, `exchange` and `compare_exchange`, each one step.
+
+    Raises: ValueError for an unknown typecode; TypeError for what is no C type or a value of another kind;
+    AttributeError for a lock that has no `acquire`.
+    """
+    arena = arena or shared_arena()
+    type_ = _type_of(typecode_or_type)
+    if lock is False or not _is_native(type_, lock):
+        return _wrapped(RawValue(type_, *args, arena=arena), lock, arena)
+    if len(args) > 1:
+        raise TypeError(f"a Value takes one initial value, not {len(args)}")
+    value = SharedValue(arena, _type_to_typecode[type_], RLock(arena=arena) if lock in (True, None) else lock)
+    if args:
+        value.value = args[0]
+    return value
+
+
+def Array(
+    typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True, arena: _native.Arena | None = None
+) -> Any:
+    """A C array in shared memory: of so many zeroes, or of the items of a sequence; `lock` as for `Value`.
+
+    Its buffer is writable, so `numpy.asarray(array)` is a view of it.
+
+    Raises: as `Value`; ValueError for a negative size.
+    """
+    arena = arena or shared_arena()
+    type_ = _type_of(typecode_or_type)
+    if lock is False or not _is_native(type_, lock):
+        return _wrapped(RawArray(type_, size_or_initializer, arena=arena), lock, arena)
+    lock = RLock(arena=arena) if lock in (True, None) else lock
+    code = _type_to_typecode[type_]
+    if isinstance(size_or_initializer, int):
+        return SharedArray(arena, code, _checked(size_or_initializer), lock)
+    items = _items(size_or_initializer)
+    array = SharedArray(arena, code, len(items), lock)
+    array[:] = items
+    return array
+
+
+# The wrapped kind
+
+
+def _wrapped(obj: Any, lock: Any, arena: _native.Arena) -> Any:
+    if lock is False:
+        return obj
+    if lock in (True, None):
+        lock = RLock(arena=arena)
+    if not hasattr(lock, "acquire"):
+        raise AttributeError(f"{lock!r} has no method 'acquire'")
+    return synchronized(obj, lock)
+
+
+class SynchronizedBase(_standard.SynchronizedBase):
+    """The standard wrapper, pickled at any time."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return synchronized, (self._obj, self._lock)
+
+
+class Synchronized(SynchronizedBase, _standard.Synchronized):  # type: ignore[type-arg]
+    """The standard wrapper of a simple value."""
+
+
+class SynchronizedArray(SynchronizedBase, _standard.SynchronizedArray):  # type: ignore[type-arg]
+    """The standard wrapper of an array."""
+
+
+class SynchronizedString(SynchronizedArray, _standard.SynchronizedString):
+    """The standard wrapper of an array of characters."""
+
+
+_wrappers: "weakref.WeakKeyDictionary[type[Any], type[Any]]" = weakref.WeakKeyDictionary()
+
+
+def _wrapper_of(cls: type[Any]) -> type[Any]:
+    """The wrapper class for a structure: a property for each of its fields, those of its bases included."""
+    if cls not in _wrappers:
+        names = [field[0] for base in reversed(cls.__mro__) for field in vars(base).get("_fields_", ())]
+        properties = {name: _standard.make_property(name) for name in names}
+        _wrappers[cls] = type("Synchronized" + cls.__name__, (SynchronizedBase,), properties)
+    return _wrappers[cls]
+
+
+def synchronized(obj: Any, lock: Any = None, ctx: Any = None) -> Any:
+    """Wrap a ctypes object, so that each access takes `lock` (None: a new RLock in the shared arena).
+
+    Raises: AssertionError if it is wrapped already. `ctx` is accepted for multiprocessing's sake and not needed.
+    """
+    assert not isinstance(obj, _standard.SynchronizedBase | _Guarded), "object already synchronized"
+    if lock is None:
+        memory = getattr(obj, "_wrapper", None)
+        lock = RLock(arena=memory.arena if isinstance(memory, Shared) else shared_arena())
+    if isinstance(obj, ctypes._SimpleCData):
+        return Synchronized(obj, lock)
+    if isinstance(obj, ctypes.Array):
+        return SynchronizedString(obj, lock) if obj._type_ is ctypes.c_char else SynchronizedArray(obj, lock)
+    return _wrapper_of(type(obj))(obj, lock)

@@ -1,0 +1,187 @@
+"""Tools for tests of programs that run in several processes; this package's own tests stand on them.
+
+* `check_leaks`: nothing may be left behind: no descriptor, no child.
+* `Sequencer`: forces an order between threads and processes, instead of sleeping and hoping.
+* `wait_until_blocked`: returns once someone really waits, instead of sleeping and hoping.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import _bootstrap
+
+__all__ = ["Leak", "Sequencer", "Snapshot", "check_leaks", "descendants", "wait_until", "wait_until_blocked"]
+
+_SETTLE_S = 5.0  # how long leftovers may take to vanish; arbitrary, dead processes need milliseconds
+_POLL_S = 0.001  # between two looks
+_LASTING = ("/memfd:procession-arena", "/dev/urandom")  # descriptors that are meant to live as long as the process
+
+
+class Leak(AssertionError):
+    """Something was left behind; the message lists it."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What this process held at one moment."""
+
+    descriptors: dict[int, str]  # number: what it refers to
+    children: dict[int, str]  # pid: command line
+
+    @classmethod
+    def take(cls) -> Snapshot:
+        """Look at the process as it is now."""
+        return cls(_descriptors(), {pid: _command(pid) for pid in _children(os.getpid())})
+
+    def leaked_since(self, before: Snapshot) -> list[str]:
+        """Describe what is here and was not there, apart from what lasts as long as the program by design."""
+        lasting_fds, lasting_pids = _lasting()
+        found = [
+            f"descriptor {fd}: {target}"
+            for fd, target in self.descriptors.items()
+            if before.descriptors.get(fd) != target and fd not in lasting_fds and not target.startswith(_LASTING)
+        ]
+        found += [
+            f"child {pid}: {command}"
+            for pid, command in self.children.items()
+            if pid not in before.children and pid not in lasting_pids
+        ]
+        return found
+
+
+@contextlib.contextmanager
+def check_leaks(settle_s: float = _SETTLE_S) -> Iterator[None]:
+    """Fail if the block leaves a descriptor or a child behind that does not vanish within `settle_s` seconds.
+
+    The fork server, the resource tracker and the descriptors the package keeps for good do not count.
+
+    Raises: Leak.
+    """
+    before = Snapshot.take()
+    yield
+    gc.collect()
+    deadline = time.monotonic() + settle_s
+    while found := Snapshot.take().leaked_since(before):
+        if time.monotonic() > deadline:
+            raise Leak("left behind: " + "; ".join(found))
+        _collect_dead()
+        time.sleep(_POLL_S)
+
+
+def descendants(pid: int) -> list[int]:
+    """Pids of the children of `pid`, their children, and so on; the nearest first."""
+    found = list(_children(pid))
+    for child in found:
+        found.extend(_children(child))
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += [int(word) for word in file.read().split()]
+    return found
+
+
+def _command(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip() or "dead, not yet collected"
+    except OSError:
+        return "gone"
+
+
+def _descriptors() -> dict[int, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return {fd: target for fd, target in found.items() if f"/proc/{os.getpid()}/fd" not in target}
+
+
+def _lasting() -> tuple[set[int], set[int]]:
+    """Descriptors and pids that last as long as the program."""
+    fds, pids = {_bootstrap._own_sentinel.fd, _bootstrap._own_sentinel.kept_open}, set()
+    engine: Any = sys.modules.get("procession._engines.forkserver")
+    if engine is not None and engine.server.socket is not None:
+        fds.add(engine.server.socket.fileno())
+        pids.add(engine.server.pid)
+    tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
+    if tracker is not None:
+        fds.add(tracker._resource_tracker._fd)
+        pids.add(tracker._resource_tracker._pid)
+    sharer: Any = sys.modules.get("multiprocessing.resource_sharer")
+    if sharer is not None and sharer._resource_sharer._listener is not None:
+        fds.add(sharer._resource_sharer._listener._listener._socket.fileno())
+    return fds, pids
+
+
+def _collect_dead() -> None:
+    from multiprocessing import active_children
+
+    active_children()
+
+
+def wait_until(condition: Callable[[], object], timeout: float = 10) -> None:
+    """Return as soon as `condition()` is true; looks a thousand times a second.
+
+    Raises: TimeoutError after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{condition} was still not true after {timeout} seconds")
+        time.sleep(_POLL_S)
+
+
+def wait_until_blocked(obj: Any, count: int = 1, timeout: float = 10) -> None:
+    """Return once at least `count` threads or processes are blocked on `obj`, as its `statistics()` say.
+
+    Raises: TimeoutError after `timeout` seconds.
+    """
+    wait_until(lambda: _waiters(obj) >= count, timeout)
+
+
+def _waiters(obj: Any) -> int:
+    statistics = obj.statistics()
+    waiters = statistics["waiters"] if isinstance(statistics, dict) else statistics.waiters
+    return int(waiters)
+
+
+class Sequencer:
+    """Forces an order: the block `with sequencer(n)` is entered only when the block n - 1 has been left.
+
+    Made by a context, passed to its processes or threads like any primitive. If a participant dies in its block, the
+    others wait for ever: use it under a watchdog.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._turn = context.Condition()
+        self._next = context.Value("i", 0, lock=False)
+
+    @property
+    def position(self) -> int:
+        """Number of the block that may be entered now, or is being executed."""
+        return int(self._next.value)
+
+    @contextlib.contextmanager
+    def __call__(self, position: int) -> Iterator[None]:
+        """Wait for the turn `position`, run the block, pass the turn on (also after an exception)."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._next.value == position)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._next.value = position + 1
+                self._turn.notify_all()

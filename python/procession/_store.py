@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from multiprocessing import context as _mp_context
 from multiprocessing import reduction as _mp_reduction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _native
 from .errors import NotShared, ObjectGone
@@ -110,8 +110,12 @@ class Shared:
 
     __slots__ = ()
 
-    arena: _native.Arena
-    address: tuple[int, int]
+    if TYPE_CHECKING:  # every native class has these two
+
+        @property
+        def arena(self) -> _native.Arena: ...
+        @property
+        def address(self) -> tuple[int, int]: ...
 
     @classmethod
     def _open(cls, arena: _native.Arena, address: tuple[int, int]) -> Any:

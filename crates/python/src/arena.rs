@@ -5,7 +5,6 @@ use procession_core::arena::{Arena, Handle, Kind};
 use procession_core::owner::{OwnerId, Processes};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use std::marker::PhantomData;
 use std::ops::Deref;
 
 /// Memory for shared objects: an anonymous segment that a family of programs shares, or this process's own.
@@ -102,10 +101,16 @@ impl PyArena {
 
 /// An open object whose contents are a `T`.
 pub struct Object<T> {
+    /// Into what `handle` holds; kept because every operation starts there.
+    contents: *const T,
     handle: Handle,
     arena: Py<PyArena>,
-    contents: PhantomData<fn() -> T>,
 }
+
+// SAFETY: the contents are shared memory, which any thread may use as it may use a `&T`; `T` is made of atomics.
+unsafe impl<T: Sync> Send for Object<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Object<T> {}
 
 impl<T> Object<T> {
     /// A new object.
@@ -123,26 +128,26 @@ impl<T> Object<T> {
             arena.get().arena.allocate(kind, size).map_err(|error| errors::arena(arena.py(), &error))?;
         // SAFETY: the block has `size` bytes and nobody else knows of it yet.
         unsafe { handle.contents().write_bytes(0, size as usize) };
-        Ok(Self { handle, arena: arena.clone().unbind(), contents: PhantomData })
+        Ok(Self::from_handle(arena.clone().unbind(), handle))
     }
 
     /// The object of that kind at an address that came from somewhere.
     pub fn open(arena: &Bound<'_, PyArena>, kind: Kind, (offset, serial): (u64, u64)) -> PyResult<Self> {
         let handle = arena.get().arena.open(offset, serial, Some(kind));
         let handle = handle.map_err(|error| errors::arena(arena.py(), &error))?;
-        Ok(Self { handle, arena: arena.clone().unbind(), contents: PhantomData })
+        Ok(Self::from_handle(arena.clone().unbind(), handle))
     }
 
     /// Around a handle in hand.
     pub fn from_handle(arena: Py<PyArena>, handle: Handle) -> Self {
-        Self { handle, arena, contents: PhantomData }
+        Self { contents: handle.contents().cast(), handle, arena }
     }
 
     /// Its contents.
     #[inline]
     pub fn get(&self) -> &T {
         // SAFETY: the kind was checked when it was opened; the contents live as long as the handle; they are atomics.
-        unsafe { &*self.handle.contents().cast::<T>() }
+        unsafe { &*self.contents }
     }
 
     /// The handle.

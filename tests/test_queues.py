@@ -297,6 +297,8 @@ def test_a_closed_queue_refuses_here_and_goes_on_elsewhere() -> None:
 def test_large_arrays_arrive_as_views_and_their_memory_comes_back() -> None:
     numpy = pytest.importorskip("numpy")
     arrays = procession.Queue()
+    arrays.put(0)
+    assert arrays.get() == 0  # the ring has its storage from here on
     before = _store.shared_arena().statistics()["used"]
     sent = numpy.arange(1 << 20)
     arrays.put(sent)

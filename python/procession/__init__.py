@@ -10,15 +10,17 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
+    from multiprocessing.context import AuthenticationError, BufferTooShort, ProcessError
     from typing import Any
 
+    from .context import Process
     from .context import default as _default
+    from .errors import TimeoutError
+    from .process import Thread
 
     Array = _default.Array
-    AuthenticationError = _default.AuthenticationError
     Barrier = _default.Barrier
     BoundedSemaphore = _default.BoundedSemaphore
-    BufferTooShort = _default.BufferTooShort
     Condition = _default.Condition
     Event = _default.Event
     JoinableQueue = _default.JoinableQueue
@@ -26,16 +28,12 @@ if TYPE_CHECKING:
     Manager = _default.Manager
     Pipe = _default.Pipe
     Pool = _default.Pool
-    Process = _default.Process
-    ProcessError = _default.ProcessError
     Queue = _default.Queue
     RLock = _default.RLock
     RawArray = _default.RawArray
     RawValue = _default.RawValue
     Semaphore = _default.Semaphore
     SimpleQueue = _default.SimpleQueue
-    Thread = _default.Thread
-    TimeoutError = _default.TimeoutError
     Value = _default.Value
     active_children = _default.active_children
     allow_connection_pickling = _default.allow_connection_pickling

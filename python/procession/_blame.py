@@ -8,7 +8,6 @@ visible children can be pickled, or after `_MAX_DEPTH` steps.
 
 from __future__ import annotations
 
-
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,9 +20,9 @@ from multiprocessing import reduction
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from procession import _native
-from procession._blame import find_unpicklable, shorten
-from procession.errors import PicklingError, ProcessionError, UnpicklingError
+from . import _native
+from ._blame import find_unpicklable, shorten
+from .errors import PicklingError, ProcessionError, UnpicklingError
 
 __all__: list[str] = []
 
@@ -67,19 +67,20 @@ def new_pickler(cls: Any, sink: Any) -> Any:
     if cls is not _STANDARD_PICKLER:
         return cls(sink, _PROTOCOL, True, sink.collect)
     pickler = pickle.Pickler(sink, _PROTOCOL, buffer_callback=sink.collect)
-    pickler.dispatch_table = _TABLE
+    pickler.dispatch_table = _TABLE  # type: ignore[assignment]  # all that is asked of it is an item
     return pickler
 
 
 def new_pickler_by_value(sink: Any) -> Any:
     """A pickler that takes lambdas and closures, or None where cloudpickle is not installed."""
     try:
-        import cloudpickle
+        import cloudpickle  # type: ignore[import-untyped]
     except ImportError:
         return None
     pickler = cloudpickle.Pickler(sink, _PROTOCOL, buffer_callback=sink.collect)
     # cloudpickle's own reducers (classes by value, code objects) come first, as it needs them.
-    pickler.dispatch_table = _native.DispatchTable(dict(pickler.dispatch_table), ForkingPickler._extra_reducers, _OWN_REDUCERS)  # type: ignore[attr-defined]
+    own = dict(pickler.dispatch_table)
+    pickler.dispatch_table = _native.DispatchTable(own, ForkingPickler._extra_reducers, _OWN_REDUCERS)  # type: ignore[attr-defined]
     return pickler
 
 
@@ -141,6 +142,7 @@ def encoding_failed(obj: object, error: Exception, by_value: bool) -> Exception:
     kind = next((ours for theirs, ours in _ENCODING if isinstance(error, theirs)), PicklingError)
     failure = kind(f"cannot pickle {shorten(part)}{where}: {type(cause).__name__}: {cause}{advice}", path=path)
     failure.__cause__ = error
+    cause.__traceback__ = None  # its frames hold the object and this error: without this, both live until the next gc
     return failure
 
 
@@ -174,7 +176,7 @@ class _Nowhere:
 
 
 def decoding_failed(why: str, error: Exception | None) -> Exception:
-    """The error to raise for a message that gave no object: `why` its bytes are wrong, or the `error` met on the way."""
+    """The error to raise for a message that gave no object: `why` its bytes are wrong, or the `error` on the way."""
     if error is None:
         return UnpicklingError(f"cannot decode the message: {why}")
     kind = next((ours for theirs, ours in _DECODING if isinstance(error, theirs)), UnpicklingError)

@@ -1,9 +1,8 @@
 """How many CPUs this process may really use.
 
-`os.cpu_count` counts the machine's. A container usually gets less: an affinity mask (taskset, Kubernetes' static policy)
-or a quota of CPU time from a control group (docker --cpus). Starting one worker per CPU of the machine under such a quota
-makes all of them slow, so the smallest of the three counts.
-"""
+`os.cpu_count` counts the machine's. A container usually gets less: an affinity mask (taskset, Kubernetes' static
+policy) or a quota of CPU time from a control group (docker --cpus). Starting one worker per CPU of the machine under
+such a quota makes all of them slow, so the smallest of the three counts."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Outcome:
         self._fd = fd
 
     @classmethod
-    def create(cls) -> "Outcome":
+    def create(cls) -> Outcome:
         """Make an unfinished outcome. Raises: OSError when descriptors run out."""
         return cls(_anonymous_file())
 

@@ -40,11 +40,10 @@ A job is a class with two methods; the file longest.py could hold:
     class LongestLine:
         columns = ("length", "line")
 
-        def map(self, text):                # a str of whole lines -> a partial answer
-            line = max(text.splitlines(), key=len, default="")
-            return len(line), line
+        def map(self, text):              # a str of whole lines -> a partial answer
+            return max(((len(line), line) for line in text.splitlines()), default=(0, ""))
 
-        def reduce(self, left, right):      # two partial answers -> one, in any order
+        def reduce(self, left, right):    # two partial answers -> one, in any order
             return max(left, right)
 
 Examples:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from multiprocessing.managers import SyncManager
     from typing import Any, ClassVar
 
-    from . import _native, connection, errors, pool, queues, sharedctypes, synchronize
+    from . import _native, connection, errors, pool, queues, synchronize
 
 __all__ = [
     "BaseContext",
@@ -56,13 +56,13 @@ class BaseContext(multiprocessing.context.BaseContext):
     AuthenticationError = AuthenticationError
 
     @property
-    def TimeoutError(self) -> type["errors.TimeoutError"]:  # type: ignore[override]
+    def TimeoutError(self) -> type[errors.TimeoutError]:  # type: ignore[override]
         """What everything here raises when a deadline passes; also a `multiprocessing.TimeoutError`."""
         from .errors import TimeoutError
 
         return TimeoutError
 
-    def _arena(self) -> "_native.Arena":
+    def _arena(self) -> _native.Arena:
         from ._store import shared_arena
 
         return shared_arena()
@@ -73,37 +73,37 @@ class BaseContext(multiprocessing.context.BaseContext):
 
         return cpu_count()
 
-    def Lock(self) -> "synchronize.Lock":  # type: ignore[override]
+    def Lock(self) -> synchronize.Lock:  # type: ignore[override]
         """A lock; whoever waits for one whose owner dies takes it over."""
         from .synchronize import Lock
 
         return Lock(arena=self._arena())
 
-    def RLock(self) -> "synchronize.RLock":  # type: ignore[override]
+    def RLock(self) -> synchronize.RLock:  # type: ignore[override]
         """A lock that its owner may take again."""
         from .synchronize import RLock
 
         return RLock(arena=self._arena())
 
-    def Condition(self, lock: Any = None) -> "synchronize.Condition":  # type: ignore[override]
+    def Condition(self, lock: Any = None) -> synchronize.Condition:  # type: ignore[override]
         """A condition variable on `lock`, or on an RLock of its own."""
         from .synchronize import Condition
 
         return Condition(lock, arena=self._arena())
 
-    def Semaphore(self, value: int = 1) -> "synchronize.Semaphore":  # type: ignore[override]
+    def Semaphore(self, value: int = 1) -> synchronize.Semaphore:  # type: ignore[override]
         """A semaphore that starts at `value`."""
         from .synchronize import Semaphore
 
         return Semaphore(value, arena=self._arena())
 
-    def BoundedSemaphore(self, value: int = 1) -> "synchronize.BoundedSemaphore":  # type: ignore[override]
+    def BoundedSemaphore(self, value: int = 1) -> synchronize.BoundedSemaphore:  # type: ignore[override]
         """A semaphore that may not be released above `value`."""
         from .synchronize import BoundedSemaphore
 
         return BoundedSemaphore(value, arena=self._arena())
 
-    def Event(self) -> "synchronize.Event":  # type: ignore[override]
+    def Event(self) -> synchronize.Event:  # type: ignore[override]
         """A flag to wait for."""
         from .synchronize import Event
 
@@ -111,31 +111,31 @@ class BaseContext(multiprocessing.context.BaseContext):
 
     def Barrier(  # type: ignore[override]
         self, parties: int, action: Callable[[], Any] | None = None, timeout: float | None = None
-    ) -> "synchronize.Barrier":
+    ) -> synchronize.Barrier:
         """A meeting point for `parties` processes or threads."""
         from .synchronize import Barrier
 
         return Barrier(parties, action, timeout, arena=self._arena())
 
-    def Queue(self, maxsize: int = 0, *, max_bytes: int = 0) -> "queues.Queue[Any]":  # type: ignore[override]
+    def Queue(self, maxsize: int = 0, *, max_bytes: int = 0) -> queues.Queue:  # type: ignore[override]
         """A queue in shared memory, bounded by items and by bytes (0: unbounded)."""
         from .queues import Queue
 
         return Queue(maxsize, max_bytes=max_bytes, arena=self._arena())
 
-    def JoinableQueue(self, maxsize: int = 0, *, max_bytes: int = 0) -> "queues.JoinableQueue[Any]":  # type: ignore[override]
+    def JoinableQueue(self, maxsize: int = 0, *, max_bytes: int = 0) -> queues.JoinableQueue:  # type: ignore[override]
         """A queue whose `join` waits until every item was reported done."""
         from .queues import JoinableQueue
 
         return JoinableQueue(maxsize, max_bytes=max_bytes, arena=self._arena())
 
-    def SimpleQueue(self) -> "queues.SimpleQueue[Any]":  # type: ignore[override]
+    def SimpleQueue(self) -> queues.SimpleQueue:  # type: ignore[override]
         """A queue with get, put and empty."""
         from .queues import SimpleQueue
 
         return SimpleQueue(arena=self._arena())
 
-    def Pipe(self, duplex: bool = True) -> "tuple[connection.Connection, connection.Connection]":  # type: ignore[override]
+    def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
         """Two connected ends; with `duplex` false the first only receives and the second only sends."""
         from .connection import Pipe
 
@@ -171,7 +171,7 @@ class BaseContext(multiprocessing.context.BaseContext):
         initializer: Callable[..., Any] | None = None,
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
-    ) -> "pool.Pool":
+    ) -> pool.Pool:
         """A pool of worker processes (threads in the thread context)."""
         from .pool import Pool
 
@@ -207,21 +207,21 @@ class BaseContext(multiprocessing.context.BaseContext):
 class ForkContext(BaseContext, multiprocessing.context.ForkContext):
     """Children begin as copies of their parent."""
 
-    _name = "fork"
+    _name = "fork"  # type: ignore[misc]  # typeshed has it as a variable of instances
     Process = process.ForkProcess
 
 
 class SpawnContext(BaseContext, multiprocessing.context.SpawnContext):
     """Children are fresh interpreters."""
 
-    _name = "spawn"
+    _name = "spawn"  # type: ignore[misc]  # typeshed has it as a variable of instances
     Process = process.SpawnProcess
 
 
 class ForkServerContext(BaseContext, multiprocessing.context.ForkServerContext):
     """Children are forked from a server that has the imports ready."""
 
-    _name = "forkserver"
+    _name = "forkserver"  # type: ignore[misc]  # typeshed has it as a variable of instances
     Process = process.ForkServerProcess
 
 
@@ -234,7 +234,7 @@ class ThreadContext(BaseContext):
     parent_process = staticmethod(lambda: None)
     active_children = staticmethod(process.active_threads)  # type: ignore[assignment]
 
-    def _arena(self) -> "_native.Arena":
+    def _arena(self) -> _native.Arena:
         from ._store import private_arena
 
         return private_arena()
@@ -257,7 +257,7 @@ class ThreadContext(BaseContext):
 
         return ThreadSimpleQueue()
 
-    def Manager(self) -> "SyncManager":
+    def Manager(self) -> SyncManager:
         """A manager in a process of its own; there is no other kind."""
         return default.get_context(multiprocessing.context._default_context.get_start_method()).Manager()  # type: ignore
 
@@ -314,7 +314,7 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
     @staticmethod
     def _interpreters_choice() -> str:
         """What the standard library would use, read without making it decide."""
-        theirs: Any = multiprocessing.context._default_context  # type: ignore[attr-defined]
+        theirs: Any = multiprocessing.context._default_context
         return str((theirs._actual_context or theirs._default_context)._name)
 
 
@@ -324,7 +324,7 @@ _contexts: dict[str, Any] = {
     "forkserver": ForkServerContext(),
     "thread": ThreadContext(),
 }
-default = DefaultContext()
+default: DefaultContext = DefaultContext()
 get_context = default.get_context
 
 

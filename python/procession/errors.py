@@ -13,6 +13,7 @@ import builtins
 import multiprocessing
 import pickle
 import queue
+import sys
 import threading
 from typing import Any
 
@@ -33,6 +34,8 @@ __all__ = [
     "NotSupported",
     "ObjectGone",
     "PicklingError",
+    "PoolBroken",
+    "PoolTerminated",
     "ProcessionError",
     "ReleaseError",
     "RemoteError",
@@ -41,15 +44,17 @@ __all__ = [
     "ShutDown",
     "TimeoutError",
     "TooManyProcesses",
+    "TooManyWaiters",
     "UnpicklingError",
     "WorkerDied",
+    "describe_exit",
+    "signal_name",
 ]
 
 
 def _rebuild(cls: type["ProcessionError"], args: tuple[Any, ...], facts: dict[str, Any]) -> "ProcessionError":
-    """Make an exception again without calling its constructor, whose signature may differ from `args`."""
-    error = cls.__new__(cls, *args)
-    error.args = args
+    """Make an exception again, with the fields and notes it had."""
+    error = cls(*args)
     error.__dict__.update(facts)
     return error
 
@@ -83,7 +88,10 @@ class Empty(ProcessionError, queue.Empty):
     """A queue had no item before the deadline."""
 
 
-_StandardShutDown: type[Exception] = getattr(queue, "ShutDown", ValueError)  # the class exists from Python 3.13
+if sys.version_info >= (3, 13):
+    from queue import ShutDown as _StandardShutDown
+else:
+    _StandardShutDown = ValueError
 
 
 class ShutDown(ProcessionError, _StandardShutDown):
@@ -153,6 +161,10 @@ class NotOwner(ProcessionError, AssertionError, RuntimeError):
     """Someone released or waited on a lock that belongs to another thread or process."""
 
     owner: tuple[int, int] | None = None
+
+
+class TooManyWaiters(ProcessionError, RuntimeError):
+    """As many threads wait on one Condition as it has places for."""
 
 
 class BrokenBarrierError(ProcessionError, threading.BrokenBarrierError):
@@ -229,6 +241,14 @@ def describe_exit(exitcode: int | None) -> str:
 
 class ResultUnpicklable(RemoteError, PicklingError):
     """The call ended, but its result (or its exception) cannot be pickled, so only this error came back."""
+
+
+class PoolBroken(ProcessionError, RuntimeError):
+    """A pool's workers cannot do their work: the initializer raised (see `__cause__`), or none gets to serve."""
+
+
+class PoolTerminated(ProcessionError, RuntimeError):
+    """The pool was terminated before the task was done."""
 
 
 class TimeoutError(ProcessionError, multiprocessing.TimeoutError, builtins.TimeoutError):

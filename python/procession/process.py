@@ -11,7 +11,7 @@ import itertools
 import multiprocessing.context
 import os
 import threading
-import weakref
+from _weakrefset import WeakSet
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
 from ._outcome import NOTHING, RAISED, UNFINISHED
@@ -193,11 +193,11 @@ class ForkServerProcess(ProcessWithResult, multiprocessing.context.ForkServerPro
 
 # Threads
 
-_threads: "weakref.WeakSet[Thread]" = weakref.WeakSet()
+_threads: WeakSet[Thread] = WeakSet()  # from where multiprocessing takes it: `weakref` would be one import more
 _numbers = itertools.count(1)
 
 
-def active_threads() -> list["Thread"]:
+def active_threads() -> list[Thread]:
     """The `Thread` objects of this process that have been started and still run."""
     return [thread for thread in list(_threads) if thread.is_alive()]
 

@@ -2,16 +2,17 @@
 
 Two kinds of object stand behind `Value` and `Array`:
 
-* simple C types (all typecodes, and the ctypes types they stand for) with one of our locks: the native `SharedValue` and
-  `SharedArray`, which read and write shared memory themselves and look at their lock without calling it;
+* simple C types (all typecodes, and the ctypes types they stand for) with one of our locks: the native `SharedValue`
+  and `SharedArray`, which read and write shared memory themselves and look at their lock without calling it;
 * everything else, structures for example, or a lock from elsewhere: the standard library's wrappers around a ctypes
   object that lies in a shared block.
 
 All are pickled by address, at any time. ctypes objects are too: a reducer for their type is registered, as the standard
 library does, which leaves those that do not lie in shared memory as they were.
 
-An access through `.value` or `[i]` waits while another thread or process holds the lock, as in multiprocessing; the lock's
-owner dying ends the wait. What `get_obj`, a buffer or numpy shows is the bare memory: there the lock is the caller's.
+An access through `.value` or `[i]` waits while another thread or process holds the lock, as in multiprocessing; the
+lock's owner dying ends the wait. What `get_obj`, a buffer or numpy shows is the bare memory: there the lock is the
+caller's.
 """
 
 import ctypes
@@ -28,7 +29,7 @@ from .synchronize import Lock, RLock
 
 __all__ = ["RawValue", "RawArray", "Value", "Array", "copy", "synchronized"]
 
-typecode_to_type: dict[str, type[Any]] = {**_standard.typecode_to_type, "?": ctypes.c_bool}
+typecode_to_type: dict[str, type[Any]] = {**_standard.typecode_to_type, "?": ctypes.c_bool}  # type: ignore[attr-defined]
 
 # The simple types that the native classes know; a subclass of one is not one (it may have methods of its own).
 _type_to_typecode: dict[type[Any], str] = {type_: code for code, type_ in reversed(typecode_to_type.items())}
@@ -89,7 +90,7 @@ def _reduce_ctype(obj: Any) -> Any:
     if memory is None:
         return obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
     if not isinstance(memory, Shared):
-        return _standard.reduce_ctype(obj)
+        return _standard.reduce_ctype(obj)  # type: ignore[attr-defined]
     if isinstance(obj, ctypes.Array):
         return _rebuild_ctype, (obj._type_, memory, obj._length_)
     return _rebuild_ctype, (type(obj), memory, None)
@@ -176,8 +177,12 @@ class SharedArray(_native.Array, _Guarded):
         return _rebuild_ctype(typecode_to_type[self.typecode], self, len(self))
 
 
-def _is_native(type_: type[Any], lock: Any) -> bool:
-    return type_ in _type_to_typecode and (lock in (True, None) or isinstance(lock, Lock | RLock))
+def _native_code(typecode_or_type: Any, lock: Any) -> str | None:
+    """The typecode for the native classes, None when the type or the lock is not theirs. Raises: as `_type_of`."""
+    type_ = _type_of(typecode_or_type)
+    if lock is False or not (lock in (True, None) or isinstance(lock, Lock | RLock)):
+        return None
+    return typecode_or_type if isinstance(typecode_or_type, str) else _type_to_typecode.get(type_)
 
 
 def Value(typecode_or_type: Any, *args: Any, lock: Any = True, arena: _native.Arena | None = None) -> Any:
@@ -190,12 +195,12 @@ def Value(typecode_or_type: Any, *args: Any, lock: Any = True, arena: _native.Ar
     AttributeError for a lock that has no `acquire`.
     """
     arena = arena or shared_arena()
-    type_ = _type_of(typecode_or_type)
-    if lock is False or not _is_native(type_, lock):
-        return _wrapped(RawValue(type_, *args, arena=arena), lock, arena)
+    code = _native_code(typecode_or_type, lock)
+    if code is None:
+        return _wrapped(RawValue(typecode_or_type, *args, arena=arena), lock, arena)
     if len(args) > 1:
         raise TypeError(f"a Value takes one initial value, not {len(args)}")
-    value = SharedValue(arena, _type_to_typecode[type_], RLock(arena=arena) if lock in (True, None) else lock)
+    value = SharedValue(arena, code, RLock(arena=arena) if lock in (True, None) else lock)
     if args:
         value.value = args[0]
     return value
@@ -211,11 +216,10 @@ def Array(
     Raises: as `Value`; ValueError for a negative size.
     """
     arena = arena or shared_arena()
-    type_ = _type_of(typecode_or_type)
-    if lock is False or not _is_native(type_, lock):
-        return _wrapped(RawArray(type_, size_or_initializer, arena=arena), lock, arena)
+    code = _native_code(typecode_or_type, lock)
+    if code is None:
+        return _wrapped(RawArray(typecode_or_type, size_or_initializer, arena=arena), lock, arena)
     lock = RLock(arena=arena) if lock in (True, None) else lock
-    code = _type_to_typecode[type_]
     if isinstance(size_or_initializer, int):
         return SharedArray(arena, code, _checked(size_or_initializer), lock)
     items = _items(size_or_initializer)
@@ -237,11 +241,11 @@ def _wrapped(obj: Any, lock: Any, arena: _native.Arena) -> Any:
     return synchronized(obj, lock)
 
 
-class SynchronizedBase(_standard.SynchronizedBase):
+class SynchronizedBase(_standard.SynchronizedBase):  # type: ignore[type-arg]
     """The standard wrapper, pickled at any time."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return synchronized, (self._obj, self._lock)
+        return synchronized, (self.get_obj(), self.get_lock())
 
 
 class Synchronized(SynchronizedBase, _standard.Synchronized):  # type: ignore[type-arg]
@@ -263,7 +267,7 @@ def _wrapper_of(cls: type[Any]) -> type[Any]:
     """The wrapper class for a structure: a property for each of its fields, those of its bases included."""
     if cls not in _wrappers:
         names = [field[0] for base in reversed(cls.__mro__) for field in vars(base).get("_fields_", ())]
-        properties = {name: _standard.make_property(name) for name in names}
+        properties = {name: _standard.make_property(name) for name in names}  # type: ignore[attr-defined]
         _wrappers[cls] = type("Synchronized" + cls.__name__, (SynchronizedBase,), properties)
     return _wrappers[cls]
 

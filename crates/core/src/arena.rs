@@ -7,18 +7,19 @@
 //!
 //! Arenas are never unmapped: there are one or two in a process, and their addresses are everywhere.
 
+mod fork;
+mod local;
+
 use crate::error::ArenaError;
-use crate::heap::{Duty, Heap, Usage};
-use crate::lock::OwnerLock;
-use crate::loom::{AtomicU32, Ordering};
-use crate::owner::{Liveness, OwnerId, Processes, PLACES};
-use crate::ring::{Message, Ring, Storage};
+use crate::failpoint::step;
+use crate::heap::{Direction, Duty, Heap, Usage};
+use crate::loom::{AtomicU32, AtomicU64, Ordering};
+use crate::owner::{Liveness, OwnerId, PLACES, Processes};
+use crate::ring::{Message, Ring, Storage, Wait};
 use crate::segment::Segment;
 use crate::sys;
-use std::cell::UnsafeCell;
-use std::collections::HashMap;
+use local::Local;
 use std::os::fd::RawFd;
-use std::sync::Once;
 
 pub use crate::heap::Kind;
 
@@ -32,45 +33,8 @@ pub struct Arena {
     next: Option<&'static Arena>,
 }
 
-/// How many handles this process has on each object. Behind a lock that can be held across a fork.
-#[derive(Debug)]
-struct Local {
-    lock: OwnerLock,
-    handles: UnsafeCell<HashMap<u64, u32>>,
-    /// The place reserved for the child while a fork is under way.
-    child: UnsafeCell<Option<OwnerId>>,
-}
-
-// SAFETY: the cells are touched only with `lock` held.
-unsafe impl Sync for Local {}
-
-/// Within one process no owner of a local lock is ever dead.
-struct Alive;
-
-impl Liveness for Alive {
-    fn is_alive(&self, _owner: OwnerId) -> bool {
-        true
-    }
-}
-
-impl Local {
-    fn acquire(&self) {
-        let _ = self.lock.acquire_inner(OwnerId::new(0, 0), &Alive);
-    }
-
-    fn with<R>(&self, work: impl FnOnce(&mut HashMap<u64, u32>) -> R) -> R {
-        self.acquire();
-        // SAFETY: the lock is held, and `work` cannot get at the map by another way.
-        let result = work(unsafe { &mut *self.handles.get() });
-        self.lock.release();
-        result
-    }
-}
-
-/// The arenas of this process, a list that only grows at its front. Guards `ARENAS`' head together with forks.
+/// The arenas of this process, a list that only grows at its front. Without a lock: a fork would copy one that is held.
 static ARENAS: std::sync::atomic::AtomicPtr<Arena> = std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
-static ENTERING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-static AT_FORK: Once = Once::new();
 
 fn all() -> impl Iterator<Item = &'static Arena> {
     // SAFETY: the pointers come from leaked boxes, published with Release after they were filled.
@@ -80,43 +44,6 @@ fn all() -> impl Iterator<Item = &'static Arena> {
         next = arena.next;
         Some(arena)
     })
-}
-
-extern "C" fn before_fork() {
-    for arena in all() {
-        arena.local.acquire();
-        if !arena.is_shared() {
-            continue; // the child gets a copy of its own, in which it takes the parent's place
-        }
-        let child = arena.processes().reserve();
-        // SAFETY: the local lock is held until the fork is over.
-        let handles = unsafe {
-            *arena.local.child.get() = child;
-            &*arena.local.handles.get()
-        };
-        if let Some(child) = child {
-            arena.heap.hold_for(arena.me(), child, handles.keys().copied());
-        }
-    }
-}
-
-extern "C" fn after_fork_in_parent() {
-    for arena in all() {
-        arena.local.lock.release();
-    }
-}
-
-extern "C" fn after_fork_in_child() {
-    for arena in all() {
-        // SAFETY: the local lock was taken before the fork by this thread, the only one there is.
-        let child = unsafe { (*arena.local.child.get()).take() };
-        let me = if arena.is_shared() { child } else { Some(arena.me()) };
-        if let Some(me) = me {
-            arena.processes().claim(me);
-        }
-        arena.me.store(me.map_or(0, OwnerId::bits), Ordering::Relaxed);
-        arena.local.lock.release();
-    }
 }
 
 impl Arena {
@@ -160,33 +87,46 @@ impl Arena {
     }
 
     fn enter(heap: Heap) -> Result<&'static Self, ArenaError> {
-        // SAFETY: the three handlers are plain functions that live as long as the program; this library is never unloaded.
-        AT_FORK.call_once(|| unsafe {
-            libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
-        });
-        let processes = heap.processes();
-        let me = processes.enter().or_else(|| {
-            let dead: Vec<_> = processes.owners().filter(|&owner| !processes.is_alive(owner)).collect();
-            // Not taken apart here: without a place of one's own nothing may be locked. Their blocks are found later.
-            dead.into_iter().for_each(|owner| processes.leave(owner));
-            processes.enter()
-        });
-        let me = me.ok_or(ArenaError::TooManyProcesses { limit: PLACES as u32 })?;
-        let local = Local {
-            lock: OwnerLock::new(),
-            handles: UnsafeCell::new(HashMap::new()),
-            child: UnsafeCell::new(None),
-        };
-        let _entering = ENTERING.lock();
-        if let Some(known) = Self::find(heap.token()) {
-            processes.leave(me);
-            return Ok(known); // another thread was faster; the second mapping stays unused
+        fork::prepare();
+        let (me, crowded) = Self::find_place(&heap)?;
+        let arena = Box::leak(Box::new(Self { heap, me: AtomicU32::new(me.bits()), local: Local::new(), next: None }));
+        loop {
+            if let Some(known) = Self::find(arena.token()) {
+                // Another thread was faster; the second mapping stays unused.
+                arena.processes().leave(me);
+                return Ok(known);
+            }
+            let first = ARENAS.load(Ordering::Acquire);
+            // SAFETY: null or a leaked box, see `all`.
+            arena.next = unsafe { first.as_ref() };
+            // SYNC: Release publishes the arena to `all`.
+            if ARENAS.compare_exchange(first, arena, Ordering::Release, Ordering::Relaxed).is_ok() {
+                break;
+            }
         }
-        // SAFETY: null or a leaked box, see `all`.
-        let next = unsafe { ARENAS.load(Ordering::Acquire).as_ref() };
-        let arena = Box::leak(Box::new(Self { heap, me: AtomicU32::new(me.bits()), local, next }));
-        ARENAS.store(arena, Ordering::Release);
+        let arena: &'static Self = arena;
+        if crowded {
+            arena.reap_all();
+        }
         Ok(arena)
+    }
+
+    /// A place for the calling process; true: a dead one's, because there was no other.
+    fn find_place(heap: &Heap) -> Result<(OwnerId, bool), ArenaError> {
+        let processes = heap.processes();
+        if let Some(me) = processes.enter() {
+            return Ok((me, false));
+        }
+        // Without a place of one's own nothing can be locked, so that the place is freed before its last user's holdings are.
+        let freed = processes.owners().any(|owner| !processes.is_alive(owner) && processes.leave(owner));
+        match processes.enter() {
+            Some(me) if freed => {
+                heap.clear_place(me);
+                Ok((me, true))
+            }
+            Some(me) => Ok((me, true)),
+            None => Err(ArenaError::TooManyProcesses { limit: PLACES as u32 }),
+        }
     }
 
     /// Whether other processes can share it.
@@ -212,10 +152,14 @@ impl Arena {
 
     #[cold]
     fn enter_late(&self) -> OwnerId {
-        let me = self.processes().enter();
-        let me = me.unwrap_or_else(|| panic!("{}", ArenaError::TooManyProcesses { limit: PLACES as u32 }));
-        self.me.store(me.bits(), Ordering::Relaxed);
-        me
+        let (mine, _) = Self::find_place(&self.heap).unwrap_or_else(|error| panic!("{error}"));
+        match self.me.compare_exchange(0, mine.bits(), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => mine,
+            Err(theirs) => {
+                self.processes().leave(mine); // another thread was faster
+                OwnerId::from_bits(theirs).unwrap_or(mine)
+            }
+        }
     }
 
     /// The processes that share it.
@@ -244,6 +188,7 @@ impl Arena {
             }
             other => other,
         }?;
+        step();
         self.local.with(|handles| handles.insert(offset, 1));
         Ok(Handle { arena: self, offset })
     }
@@ -257,13 +202,23 @@ impl Arena {
         })
     }
 
-    /// The block that a message in hand refers to.
-    fn open_in_flight(&'static self, offset: u64) -> Handle {
-        self.local.with(|handles| {
-            self.heap.hold_in_flight(self.me(), offset);
-            *handles.entry(offset).or_insert(0) += 1;
-        });
+    /// A handle on a block that `Storage::commit_get` or `exchange` has counted as this process's.
+    fn adopt(&'static self, offset: u64) -> Handle {
         Handle { arena: self, offset }
+    }
+
+    /// Store `value` into `cursor` as blocks come out of a message into this process's hands.
+    fn take_out(&'static self, cursor: &AtomicU64, value: u64, words: &[u64]) {
+        self.local.with(|handles| {
+            // Allocate first: the counts here and the holds in the arena must not part company.
+            for &offset in words {
+                handles.entry(offset).or_insert(0);
+            }
+            self.heap.transfer(self.me(), Direction::OutOfMessage, cursor, value, words);
+            for offset in words {
+                handles.entry(*offset).and_modify(|count| *count += 1);
+            }
+        });
     }
 
     fn undertake(&'static self, duty: Duty, offset: u64) {
@@ -278,25 +233,16 @@ impl Arena {
     fn empty_ring(&'static self, offset: u64) {
         // SAFETY: a block of this kind contains a ring, and nobody else has it open any more.
         let ring = unsafe { &*self.heap.contents(offset).cast::<Ring>() };
-        loop {
-            let mut attached = Vec::new();
-            let taken = ring.get(&self, usize::MAX, crate::ring::Wait::Never, None, |_, _, attachments| {
-                attached.extend_from_slice(attachments);
-                true
+        let mut handles = Vec::new();
+        let patience = Wait::Until(None); // a dead getter may hold the lock
+        while !ring.is_empty() {
+            let _ = ring.get(&self, usize::MAX, patience, None, |_, _, attachments| {
+                self.receive(attachments, &mut handles);
+                handles.len() < 1024
             });
-            for offset in attached {
-                self.leave_flight(offset);
-            }
-            if taken.is_err() {
-                break;
-            }
+            handles.clear();
         }
-        self.release(ring.buffer());
-    }
-
-    fn leave_flight(&'static self, offset: u64) {
-        let duty = self.heap.leave_flight(self.me(), offset);
-        self.undertake(duty, offset);
+        ring.dismantle(&self);
     }
 
     /// Take back what process `pid` held, if it has ended. True if it was known and had.
@@ -328,25 +274,25 @@ impl Arena {
         &'static self,
         ring: &Ring,
         messages: &[Message<'_>],
-        wait: crate::ring::Wait,
+        wait: Wait,
     ) -> Result<(usize, u32), crate::error::PutError> {
-        ring.put(&self, messages, wait, |message| {
-            for &offset in message.attachments {
-                self.heap.enter_flight(offset);
-            }
-        })
+        ring.put(&self, messages, wait)
     }
 
-    /// After a message was taken whose attachments were opened by `receive`: the ring holds them no longer.
-    pub fn received(&'static self, handles: &[Handle]) {
-        for handle in handles {
-            self.leave_flight(handle.offset);
-        }
-    }
-
-    /// While a message is being taken (in `Ring::get`'s sink): hold what it refers to.
+    /// While a message is being taken (in `Ring::get`'s sink): handles on what it refers to. The commit of the taking makes
+    /// them hold it.
     pub fn receive(&'static self, attachments: &[u64], handles: &mut Vec<Handle>) {
-        handles.extend(attachments.iter().map(|&offset| self.open_in_flight(offset)));
+        handles.extend(attachments.iter().map(|&offset| self.adopt(offset)));
+    }
+
+    /// Whether the heap's lists, counters and blocks agree, for tests.
+    pub fn check(&self) -> Result<(), String> {
+        self.heap.check(self.me())
+    }
+
+    /// Messages in flight and places of processes that hold the block at an offset, for tests.
+    pub fn holders(&self, offset: u64) -> (u32, Vec<usize>) {
+        self.heap.holders(offset)
     }
 }
 
@@ -367,13 +313,35 @@ impl Storage for &'static Arena {
 
     fn allocate(&self, capacity: u64) -> Result<u64, ArenaError> {
         let handle = Arena::allocate(self, Kind::Buffer, capacity)?;
-        // From the process's hold into the ring's: a ring owns its storage as a message owns what it refers to.
-        self.heap.enter_flight(handle.offset);
-        Ok(handle.offset)
+        let offset = handle.offset;
+        std::mem::forget(handle); // until `exchange`
+        Ok(offset)
     }
 
-    fn release(&self, buffer: u64) {
-        self.leave_flight(buffer);
+    fn exchange(&self, word: &AtomicU64, value: u64, new: u64, old: u64) {
+        self.local.with(|handles| {
+            if old != 0 {
+                *handles.entry(old).or_insert(0) += 1;
+            }
+            self.heap.exchange(self.me(), word, value, new, old);
+        });
+        // What `allocate` forgot, and what the ring held.
+        for offset in [new, old].into_iter().filter(|&offset| offset != 0) {
+            step();
+            drop(self.adopt(offset));
+        }
+    }
+
+    fn commit_put(&self, word: &AtomicU64, tail: u64, attachments: &[u64]) {
+        self.heap.transfer(self.me(), Direction::IntoMessage, word, tail, attachments);
+    }
+
+    fn commit_get(&self, word: &AtomicU64, head: u64, attachments: &[u64]) {
+        self.take_out(word, head, attachments);
+    }
+
+    fn settle(&self) {
+        self.heap.settle(self.me());
     }
 }
 
@@ -447,9 +415,11 @@ impl Drop for Handle {
             if *count > 0 {
                 return None;
             }
+            step();
             handles.remove(&self.offset);
             Some(self.arena.heap.drop_hold(self.arena.me(), self.offset))
         });
+        step();
         if let Some(duty) = duty {
             self.arena.undertake(duty, self.offset);
         }

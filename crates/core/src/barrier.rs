@@ -1,6 +1,7 @@
 //! A barrier for a fixed number of parties, with the meaning of `threading.Barrier`.
 //!
-//! One 64-bit word holds everything that decides, so every step is one compare-exchange and a death leaves no half step:
+//! One 64-bit word holds everything that decides, so every step is one compare-exchange and a death leaves no half
+//! step:
 //!
 //! | bits   | field      | meaning                                                                        |
 //! | ------ | ---------- | ------------------------------------------------------------------------------ |
@@ -9,12 +10,15 @@
 //! | 14..32 | history    | how the last 18 generations ended, newest lowest: 1 broken, 0 released         |
 //! | 32..64 | generation | moves on when the parties are released, and when a broken barrier is reset     |
 //!
-//! A new generation fills while the parties of the last one are still on their way out: they compare the generation that they
-//! noted, and read from the history how it ended. One that is more than 18 generations late takes it for broken.
+//! A new generation fills while the parties of the last one are still on their way out: they compare the generation
+//! that they noted, and read from the history how it ended. One that is more than 18 generations late takes it for
+//! broken.
 //!
-//! Death. Each party notes itself in `present` on arrival. The others look through it at the end of each slice (100 ms): if one has
-//! died, the barrier breaks and names it, as it does when the last party dies within the action. A party that dies before
-//! it arrives is not known here: use a timeout. Only the first 64 parties are noted.
+//! Death. Each party notes itself in `present` on arrival. The others look through it at the end of each slice (100
+//! ms): if one has died, the barrier breaks and names it, as it does when the last party dies within the action. A
+//! party that dies before it arrives is not known here: use a timeout. Only the first 64 parties are noted.
+
+#![allow(clippy::needless_pass_by_value)] // a party is used up by what ends its wait
 
 use crate::error::WaitError;
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
@@ -158,7 +162,8 @@ impl Barrier {
     }
 
     fn load(&self) -> State {
-        // SYNC: Acquire pairs with the Release in `change`: what the parties did before they arrived is seen by all of them.
+        // SYNC: Acquire pairs with the Release in `change`: what the parties did before they arrived is seen by all
+        // of them.
         State::unpack(self.state.load(Ordering::Acquire))
     }
 
@@ -201,12 +206,7 @@ impl Barrier {
 
     /// Arrive. Waits only while the last party of the generation before runs its action, at most about one slice
     /// (then `Interrupted`: call again).
-    pub fn arrive(
-        &self,
-        me: OwnerId,
-        life: &impl Liveness,
-        deadline: Option<Instant>,
-    ) -> Result<Arrival, WaitError> {
+    pub fn arrive(&self, me: OwnerId, life: &impl Liveness, deadline: Option<Instant>) -> Result<Arrival, WaitError> {
         let parties = self.parties();
         loop {
             let arrived = self.change(|state| {
@@ -224,12 +224,12 @@ impl Barrier {
                 }
                 Err(state) if state.status == Status::Broken => return Ok(Arrival::Broken),
                 Err(state) => self.sleep(state.generation, me, life, deadline)?,
-            };
+            }
         }
     }
 
-    /// Wait for the others, at most until `deadline` and about one slice (then `Interrupted`: call again). Once all have
-    /// arrived the deadline no longer counts.
+    /// Wait for the others, at most until `deadline` and about one slice (then `Interrupted`: call again). Once all
+    /// have arrived the deadline no longer counts.
     pub fn park(
         &self,
         party: &Party,
@@ -305,7 +305,8 @@ impl Barrier {
         Outcome::Released
     }
 
-    /// A party whose time is over, or whose action failed, breaks the barrier for all, unless its generation ended before.
+    /// A party whose time is over, or whose action failed, breaks the barrier for all, unless its generation ended
+    /// before.
     pub fn break_up(&self, party: Party) -> Outcome {
         loop {
             if let Some(outcome) = self.load().outcome(party.generation) {

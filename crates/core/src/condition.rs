@@ -1,21 +1,23 @@
-//! A condition variable that is exact: `notify(n)` ends the wait of exactly the `n` waiters that enrolled first, and a thread
-//! that enrols later cannot steal from them.
+//! A condition variable that is exact: `notify(n)` ends the wait of exactly the `n` waiters that enrolled first, and
+//! a thread that enrols later cannot steal from them.
 //!
 //! Every waiter has a cell of its own, so that it can be woken by name, and so that its death is seen:
 //!
-//! | word             | meaning                                             | next                                          |
-//! | ---------------- | --------------------------------------------------- | --------------------------------------------- |
-//! | 0                | free                                                | `enrol` → waiting                             |
-//! | owner            | that process waits here                             | `notify` → notified; `leave` → free           |
-//! | owner + NOTIFIED | its wait is over, it has not yet taken note of that | `leave` → free; owner dead → the finder's own |
+//! | word             | meaning                                 | next                                          |
+//! | ---------------- | --------------------------------------- | --------------------------------------------- |
+//! | 0                | free                                    | `enrol` → waiting                             |
+//! | owner            | that process waits here                 | `notify` → notified; `leave` → free           |
+//! | owner + NOTIFIED | its wait is over, not yet taken note of | `leave` → free; owner dead → the finder's own |
 //!
 //! `enrol` and `notify` are called with the user's lock held (the binding sees to it); `park` and `leave` without it.
 //! A wait is three steps (enrol, release the lock and park, leave) because signals are looked after in between.
 //!
-//! Death. A notification that went to a dead waiter passes to the next one that was enrolled at that time: every sleeper
-//! looks through the cells at the end of each slice (100 ms) and repairs what it finds. The notifier itself never looks: that
-//! would cost it a file read for each waiter. The worst that a second death in the middle of a repair does is one wake-up
-//! too many, which a waiter's loop over its predicate absorbs.
+//! Death. A notification that went to a dead waiter passes to the next one that was enrolled at that time: every
+//! sleeper looks through the cells at the end of each slice (100 ms) and repairs what it finds. The notifier itself
+//! never looks: that would cost it a file read for each waiter. The worst that a second death in the middle of a
+//! repair does is one wake-up too many, which a waiter's loop over its predicate absorbs.
+
+#![allow(clippy::needless_pass_by_value)] // an enrolment is used up by what ends its wait
 
 use crate::error::WaitError;
 use crate::loom::{AtomicU32, Ordering};
@@ -39,8 +41,8 @@ const NOTIFIED: u32 = 1 << 31;
 struct Cell {
     /// See the table above; also what the waiter sleeps on.
     word: AtomicU32,
-    /// While waiting: the number of the enrolment. Once notified: the number of the next enrolment at that time, so only
-    /// waiters with lower numbers may inherit the notification. Numbers wrap around; ages are differences.
+    /// While waiting: the number of the enrolment. Once notified: the number of the next enrolment at that time, so
+    /// only waiters with lower numbers may inherit the notification. Numbers wrap around; ages are differences.
     number: AtomicU32,
 }
 
@@ -101,13 +103,11 @@ impl Condition {
 
     /// Begin to wait. With the user's lock held.
     pub fn enrol(&self, me: OwnerId, life: &impl Liveness) -> Result<Enrolment, TooManyWaiters> {
-        let cell = match self.claim(me) {
-            Some(cell) => cell,
-            None => {
-                self.repair(me, life);
-                self.claim(me).ok_or(TooManyWaiters)?
-            }
+        let again = || {
+            self.repair(me, life);
+            self.claim(me)
         };
+        let cell = self.claim(me).or_else(again).ok_or(TooManyWaiters)?;
         // Under the user's lock: nobody notifies between the claim and this store.
         let number = self.next.load(Ordering::Relaxed);
         self.cells[cell].number.store(number, Ordering::Relaxed);
@@ -128,8 +128,8 @@ impl Condition {
         None
     }
 
-    /// Wait for the notification, at most until `deadline` and about one slice (then `Interrupted`: call again). Without
-    /// the user's lock.
+    /// Wait for the notification, at most until `deadline` and about one slice (then `Interrupted`: call again).
+    /// Without the user's lock.
     pub fn park(
         &self,
         enrolment: &Enrolment,
@@ -227,15 +227,16 @@ impl Condition {
         best.map(|(_, cell, word)| (cell, word))
     }
 
-    /// Pass the notification in `cell` on and free the cell. In this order: a death in between costs a wake-up too many, the
-    /// other order would lose one.
+    /// Pass the notification in `cell` on and free the cell. In this order: a death in between costs a wake-up too
+    /// many, the other order would lose one.
     fn hand_on(&self, cell: &Cell) {
         self.hand(cell.number.load(Ordering::Relaxed));
         cell.word.store(0, Ordering::Release);
     }
 
     /// Clear what dead waiters left: free the cell of one that was not notified, pass on what was given to one that was.
-    fn repair(&self, me: OwnerId, life: &impl Liveness) {
+    /// Every sleeper does this at the end of a slice.
+    pub fn repair(&self, me: OwnerId, life: &impl Liveness) {
         for cell in self.used() {
             let word = cell.word.load(Ordering::Acquire);
             let Some(owner) = OwnerId::from_bits(word) else { continue };

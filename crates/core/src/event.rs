@@ -1,5 +1,5 @@
-//! A flag to wait for. It also counts how often it was set, so that nobody who waited misses a `set` that is followed by
-//! `clear` at once.
+//! A flag to wait for. It also counts how often it was set, so that nobody who waited misses a `set` that is followed
+//! by `clear` at once.
 
 use crate::error::WaitError;
 use crate::loom::{AtomicU32, Ordering};
@@ -62,7 +62,8 @@ impl Event {
         state & SET != 0 || state >> 1 != since.0 >> 1
     }
 
-    /// Wait until it is or was set `since`, at most until `deadline` and about one slice (then `Interrupted`: call again).
+    /// Wait until it is or was set `since`, at most until `deadline` and about one slice (then `Interrupted`: call
+    /// again).
     pub fn wait(&self, since: Since, deadline: Option<Instant>) -> Result<(), WaitError> {
         if self.has_happened(since) {
             return Ok(());
@@ -77,7 +78,8 @@ impl Event {
     pub fn set(&self) {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
-            // An event that is set stays as it is, but the exchange is made all the same: it carries this thread's writes.
+            // An event that is set stays as it is, but the exchange is made all the same: it carries this thread's
+            // writes.
             let next = if state & SET == 0 { state.wrapping_add(2) | SET } else { state };
             match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,

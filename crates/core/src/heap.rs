@@ -11,17 +11,26 @@
 //! warm for reuse up to a bound (the first touch of a page costs ten times a copy), beyond it given back to the system.
 //!
 //! Everything here runs under one owner lock. Every change is a single committing store away from the one before, and the
-//! state word in each block's header says what it is, so when an owner died in the middle, [`Heap::repair`] rebuilds lists and
-//! counters by walking the blocks.
+//! state word in each block's header says what it is, so when an owner died in the middle, `repair` (in `transfer.rs`)
+//! rebuilds lists and counters by walking the blocks.
 //!
 //! A block is held by processes (one bit each, so that a dead one's share can be taken back however it died) and by messages in
-//! flight (a count). It is free when neither is left.
+//! flight (a count). It is free when neither is left: `holders.rs`. What moves from a process into a message or back does so
+//! together with the commit of that message, or not at all: `transfer.rs`.
+
+mod holders;
+mod transfer;
 
 use crate::error::ArenaError;
+use crate::failpoint::step;
 use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use crate::owner::{OwnerId, Processes, PLACES};
+use crate::owner::{OwnerId, PLACES, Processes};
 use crate::segment::Segment;
+
+pub use holders::Duty;
+pub use transfer::Direction;
+use transfer::Journal;
 
 /// What a block contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +107,7 @@ struct Header {
     /// Bytes of free blocks whose pages are kept.
     warm: AtomicU64,
     objects: AtomicU64,
+    journal: Journal,
     /// Offsets of the first free block of each class: kept warm, and given back.
     free: [[AtomicU64; CLASSES]; 2],
 }
@@ -135,7 +145,7 @@ fn class_size(class: u32) -> u64 {
 /// The smallest class for a block of `bytes`, header included.
 fn class_of(bytes: u64) -> u32 {
     let bytes = bytes.max(LEAST_BLOCK);
-    let doubling = (bytes - 1).ilog2().max(7) - 2; // log2 of the step between classes
+    let doubling = (bytes - 1).ilog2().max(8) - 2; // log2 of the step between classes
     let class = ((doubling - 6) as u64 * 4) + (bytes.div_ceil(1 << doubling) - 4);
     class as u32
 }
@@ -168,16 +178,6 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         self.0.release();
     }
-}
-
-/// What a process that gave up its hold must do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "the last one out takes the block apart"]
-pub enum Duty {
-    /// Others hold it still.
-    None,
-    /// Take its contents apart, then call [`Heap::bury`].
-    TakeApart,
 }
 
 impl Heap {
@@ -250,10 +250,26 @@ impl Heap {
         let lock = &self.header().lock;
         let acquired = lock.acquire_inner(me, self.processes());
         let locked = Locked(lock);
+        step();
         if let Acquired::Abandoned(_) = acquired {
             self.repair();
         }
         locked
+    }
+
+    /// See to it that nothing a dead process began here is left half-done.
+    pub fn settle(&self, me: OwnerId) {
+        drop(self.lock(me));
+    }
+
+    /// Hold the lock across a fork, which copies a private heap: no other thread of this process is then within it.
+    pub fn freeze(&self, me: OwnerId) {
+        std::mem::forget(self.lock(me));
+    }
+
+    /// The fork is over (called on both sides of it).
+    pub fn thaw(&self) {
+        self.header().lock.release();
     }
 
     // --- taking and giving back ------------------------------------------------------------------------------------
@@ -272,6 +288,7 @@ impl Heap {
         if used + bytes > limit {
             return Err(full);
         }
+        step();
         let Some(offset) = self.pop(class, 0).or_else(|| self.pop(class, 1)).or_else(|| self.extend(class)) else {
             return Err(full);
         };
@@ -284,11 +301,21 @@ impl Heap {
         for word in &block.holders {
             word.store(0, Relaxed);
         }
-        self.set_holder(block, me, true);
+        if kind == Kind::Ring {
+            // A ring is taken apart by whoever buries it: should its maker die before it is one, it must be an empty one.
+            // SAFETY: the block has `size` bytes, is free, and the lock is held.
+            unsafe { self.contents(offset).write_bytes(0, size as usize) };
+        }
+        step();
+        block.set_holder(me, true);
+        step();
         // From here on the block is in use, and its holder's if it dies.
         block.kind.store(kind as u32, crate::loom::Ordering::Release);
+        step();
         header.used.fetch_add(bytes, Relaxed);
+        step();
         header.objects.fetch_add(1, Relaxed);
+        step();
         Ok(offset)
     }
 
@@ -300,6 +327,7 @@ impl Heap {
             return None;
         }
         head.store(self.block(offset).next.load(Relaxed), Relaxed);
+        step();
         if list == 0 {
             header.warm.fetch_sub(class_size(class), Relaxed);
         }
@@ -317,6 +345,7 @@ impl Heap {
         block.class.store(class, Relaxed);
         block.kind.store(Kind::Free as u32, Relaxed);
         block.cold.store(1, Relaxed);
+        step();
         header.top.store(end, crate::loom::Ordering::Release);
         Some(offset)
     }
@@ -327,8 +356,11 @@ impl Heap {
         let class = block.class.load(Relaxed);
         let bytes = class_size(class);
         block.kind.store(Kind::Free as u32, Relaxed);
+        step();
         header.used.fetch_sub(bytes, Relaxed);
+        step();
         header.objects.fetch_sub(1, Relaxed);
+        step();
         let warm = header.warm.load(Relaxed);
         let keep = bytes < WORTH_PUNCHING || warm + bytes <= WARM_LIMIT;
         if !keep {
@@ -336,7 +368,9 @@ impl Heap {
             let to = (offset + bytes) / PAGE * PAGE;
             self.segment.punch(from, to - from);
         }
+        step();
         block.cold.store(u32::from(!keep), Relaxed);
+        step();
         self.push(offset, class, usize::from(!keep));
     }
 
@@ -344,7 +378,9 @@ impl Heap {
         let header = self.header();
         let head = &header.free[list][class as usize];
         self.block(offset).next.store(head.load(Relaxed), Relaxed);
+        step();
         head.store(offset, Relaxed);
+        step();
         if list == 0 {
             header.warm.fetch_add(class_size(class), Relaxed);
         }
@@ -354,109 +390,6 @@ impl Heap {
     pub fn take_cold(&self, offset: u64) -> bool {
         let cold = &self.block(offset).cold;
         cold.load(Relaxed) != 0 && cold.swap(0, Relaxed) != 0
-    }
-
-    // --- holders ---------------------------------------------------------------------------------------------------
-
-    fn set_holder(&self, block: &BlockHeader, owner: OwnerId, held: bool) {
-        let (word, bit) = (owner.place() / 64, 1u64 << (owner.place() % 64));
-        if held {
-            block.holders[word].fetch_or(bit, Relaxed);
-        } else {
-            block.holders[word].fetch_and(!bit, Relaxed);
-        }
-    }
-
-    fn is_orphan(block: &BlockHeader) -> bool {
-        block.in_flight.load(Relaxed) == 0 && block.holders.iter().all(|word| word.load(Relaxed) == 0)
-    }
-
-    /// Hold the object at an address: fails when it is gone or of another kind (None: any).
-    pub fn hold(&self, me: OwnerId, offset: u64, serial: u64, kind: Option<Kind>) -> Result<(), ArenaError> {
-        let _locked = self.lock(me);
-        let end = self.header().top.load(Relaxed);
-        if offset < START || offset % 64 != 0 || offset + BLOCK_HEADER > end {
-            return Err(ArenaError::Gone { offset, found: "no block" });
-        }
-        let block = self.block(offset);
-        let found = block.kind.load(Relaxed);
-        if block.serial.load(Relaxed) != serial || found == 0 || block.undertaker.load(Relaxed) != 0 {
-            return Err(ArenaError::Gone { offset, found: if found == 0 { "nothing" } else { "a later object" } });
-        }
-        if kind.is_some_and(|kind| kind as u32 != found) {
-            return Err(ArenaError::Gone { offset, found: Kind::name(found) });
-        }
-        self.set_holder(block, me, true);
-        Ok(())
-    }
-
-    /// Hold a block for another process that is about to be forked, as for every offset in `offsets`.
-    pub fn hold_for(&self, me: OwnerId, child: OwnerId, offsets: impl Iterator<Item = u64>) {
-        let _locked = self.lock(me);
-        for offset in offsets {
-            self.set_holder(self.block(offset), child, true);
-        }
-    }
-
-    /// Hold what a message refers to, which therefore exists.
-    pub fn hold_in_flight(&self, me: OwnerId, offset: u64) {
-        let _locked = self.lock(me);
-        self.set_holder(self.block(offset), me, true);
-    }
-
-    /// The caller's process holds the block no longer.
-    pub fn drop_hold(&self, me: OwnerId, offset: u64) -> Duty {
-        let _locked = self.lock(me);
-        let block = self.block(offset);
-        self.set_holder(block, me, false);
-        self.last_one_out(me, block)
-    }
-
-    /// A message refers to the block, which the caller holds.
-    pub fn enter_flight(&self, offset: u64) {
-        self.block(offset).in_flight.fetch_add(1, Relaxed);
-    }
-
-    /// A message refers to it no longer.
-    pub fn leave_flight(&self, me: OwnerId, offset: u64) -> Duty {
-        let _locked = self.lock(me);
-        let block = self.block(offset);
-        block.in_flight.fetch_sub(1, Relaxed);
-        self.last_one_out(me, block)
-    }
-
-    fn last_one_out(&self, me: OwnerId, block: &BlockHeader) -> Duty {
-        if !Self::is_orphan(block) {
-            return Duty::None;
-        }
-        block.undertaker.store(me.bits(), Relaxed);
-        Duty::TakeApart
-    }
-
-    /// After its contents were taken apart: the block is free.
-    pub fn bury(&self, me: OwnerId, offset: u64) {
-        let _locked = self.lock(me);
-        self.release(offset);
-    }
-
-    /// Take back all that an ended process held. Returns the blocks that nobody holds now, for the caller to take apart.
-    pub fn take_back(&self, me: OwnerId, dead: OwnerId) -> Vec<u64> {
-        let _locked = self.lock(me);
-        let mut orphans = Vec::new();
-        for offset in self.blocks() {
-            let block = self.block(offset);
-            if block.kind.load(Relaxed) == Kind::Free as u32 {
-                continue;
-            }
-            self.set_holder(block, dead, false);
-            let undertaker = OwnerId::from_bits(block.undertaker.load(Relaxed));
-            if Self::is_orphan(block) && undertaker.is_none_or(|undertaker| undertaker == dead) {
-                block.undertaker.store(me.bits(), Relaxed);
-                orphans.push(offset);
-            }
-        }
-        self.processes().leave(dead);
-        orphans
     }
 
     // --- looking ---------------------------------------------------------------------------------------------------
@@ -491,6 +424,13 @@ impl Heap {
             .collect()
     }
 
+    /// Show `visit` the contents of every block of a kind. Allocates nothing.
+    pub fn each_of(&self, kind: Kind, visit: impl Fn(*mut u8)) {
+        self.blocks()
+            .filter(|&offset| self.block(offset).kind.load(Relaxed) == kind as u32)
+            .for_each(|offset| visit(self.contents(offset)));
+    }
+
     /// How much is in use.
     pub fn usage(&self) -> Usage {
         let header = self.header();
@@ -501,29 +441,6 @@ impl Heap {
             warm: header.warm.load(Relaxed),
             objects: header.objects.load(Relaxed),
         }
-    }
-
-    /// Rebuild lists and counters from the blocks' own states, after a process died within one of the calls above.
-    #[cold]
-    fn repair(&self) {
-        let header = self.header();
-        let (mut used, mut objects) = (0, 0);
-        header.warm.store(0, Relaxed);
-        for head in header.free.iter().flatten() {
-            head.store(0, Relaxed);
-        }
-        for offset in self.blocks() {
-            let block = self.block(offset);
-            let class = block.class.load(Relaxed);
-            if block.kind.load(Relaxed) == Kind::Free as u32 {
-                self.push(offset, class, block.cold.load(Relaxed).min(1) as usize);
-            } else {
-                used += class_size(class);
-                objects += 1;
-            }
-        }
-        header.used.store(used, Relaxed);
-        header.objects.store(objects, Relaxed);
     }
 }
 

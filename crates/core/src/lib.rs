@@ -18,6 +18,7 @@ pub mod barrier;
 pub mod condition;
 pub mod error;
 pub mod event;
+pub mod failpoint;
 pub mod lock;
 pub mod mutex;
 pub mod owner;

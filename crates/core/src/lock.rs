@@ -7,9 +7,9 @@
 //! | owner + WAITERS | held, somebody may be asleep    | anyone                             |
 //! | WAITERS         | never                           | (release clears both in one step)  |
 //!
-//! It is not a robust pthread mutex because multiprocessing allows any process to release a lock, which the kernel's robust
-//! list cannot follow. Barging is allowed: who runs takes the lock before who sleeps, as in `parking_lot` and glibc; that is what
-//! makes contention cheap.
+//! It is not a robust pthread mutex because multiprocessing allows any process to release a lock, which the kernel's
+//! robust list cannot follow. Barging is allowed: who runs takes the lock before who sleeps, as in `parking_lot` and
+//! glibc; that is what makes contention cheap.
 
 use crate::error::WaitError;
 use crate::loom::{AtomicU32, Ordering};
@@ -65,12 +65,7 @@ impl OwnerLock {
 
     /// Take it, waiting at most until `deadline` and at most about one slice (then `Interrupted`: call again).
     #[inline]
-    pub fn acquire(
-        &self,
-        me: OwnerId,
-        life: &impl Liveness,
-        deadline: Option<Instant>,
-    ) -> Result<Acquired, WaitError> {
+    pub fn acquire(&self, me: OwnerId, life: &impl Liveness, deadline: Option<Instant>) -> Result<Acquired, WaitError> {
         if self.try_acquire(me) {
             return Ok(Acquired::Free);
         }
@@ -113,8 +108,7 @@ impl OwnerLock {
                 continue;
             }
             let flagged = word | WAITERS;
-            if word != flagged
-                && self.0.compare_exchange(word, flagged, Ordering::Relaxed, Ordering::Relaxed).is_err()
+            if word != flagged && self.0.compare_exchange(word, flagged, Ordering::Relaxed, Ordering::Relaxed).is_err()
             {
                 continue;
             }
@@ -139,14 +133,22 @@ impl OwnerLock {
 
     /// Take it from an owner that has died.
     fn take_over(&self, me: OwnerId, life: &impl Liveness) -> Option<Acquired> {
-        let word = self.0.load(Ordering::Relaxed);
-        let owner = OwnerId::from_bits(word)?;
+        let owner = self.owner()?;
         if owner == me || life.is_alive(owner) {
             return None;
         }
-        // SYNC: Acquire: the dead owner's stores came before its death, which we learnt of through the kernel.
-        let taken = self.0.compare_exchange(word, me.bits() | WAITERS, Ordering::Acquire, Ordering::Relaxed);
-        taken.ok().map(|_| Acquired::Abandoned(owner))
+        loop {
+            // The waiters' flag may come up meanwhile, which is no reason to give up; another owner is.
+            let word = self.0.load(Ordering::Relaxed);
+            if OwnerId::from_bits(word) != Some(owner) {
+                return None;
+            }
+            // SYNC: Acquire: the dead owner's stores came before its death, which we learnt of through the kernel.
+            let mine = me.bits() | WAITERS;
+            if self.0.compare_exchange(word, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                return Some(Acquired::Abandoned(owner));
+            }
+        }
     }
 
     /// Give it back. False, and nothing is changed, when it was free. Whose it was is the caller's to check.

@@ -1,16 +1,16 @@
-//! What users see as Lock and RLock: an [`OwnerLock`] and, beside it, which thread holds it, how deep, and counters.
+//! What users see as Lock and `RLock`: an [`OwnerLock`] and, beside it, which thread holds it, how deep, and counters.
 //!
 //! The lock word decides; everything else is written by the holder only, with plain stores, so that statistics cost no
 //! atomic read-modify-write. Only `waiters` is counted by others.
 //!
-//! | word  | holder | meaning                                                                                         |
-//! | ----- | ------ | ----------------------------------------------------------------------------------------------- |
-//! | 0     | 0      | free                                                                                            |
-//! | owner | 0      | on the way in or out: not (or no longer) in the critical section. A death here abandons nothing  |
-//! | owner | mark   | held by that thread. A death here leaves what it guards half-done: [`Taken::Abandoned`]          |
-//! | 0     | mark   | never: release clears the holder first                                                          |
+//! | word  | holder | meaning                                                                                      |
+//! | ----- | ------ | -------------------------------------------------------------------------------------------- |
+//! | 0     | 0      | free                                                                                         |
+//! | owner | 0      | on the way in or out, not inside. A death here abandons nothing                              |
+//! | owner | mark   | held by that thread. A death here leaves what it guards half-done: [`Taken::Abandoned`]      |
+//! | 0     | mark   | never: release clears the holder first                                                       |
 //!
-//! A Lock may be released by any thread of any process, as multiprocessing has it; an RLock by its holder only.
+//! A Lock may be released by any thread of any process, as multiprocessing has it; an `RLock` by its holder only.
 
 use crate::error::{ReleaseError, WaitError};
 use crate::lock::{Acquired, OwnerLock};
@@ -72,8 +72,9 @@ pub struct MutexStatistics {
     pub waiters: u32,
 }
 
-/// Names a thread of a process in 64 bits. Threads of different processes may share an ident (every fork's main thread does),
-/// so the process goes into the upper half by exclusive or. Never 0: no thread's descriptor starts at a multiple of 4 GiB.
+/// Names a thread of a process in 64 bits. Threads of different processes may share an ident (every fork's main
+/// thread does), so the process goes into the upper half by exclusive or. Never 0: no thread's descriptor starts at a
+/// multiple of 4 GiB.
 #[inline]
 fn mark(me: OwnerId, thread: u64) -> u64 {
     thread ^ (u64::from(me.bits()) << 32)
@@ -135,6 +136,18 @@ impl Mutex {
             self.enter(me, thread);
         }
         free
+    }
+
+    /// Do something with the lock held, if it is free: no more than a few instructions, none of which can wait or leave
+    /// what the lock guards half-done. So it is not counted, and a death in it abandons nothing.
+    #[inline]
+    pub fn try_briefly<R>(&self, me: OwnerId, work: impl FnOnce() -> R) -> Option<R> {
+        if !self.lock.try_acquire(me) {
+            return None;
+        }
+        let done = work();
+        self.lock.release();
+        Some(done)
     }
 
     /// Take it if it is free or the calling thread's already.
@@ -234,8 +247,8 @@ impl Mutex {
         self.depth.store(depth, Ordering::Relaxed);
     }
 
-    /// SYNC: the holder is cleared before the releasing swap, so the next owner never meets the mark of the last one, and a
-    /// thread that was the last one never takes the next one's lock for its own.
+    /// SYNC: the holder is cleared before the releasing swap, so the next owner never meets the mark of the last one,
+    /// and a thread that was the last one never takes the next one's lock for its own.
     #[inline]
     fn leave(&self) -> bool {
         self.holder.store(0, Ordering::Relaxed);
@@ -248,8 +261,8 @@ fn add(counter: &AtomicU32) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
-/// The calling process's id. `getpid` is a system call, so it is kept together with the owner that it was asked for: a forked
-/// child is another owner, and asks again.
+/// The calling process's id. `getpid` is a system call, so it is kept together with the owner that it was asked for:
+/// a forked child is another owner, and asks again.
 #[inline]
 #[cfg(not(loom))]
 fn own_pid(me: OwnerId) -> u32 {

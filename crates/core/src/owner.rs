@@ -50,18 +50,33 @@ pub trait Liveness {
 }
 
 const FREE: u32 = 0;
-/// Kept for a child that is being forked; `start_time` then holds the clock (ms) of the keeping.
+/// Kept for a process that has not come yet (a child that is being forked, or one that is entering).
 const RESERVED: u32 = 1;
 const LIVE: u32 = 2;
 
 /// One place: 64 bytes of shared memory; all-zero is a free place.
+///
+/// | state    | bits 1..0 | bits 16..2 | bits 31..17                         | pid, start time |
+/// | -------- | --------- | ---------- | ----------------------------------- | --------------- |
+/// | free     | 0         | generation | 0                                   | anything        |
+/// | reserved | 1         | generation | second of the keeping (mod 2^15)    | anything        |
+/// | live     | 2         | generation | 0                                   | the process's   |
+///
+/// The second stands in the same word as the state, so that a place is never seen as reserved with the time or the pid of its
+/// last user. The generation moves on when a place is freed.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 struct Place {
-    /// generation << 2 | FREE, RESERVED or LIVE. The generation moves on when a place is freed.
     state: AtomicU32,
     pid: AtomicU32,
+    /// In clock ticks since boot; 0 when it could not be found out.
     start_time: AtomicU64,
+}
+
+const GENERATION: u32 = 0x7fff;
+
+fn generation_of(state: u32) -> u32 {
+    state >> 2 & GENERATION
 }
 
 /// The table of processes. Lives in shared memory.
@@ -70,17 +85,21 @@ pub struct Processes {
     places: [Place; PLACES],
 }
 
-/// A forked child claims its place within a moment; a reservation older than this (milliseconds) was for a fork that failed.
-const RESERVATION: u64 = 60_000;
+/// A forked child claims its place within a moment; a reservation older than this (seconds) was for a fork that failed.
+const RESERVATION: u32 = 60;
 
 impl Processes {
-    fn take(&self, with: u32) -> Option<OwnerId> {
+    /// Keep a place for a child that the calling process is about to fork. None when the table is full.
+    pub fn reserve(&self) -> Option<OwnerId> {
         for (index, place) in self.places.iter().enumerate() {
             let state = place.state.load(Ordering::Relaxed);
             if state & 3 == FREE
-                && place.state.compare_exchange(state, state | with, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+                && place
+                    .state
+                    .compare_exchange(state, reserved(generation_of(state)), Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
             {
-                return Some(OwnerId::new(index, state >> 2));
+                return Some(OwnerId::new(index, generation_of(state)));
             }
         }
         None
@@ -88,49 +107,66 @@ impl Processes {
 
     /// Enter the calling process. None when the table is full.
     pub fn enter(&self) -> Option<OwnerId> {
-        let owner = self.reserve()?;
-        self.claim(owner);
-        Some(owner)
+        self.reserve().filter(|&owner| self.claim(owner))
     }
 
-    /// Keep a place for a child that the calling process is about to fork.
-    pub fn reserve(&self) -> Option<OwnerId> {
-        let owner = self.take(RESERVED)?;
+    /// In the child: the kept place is mine now. False when it came too late and the place is lost.
+    pub fn claim(&self, owner: OwnerId) -> bool {
         let place = &self.places[owner.place()];
-        place.pid.store(0, Ordering::Relaxed);
-        place.start_time.store(milliseconds(), Ordering::Release);
-        Some(owner)
-    }
-
-    /// In the child: the kept place is mine now.
-    pub fn claim(&self, owner: OwnerId) {
-        let place = &self.places[owner.place()];
+        let state = place.state.load(Ordering::Relaxed);
+        // First the reservation is renewed: nobody frees the place while pid and start time are written. (A place that is
+        // live already is one's own in the copy of a private arena that a fork made.)
+        let mine = state & 3 != FREE && generation_of(state) == owner.generation();
+        let renewed = reserved(owner.generation());
+        if !mine || place.state.compare_exchange(state, renewed, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        crate::failpoint::step();
         let pid = sys::pid();
         place.start_time.store(sys::start_time(pid).unwrap_or(0), Ordering::Relaxed);
         place.pid.store(pid, Ordering::Relaxed);
         // SYNC: Release publishes pid and start time to `identity`.
-        place.state.store(owner.generation() << 2 | LIVE, Ordering::Release);
+        place.state.compare_exchange(renewed, owner.generation() << 2 | LIVE, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Free the place of a process that has ended. Its holdings must have been taken back before.
-    pub fn leave(&self, owner: OwnerId) {
+    /// Free the place of a process that has ended. Its holdings must have been taken back before. False, and nothing is
+    /// changed, when the place is free or another's: of two who see the same process dead only one frees its place.
+    pub fn leave(&self, owner: OwnerId) -> bool {
         let place = &self.places[owner.place()];
-        place.state.store((owner.generation() + 1 & 0x7fff) << 2 | FREE, Ordering::Release);
+        let state = place.state.load(Ordering::Relaxed);
+        let next = (owner.generation() + 1 & GENERATION) << 2 | FREE;
+        state & 3 != FREE
+            && generation_of(state) == owner.generation()
+            && place.state.compare_exchange(state, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// As if every reservation were too old: for tests, while nobody forks.
+    #[doc(hidden)]
+    pub fn expire_reservations(&self) {
+        let reserved = self.places.iter().filter(|place| place.state.load(Ordering::Relaxed) & 3 == RESERVED);
+        reserved.for_each(|place| {
+            place.state.fetch_sub(RESERVATION << 17, Ordering::Relaxed);
+        });
     }
 
     /// Process id and start time of an owner, None once the place is free or another's. The pid of a reserved place is 0.
     pub fn identity(&self, owner: OwnerId) -> Option<(u32, u64)> {
         let place = &self.places[owner.place()];
         let state = place.state.load(Ordering::Acquire);
-        let identity = (place.pid.load(Ordering::Relaxed), place.start_time.load(Ordering::Relaxed));
-        (state & 3 != FREE && state >> 2 & 0x7fff == owner.generation()).then_some(identity)
+        if state & 3 == FREE || generation_of(state) != owner.generation() {
+            return None;
+        }
+        if state & 3 == RESERVED {
+            return Some((0, 0));
+        }
+        Some((place.pid.load(Ordering::Relaxed), place.start_time.load(Ordering::Relaxed)))
     }
 
     /// Every place in use.
     pub fn owners(&self) -> impl Iterator<Item = OwnerId> + '_ {
         self.places.iter().enumerate().filter_map(|(index, place)| {
             let state = place.state.load(Ordering::Acquire);
-            (state & 3 != FREE).then(|| OwnerId::new(index, state >> 2))
+            (state & 3 != FREE).then(|| OwnerId::new(index, generation_of(state)))
         })
     }
 
@@ -142,15 +178,22 @@ impl Processes {
 
 impl Liveness for Processes {
     fn is_alive(&self, owner: OwnerId) -> bool {
-        let Some((pid, start_time)) = self.identity(owner) else { return false };
-        if pid == 0 {
-            return milliseconds().saturating_sub(start_time) < RESERVATION;
+        match self.identity(owner) {
+            None => false,
+            Some((0, _)) => {
+                let state = self.places[owner.place()].state.load(Ordering::Relaxed);
+                state & 3 == LIVE || (second().wrapping_sub(state >> 17)) & GENERATION < RESERVATION
+            }
+            Some((pid, start_time)) => !sys::has_ended(pid, start_time),
         }
-        sys::start_time(pid) == Some(start_time)
     }
 }
 
-/// A clock that all processes of the machine share, in milliseconds.
-fn milliseconds() -> u64 {
-    sys::monotonic().as_millis() as u64
+fn reserved(generation: u32) -> u32 {
+    second() << 17 | generation << 2 | RESERVED
+}
+
+/// A clock that all processes of the machine share, in seconds mod 2^15.
+fn second() -> u32 {
+    sys::monotonic().as_secs() as u32 & GENERATION
 }

@@ -11,18 +11,23 @@
 //! ```text
 //! tail, head   63..32 messages ever put / taken (mod 2^32)   31..0 position in words (mod 2^32)
 //! record       word 0: payload bytes (32 bits) | attachments (16) | kind (8) | 0 (8); attachments; payload, padded to 8
-//! buffer       offset of the storage (64-aligned) | log2(capacity in bytes)
+//! buffer       offset of the storage (64-aligned) | log2(capacity in bytes); 0 until the first message
 //! ```
 //!
 //! A record never wraps: what is left before the end of the storage is filled with a skip record. The storage grows by
 //! doubling (both locks held, records copied to the same positions, one store of `buffer`); only `max_items` and `max_bytes`
-//! make a putter wait. *Attachments* are words whose meaning is the caller's (offsets of blocks).
+//! make a putter wait. *Attachments* are words that name what else a message holds (offsets of blocks); the storage lets them
+//! change hands together with the commit.
+
+mod record;
 
 use crate::error::{ArenaError, GetError, PutError, WaitError};
-use crate::lock::OwnerLock;
+use crate::failpoint::step;
+use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use crate::owner::{Liveness, OwnerId};
-use crate::wait::Signal;
+use crate::wait::{self, Signal};
+use record::Cursor;
 use std::time::{Duration, Instant};
 
 /// Where a ring's bytes live, and who is asking. An arena is one; a model brings its own.
@@ -31,10 +36,20 @@ pub trait Storage: Liveness {
     fn me(&self) -> OwnerId;
     /// The bytes of a buffer. Valid while the ring refers to it.
     fn bytes(&self, buffer: u64) -> *mut u8;
-    /// A new buffer of `capacity` bytes; its offset is a multiple of 64.
+    /// A new buffer of `capacity` bytes; its offset is a multiple of 64. The caller's until `exchange` makes it a ring's.
     fn allocate(&self, capacity: u64) -> Result<u64, ArenaError>;
-    /// The ring refers to this buffer no longer.
-    fn release(&self, buffer: u64);
+    /// Store `value` into `word`, upon which the ring refers to the buffer `new` and no longer to `old` (0: none).
+    fn exchange(&self, word: &AtomicU64, value: u64, new: u64, old: u64);
+    /// Store `tail`, upon which a message with these attachments exists and holds them. They lie in the ring's storage.
+    fn commit_put(&self, word: &AtomicU64, tail: u64, _attachments: &[u64]) {
+        word.store(tail, Ordering::Release);
+    }
+    /// Store `head`, upon which the message is gone and its attachments are held by the caller.
+    fn commit_get(&self, word: &AtomicU64, head: u64, _attachments: &[u64]) {
+        word.store(head, Ordering::Release);
+    }
+    /// The owner of one of the ring's locks died: what it had begun in here must be done or undone before anything else.
+    fn settle(&self) {}
 }
 
 /// Whether a call may wait.
@@ -55,35 +70,6 @@ pub struct Message<'a> {
     pub attachments: &'a [u64],
 }
 
-/// A position and a count of messages, as they stand in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cursor(u64);
-
-impl Cursor {
-    fn position(self) -> u32 {
-        self.0 as u32
-    }
-
-    fn count(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    fn moved(self, words: u32, messages: u32) -> Self {
-        let position = self.position().wrapping_add(words);
-        let count = self.count().wrapping_add(messages);
-        Self((count as u64) << 32 | position as u64)
-    }
-
-    /// Bytes from `head` to here.
-    fn bytes_since(self, head: Self) -> u64 {
-        (self.position().wrapping_sub(head.position()) as u64) * 8
-    }
-
-    fn messages_since(self, head: Self) -> u32 {
-        self.count().wrapping_sub(head.count())
-    }
-}
-
 /// Tells what a getter took: the count of messages before it, plus 1. A cache line of its own; zero is none.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
@@ -101,17 +87,12 @@ impl ClaimCell {
     }
 }
 
-const SKIP: u64 = 1 << 48;
 /// The smallest storage, bytes. Untouched pages cost nothing.
 const LEAST_CAPACITY: u64 = 4096;
 /// Positions are compared by wrapping subtraction of 32-bit word counts: 16 GiB is the most that stays unambiguous.
 const MOST_CAPACITY: u64 = 1 << 34;
 /// A call that must not wait still waits this long for an inner lock: it is held for less than a microsecond, or by the dead.
 const LOCK_PATIENCE: Duration = Duration::from_millis(50);
-
-fn record_bytes(payload: usize, attachments: usize) -> u64 {
-    8 + 8 * attachments as u64 + (payload as u64).next_multiple_of(8)
-}
 
 #[repr(C, align(64))]
 #[derive(Debug)]
@@ -168,24 +149,39 @@ impl Drop for Held<'_> {
 
 fn hold<'a, S: Storage>(lock: &'a OwnerLock, storage: &S, wait: Wait) -> Result<Held<'a>, WaitError> {
     if lock.try_acquire(storage.me()) {
+        step();
         return Ok(Held(lock));
     }
     let Wait::Until(deadline) = wait else { return Err(WaitError::TimedOut) };
     let deadline = deadline.map(|deadline| deadline.max(Instant::now() + LOCK_PATIENCE));
-    // An abandoned lock needs no repair: what its owner had not committed does not exist.
-    let _ = lock.acquire(storage.me(), storage, deadline)?;
-    Ok(Held(lock))
+    let acquired = lock.acquire(storage.me(), storage, deadline)?;
+    let held = Held(lock);
+    // An abandoned lock needs no repair: what its owner had not committed does not exist. But a commit that it left to the
+    // storage may still be under way, from a record that must not be written over before.
+    if let Acquired::Abandoned(_) = acquired {
+        storage.settle();
+    }
+    step();
+    Ok(held)
+}
+
+/// Take an inner lock, however long that takes: its holder is at work, stopped or dead, and all three end.
+fn hold_long<'a, S: Storage>(lock: &'a OwnerLock, storage: &S) -> Held<'a> {
+    loop {
+        if let Ok(held) = hold(lock, storage, Wait::Until(None)) {
+            return held;
+        }
+    }
 }
 
 impl Ring {
-    /// An empty ring with storage from `storage`. 0 means no bound.
-    pub fn new<S: Storage>(storage: &S, max_items: u32, max_bytes: u64) -> Result<Self, ArenaError> {
-        let buffer = storage.allocate(LEAST_CAPACITY)?;
-        Ok(Self {
+    /// An empty ring; its storage comes with the first message. 0 means no bound.
+    pub fn new(max_items: u32, max_bytes: u64) -> Self {
+        Self {
             max_items: AtomicU32::new(max_items),
             closed: AtomicU32::new(0),
             max_bytes: AtomicU64::new(max_bytes),
-            buffer: AtomicU64::new(buffer | LEAST_CAPACITY.trailing_zeros() as u64),
+            buffer: AtomicU64::new(0),
             put: PutSide { lock: OwnerLock::new(), head_seen: AtomicU64::new(0), tail: AtomicU64::new(0) },
             get: GetSide { lock: OwnerLock::new(), head: AtomicU64::new(0) },
             sleepers: Sleepers {
@@ -194,22 +190,36 @@ impl Ring {
                 finished: Signal::new(),
                 done: AtomicU32::new(0),
             },
-        })
+        }
+    }
+
+    /// An empty ring that has seen `messages` messages and `words` words: for tests of what wraps around.
+    #[doc(hidden)]
+    pub fn new_at(max_items: u32, max_bytes: u64, messages: u32, words: u32) -> Self {
+        let ring = Self::new(max_items, max_bytes);
+        let start = Cursor::new(words, messages).0;
+        for word in [&ring.put.head_seen, &ring.put.tail, &ring.get.head] {
+            word.store(start, Ordering::Relaxed);
+        }
+        ring.sleepers.done.store(messages, Ordering::Relaxed);
+        ring
     }
 
     fn tail(&self) -> Cursor {
-        // SYNC: Acquire pairs with the Release in `commit_put`: the records before it are written.
+        // SYNC: Acquire pairs with the Release that commits in `put`: the records before it are written.
         Cursor(self.put.tail.load(Ordering::Acquire))
     }
 
     fn head(&self) -> Cursor {
-        // SYNC: Acquire pairs with the Release in `commit_get`: the records before it have been read.
+        // SYNC: Acquire pairs with the Release that commits in `get`: the records before it have been read.
         Cursor(self.get.head.load(Ordering::Acquire))
     }
 
     fn storage_of<S: Storage>(&self, storage: &S) -> (*mut u8, u64) {
-        let word = self.buffer.load(Ordering::Relaxed); // guarded by either lock
-        (storage.bytes(word & !63), 1 << (word & 63))
+        match self.buffer.load(Ordering::Relaxed) {
+            0 => (std::ptr::null_mut(), 0),
+            word => (storage.bytes(word & !63), 1 << (word & 63)), // changed only with both locks held
+        }
     }
 
     // --- queries ---------------------------------------------------------------------------------------------------
@@ -248,6 +258,11 @@ impl Ring {
         self.max_items.load(Ordering::Relaxed)
     }
 
+    /// Whether it is the bytes of its messages that are bounded.
+    pub fn is_bounded_by_bytes(&self) -> bool {
+        self.max_bytes.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether `close` was called.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire) != 0
@@ -264,76 +279,98 @@ impl Ring {
         (items == 0 || tail.messages_since(head) < items) && (limit == 0 || tail.bytes_since(head) + bytes <= limit)
     }
 
-    fn is_bounded(&self) -> bool {
-        self.max_items() != 0 || self.max_bytes.load(Ordering::Relaxed) != 0
-    }
-
     // --- put -------------------------------------------------------------------------------------------------------
 
     /// Put the messages, or as many of them as there is room for: waits only for room for the first. Returns how many were
-    /// put and the count of messages before the first of them. `before_commit` runs for each with the put lock held.
+    /// put and the count of messages before the first of them. An error is about the first message: what goes wrong with a later
+    /// one is left for the call that begins with it.
     pub fn put<S: Storage>(
         &self,
         storage: &S,
         messages: &[Message<'_>],
         wait: Wait,
-        mut before_commit: impl FnMut(&Message<'_>),
     ) -> Result<(usize, u32), PutError> {
         let Some(first) = messages.first() else { return Ok((0, self.tail().count())) };
-        let least = record_bytes(first.payload.len(), first.attachments.len());
-        let limit = self.max_bytes.load(Ordering::Relaxed);
-        if limit != 0 && least > limit {
-            return Err(PutError::TooLarge { size: least, limit });
-        }
+        let least = self.checked_size(first)?;
+        let not_put = |error| match error {
+            WaitError::TimedOut => PutError::Full,
+            WaitError::Interrupted => PutError::Interrupted,
+        };
         loop {
-            let held = hold(&self.put.lock, storage, wait).map_err(|error| match error {
-                WaitError::TimedOut => PutError::Full,
-                WaitError::Interrupted => PutError::Interrupted,
-            })?;
+            let held = hold(&self.put.lock, storage, wait).map_err(not_put)?;
             if self.is_closed() {
                 return Err(PutError::Closed);
             }
             let before = Cursor(self.put.tail.load(Ordering::Relaxed));
-            let mut tail = before;
-            let mut put = 0;
-            for message in messages {
-                match self.write(storage, tail, message)? {
-                    Some(next) => tail = next,
-                    None => break,
-                }
-                before_commit(message);
-                put += 1;
-            }
+            let put = self.put_held(storage, before, messages)?;
+            drop(held);
+            step();
             if put > 0 {
-                // SYNC: pairs with the Acquire in `tail()`; the one store that makes the messages exist.
-                self.put.tail.store(tail.0, Ordering::Release);
-                drop(held);
                 self.sleepers.items.notify(put as u32);
                 return Ok((put, before.count()));
             }
-            drop(held);
             let Wait::Until(deadline) = wait else { return Err(PutError::Full) };
             let ready = || self.is_closed() || self.has_room(self.tail(), self.head(), least);
-            self.sleepers.space.wait(ready, deadline).map_err(|error| match error {
-                WaitError::TimedOut => PutError::Full,
-                WaitError::Interrupted => PutError::Interrupted,
-            })?;
+            self.sleepers.space.wait(ready, deadline).map_err(not_put)?;
         }
     }
 
-    /// Write one record at `tail`, uncommitted; the tail behind it, or None without room. Growing may fail.
-    fn write<S: Storage>(
+    /// Write and commit as many messages as there is room for, with the put lock held.
+    fn put_held<S: Storage>(
         &self,
+        storage: &S,
+        mut tail: Cursor,
+        messages: &[Message<'_>],
+    ) -> Result<usize, PutError> {
+        let mut put = 0;
+        for message in messages {
+            let attached = match self.write(storage, tail, message) {
+                Ok(Some((next, attached))) => {
+                    tail = next;
+                    attached
+                }
+                Err(error) if put == 0 => return Err(error),
+                Ok(None) | Err(_) => break,
+            };
+            put += 1;
+            step();
+            if !attached.is_empty() {
+                storage.commit_put(&self.put.tail, tail.0, attached); // and all before it
+                step();
+            }
+        }
+        // SYNC: pairs with the Acquire in `tail()`; the one store that makes the messages exist.
+        self.put.tail.store(tail.0, Ordering::Release);
+        step();
+        Ok(put)
+    }
+
+    /// Bytes of a message's record, or that it can never be put.
+    fn checked_size(&self, message: &Message<'_>) -> Result<u64, PutError> {
+        let (size, count) = (message.payload.len() as u64, message.attachments.len() as u64);
+        for (size, limit) in [(size, record::MOST_PAYLOAD), (count, record::MOST_ATTACHMENTS)] {
+            if size > limit {
+                return Err(PutError::TooLarge { size, limit });
+            }
+        }
+        let size = record::bytes(message.payload.len(), message.attachments.len());
+        let limit = self.max_bytes.load(Ordering::Relaxed);
+        if limit != 0 && size > limit { Err(PutError::TooLarge { size, limit }) } else { Ok(size) }
+    }
+
+    /// Write one record at `tail`, uncommitted; the tail behind it and its attachments as they lie in the storage, or None
+    /// without room. Growing may fail.
+    fn write<'a, S: Storage>(
+        &'a self,
         storage: &S,
         tail: Cursor,
         message: &Message<'_>,
-    ) -> Result<Option<Cursor>, PutError> {
-        let need = record_bytes(message.payload.len(), message.attachments.len());
+    ) -> Result<Option<(Cursor, &'a [u64])>, PutError> {
+        let need = self.checked_size(message)?;
         let (mut base, mut capacity) = self.storage_of(storage);
         let mut head = Cursor(self.put.head_seen.load(Ordering::Relaxed));
         loop {
-            let index = (tail.position() as u64 * 8) & (capacity - 1);
-            let gap = if index + need > capacity { capacity - index } else { 0 };
+            let (index, gap) = tail.place(capacity, need);
             let total = gap + need;
             if !self.has_room(tail, head, need) || tail.bytes_since(head) + total > capacity {
                 let fresh = self.head();
@@ -352,20 +389,10 @@ impl Ring {
             // SAFETY:
             // - `base` points to `capacity` bytes that belong to this ring while the put lock is held.
             // - Positions from `tail` on for `total` bytes are free: that was checked against a head that only moves on.
-            // - `index + gap` and `index + need` stay within `capacity`, and all are multiples of 8 (positions count words).
-            unsafe {
-                let mut at = base.add(index as usize);
-                if gap != 0 {
-                    at.cast::<u64>().write(SKIP | (gap - 8));
-                    at = base;
-                }
-                let (size, count) = (message.payload.len(), message.attachments.len());
-                at.cast::<u64>().write(size as u64 | (count as u64) << 32);
-                let attachments = at.add(8);
-                std::ptr::copy_nonoverlapping(message.attachments.as_ptr().cast(), attachments, count * 8);
-                std::ptr::copy_nonoverlapping(message.payload.as_ptr(), attachments.add(count * 8), size);
-            }
-            return Ok(Some(tail.moved((total / 8) as u32, 1)));
+            // - `index` and `gap` are what `place` said for this record and capacity.
+            let attached = unsafe { record::write(base, index, gap, message) };
+            step();
+            return Ok(Some((tail.moved((total / 8) as u32, 1), attached)));
         }
     }
 
@@ -378,15 +405,10 @@ impl Ring {
         old_capacity: u64,
         total: u64,
     ) -> Result<(*mut u8, u64), PutError> {
-        let _getters = loop {
-            match hold(&self.get.lock, storage, Wait::Until(None)) {
-                Ok(held) => break held,
-                Err(_) => continue, // a slice ended: the holder is at work, stopped or dead; all three end
-            }
-        };
+        let _getters = hold_long(&self.get.lock, storage);
         let head = self.head();
         let used = tail.bytes_since(head);
-        let mut capacity = old_capacity * 2;
+        let mut capacity = (old_capacity * 2).max(LEAST_CAPACITY);
         // Twice the record: behind any skip there is then room for it, whatever the position.
         while capacity < used + 2 * total {
             capacity *= 2;
@@ -395,28 +417,18 @@ impl Ring {
             return Err(PutError::TooLarge { size: used + total, limit: MOST_CAPACITY });
         }
         let buffer = storage.allocate(capacity).map_err(PutError::Arena)?;
-        let old = self.buffer.load(Ordering::Relaxed) & !63;
-        let (from, to) = (storage.bytes(old), storage.bytes(buffer));
-        let mut done = 0;
-        while done < used {
-            let position = head.position() as u64 * 8 + done;
-            let (source, target) = (position & (old_capacity - 1), position & (capacity - 1));
-            let length = (used - done).min(old_capacity - source).min(capacity - target);
-            // SAFETY: both ranges lie within their buffers by the `min` above; the buffers are different blocks; both locks
-            // are held, so nobody else touches either.
-            unsafe {
-                std::ptr::copy_nonoverlapping(
-                    from.add(source as usize),
-                    to.add(target as usize),
-                    length as usize,
-                );
-            }
-            done += length;
+        step();
+        let old = self.buffer();
+        let to = storage.bytes(buffer);
+        if used > 0 {
+            // SAFETY: both buffers are the ring's and of these sizes; both locks are held, so nobody else touches either.
+            unsafe { record::copy((storage.bytes(old), old_capacity), (to, capacity), head, used) };
         }
+        step();
         self.put.head_seen.store(head.0, Ordering::Relaxed);
         // One store moves the ring. Death before it: the old storage stands. After it: the new one does.
-        self.buffer.store(buffer | capacity.trailing_zeros() as u64, Ordering::Release);
-        storage.release(old);
+        storage.exchange(&self.buffer, buffer | capacity.trailing_zeros() as u64, buffer, old);
+        step();
         Ok((to, capacity))
     }
 
@@ -446,13 +458,19 @@ impl Ring {
                 let mut taken = 0;
                 while taken < most && head.count() != tail.count() {
                     // SAFETY: the get lock is held and `head` is before `tail`, so a whole record stands there.
-                    let (next, payload, attachments) = unsafe { read(base, capacity, head) };
+                    let (next, payload, attachments) = unsafe { record::read(base, capacity, head) };
                     let more = sink(head.count(), payload, attachments);
+                    step();
                     if let (0, Some(claim)) = (taken, claim) {
                         claim.set(head.count() as u64 + 1);
+                        step();
                     }
                     head = next;
                     taken += 1;
+                    if !attachments.is_empty() {
+                        storage.commit_get(&self.get.head, head.0, attachments); // and all before it
+                        step();
+                    }
                     if !more {
                         break;
                     }
@@ -460,10 +478,10 @@ impl Ring {
                 // SYNC: pairs with the Acquire in `head()`; keeps the reads above before the room is given away, and the
                 // claim before the taking.
                 self.get.head.store(head.0, Ordering::Release);
+                step();
                 drop(held);
-                if self.is_bounded() {
-                    self.sleepers.space.notify(taken as u32);
-                }
+                step();
+                self.notify_space(taken as u32);
                 return Ok(taken);
             }
             drop(held);
@@ -479,6 +497,15 @@ impl Ring {
         }
     }
 
+    /// Room was given away. By bytes it may be room for another than the one who sleeps longest, so that all must look.
+    fn notify_space(&self, taken: u32) {
+        if self.is_bounded_by_bytes() {
+            self.sleepers.space.notify(wait::ALL);
+        } else if self.max_items() != 0 {
+            self.sleepers.space.notify(taken);
+        }
+    }
+
     /// Wait until there is a message or the ring is closed, taking nothing.
     pub fn wait_nonempty(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
         self.sleepers.items.wait(|| self.is_closed() || !self.is_empty(), deadline)
@@ -488,12 +515,7 @@ impl Ring {
 
     /// No more may be put; who waits is woken. What is in the ring can still be taken.
     pub fn close<S: Storage>(&self, storage: &S) {
-        let held = loop {
-            match hold(&self.put.lock, storage, Wait::Until(None)) {
-                Ok(held) => break held,
-                Err(_) => continue,
-            }
-        };
+        let held = hold_long(&self.put.lock, storage);
         self.closed.store(1, Ordering::Release);
         drop(held);
         self.sleepers.items.notify(u32::MAX);
@@ -534,36 +556,21 @@ impl Ring {
         self.sleepers.finished.wait(|| self.unfinished() == 0, deadline)
     }
 
-    /// The storage, for whoever takes the ring apart.
-    pub fn buffer(&self) -> u64 {
+    fn buffer(&self) -> u64 {
         self.buffer.load(Ordering::Relaxed) & !63
     }
-}
 
-/// The record at `head`: the cursor behind it, its payload and its attachments.
-///
-/// # Safety
-/// - `base` points to the ring's storage of `capacity` bytes, and the get lock is held for the lifetime of the result.
-/// - A committed record stands at `head`.
-unsafe fn read<'a>(base: *mut u8, capacity: u64, head: Cursor) -> (Cursor, &'a [u8], &'a [u64]) {
-    let index = (head.position() as u64 * 8) & (capacity - 1);
-    // SAFETY: by contract a record, perhaps a skip record and then one at the start, stands at `index`; its lengths were
-    // written by `write`, which kept it within `capacity` and aligned to 8.
-    unsafe {
-        let mut at = base.add(index as usize);
-        let mut skipped = 0;
-        let mut word = at.cast::<u64>().read();
-        if word & SKIP != 0 {
-            skipped = (word & 0xffff_ffff) + 8;
-            // At the end of the storage its follower is at the start; after growing it stands in the middle, right behind.
-            at = base.add(((index + skipped) & (capacity - 1)) as usize);
-            word = at.cast::<u64>().read();
+    /// Part with the storage, for whoever takes the empty ring apart.
+    pub fn dismantle<S: Storage>(&self, storage: &S) {
+        if self.buffer() != 0 {
+            storage.exchange(&self.buffer, 0, 0, self.buffer());
         }
-        let size = (word & 0xffff_ffff) as usize;
-        let count = (word >> 32 & 0xffff) as usize;
-        let attachments = std::slice::from_raw_parts(at.add(8).cast::<u64>(), count);
-        let payload = std::slice::from_raw_parts(at.add(8 + count * 8), size);
-        let words = (skipped + record_bytes(size, count)) / 8;
-        (head.moved(words as u32, 1), payload, attachments)
+    }
+
+    /// In the child of a fork, for a ring in private memory: the threads that held its locks do not exist here. What they had
+    /// not committed does not either.
+    pub fn forget_threads(&self) {
+        self.put.lock.release();
+        self.get.lock.release();
     }
 }

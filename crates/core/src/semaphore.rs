@@ -1,8 +1,8 @@
 //! A counting semaphore: a value that never goes below zero nor above its maximum, and a [`Signal`] to sleep on.
 //!
-//! `acquire` takes one permit by compare-exchange; `release` adds permits and wakes as many sleepers. Who runs may take a
-//! permit before who sleeps (barging). A permit is not bound to a process: it may be released by another one, so a death
-//! returns none (multiprocessing's semantics).
+//! `acquire` takes one permit by compare-exchange; `release` adds permits and wakes as many sleepers. Who runs may
+//! take a permit before who sleeps (barging). A permit is not bound to a process: it may be released by another one,
+//! so a death returns none (multiprocessing's semantics).
 
 use crate::error::{ReleaseError, WaitError};
 use crate::loom::{AtomicU32, Ordering};
@@ -12,7 +12,8 @@ use std::time::Instant;
 /// The greatest maximum, and the one of a semaphore without a bound.
 pub const VALUE_MAX: u32 = i32::MAX as u32;
 
-/// A semaphore: 20 bytes of shared memory. Made by [`Semaphore::new`] (all-zero has a maximum of 0: nothing can be released).
+/// A semaphore: 20 bytes of shared memory. Made by [`Semaphore::new`] (all-zero has a maximum of 0: nothing can be
+/// released).
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Semaphore {

@@ -3,8 +3,10 @@
 mod arena;
 mod codec;
 mod errors;
+mod pool;
 mod ring;
 mod sharedctypes;
+mod synchronize;
 mod wait;
 
 use pyo3::prelude::*;
@@ -17,10 +19,15 @@ mod _native {
     #[pymodule_export]
     use crate::arena::{PyArena, PyBlock, PyClaim, reap};
     #[pymodule_export]
+    use crate::pool::{PyDispatcher, PyJob, die_with_parent, put_news, serve};
+    #[pymodule_export]
     use crate::ring::PyRing;
+    #[pymodule_export]
+    use crate::synchronize::{PyBarrier, PyCondition, PyEvent, PyLock, PyRLock, PySemaphore};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::synchronize::add_to_module(module)?;
         crate::codec::add_to_module(module)?;
         crate::sharedctypes::add_to_module(module)
     }

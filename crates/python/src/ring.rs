@@ -22,18 +22,30 @@ const BATCH_ITEMS: usize = 256;
 
 /// The bytes and blocks of messages on their way into a ring.
 #[derive(Default)]
-struct Outgoing {
+pub struct Outgoing {
     bytes: Vec<u8>,
     attachments: Vec<u64>,
     /// Keeps what `attachments` names alive until the ring does.
     handles: Vec<Handle>,
     /// Where each message ends in `bytes` and `attachments`.
-    ends: Vec<(usize, usize)>,
+    pub ends: Vec<(usize, usize)>,
 }
 
 impl Outgoing {
     /// Move an encoded message in; its large parts are copied into blocks.
-    fn add(&mut self, py: Python<'_>, object: &Object<Ring>, encoder: &mut Encoder) -> PyResult<()> {
+    fn add(&mut self, py: Python<'_>, object: &Object<Ring>, encoder: &Encoder) -> PyResult<()> {
+        self.add_with_header(py, object, encoder, &[])
+    }
+
+    /// The same behind a few bytes that are not the codec's.
+    pub fn add_with_header(
+        &mut self,
+        py: Python<'_>,
+        object: &Object<Ring>,
+        encoder: &Encoder,
+        header: &[u8],
+    ) -> PyResult<()> {
+        self.bytes.extend_from_slice(header);
         if encoder.bytes.len() >= OUT_OF_BAND {
             // An empty payload says: the message is in the first block.
             self.attach_copy(py, object, &encoder.bytes)?;
@@ -62,7 +74,18 @@ impl Outgoing {
         Ok(())
     }
 
-    fn messages(&self) -> Vec<Message<'_>> {
+    /// Forget the messages, keep the room.
+    pub fn clear(&mut self) {
+        if self.bytes.capacity() > 2 * BATCH_BYTES {
+            self.bytes = Vec::new();
+        }
+        self.bytes.clear();
+        self.attachments.clear();
+        self.handles.clear();
+        self.ends.clear();
+    }
+
+    pub fn messages(&self) -> Vec<Message<'_>> {
         let starts = std::iter::once(&(0, 0)).chain(&self.ends);
         let message = |(from, to): (&(usize, usize), &(usize, usize))| Message {
             payload: &self.bytes[from.0..to.0],
@@ -74,12 +97,12 @@ impl Outgoing {
 
 /// The bytes and blocks of messages on their way out of a ring.
 #[derive(Default)]
-struct Incoming {
+pub struct Incoming {
     bytes: Vec<u8>,
     handles: Vec<Handle>,
     ends: Vec<(usize, usize)>,
     /// Count of messages before the first.
-    first: u32,
+    pub first: u32,
 }
 
 thread_local! {
@@ -87,20 +110,25 @@ thread_local! {
 }
 
 impl Incoming {
-    fn take() -> Box<Self> {
+    pub fn take() -> Box<Self> {
         INCOMING.with(std::cell::Cell::take).unwrap_or_default()
     }
 
-    fn give_back(mut self: Box<Self>) {
+    /// Forget the messages, keep the room.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.handles.clear();
         self.ends.clear();
+    }
+
+    pub fn give_back(mut self: Box<Self>) {
+        self.clear();
         if self.bytes.capacity() <= 2 * BATCH_BYTES {
             INCOMING.with(|spare| spare.set(Some(self)));
         }
     }
 
-    fn receive(
+    pub fn receive(
         &mut self,
         object: &Object<Ring>,
         most: usize,
@@ -119,16 +147,31 @@ impl Incoming {
             self.ends.push((self.bytes.len(), self.handles.len()));
             self.bytes.len() < BATCH_BYTES
         });
-        if !self.handles.is_empty() {
-            home.received(&self.handles);
-        }
         taken
     }
 
     /// Decode message `index`; its blocks' handles move to the objects that show them.
     fn decode(&mut self, py: Python<'_>, object: &Object<Ring>, index: usize) -> PyResult<Py<PyAny>> {
+        self.decode_behind(py, object, index, 0)
+    }
+
+    /// The first bytes of message `index`, which are not the codec's; None when it is shorter.
+    pub fn header(&self, index: usize, bytes: usize) -> Option<&[u8]> {
+        let from = if index == 0 { 0 } else { self.ends[index - 1].0 };
+        self.bytes[from..self.ends[index].0].get(..bytes)
+    }
+
+    /// The same, behind a header of so many bytes.
+    pub fn decode_behind(
+        &mut self,
+        py: Python<'_>,
+        object: &Object<Ring>,
+        index: usize,
+        header: usize,
+    ) -> PyResult<Py<PyAny>> {
         let (from, first) = if index == 0 { (0, 0) } else { self.ends[index - 1] };
         let (to, last) = self.ends[index];
+        let from = from + header;
         if first == last {
             return codec::decode(py, &self.bytes[from..to], &[]);
         }
@@ -152,7 +195,7 @@ impl Incoming {
 /// Many producers, many consumers, any objects; bounded by items and by bytes, or growing.
 #[pyclass(frozen, subclass, name = "Ring", module = "procession._native")]
 pub struct PyRing {
-    object: Object<Ring>,
+    pub object: Object<Ring>,
     /// `close()` was called on this handle; a matter of this process alone.
     closed: AtomicBool,
 }
@@ -255,9 +298,7 @@ impl PyRing {
             let object = Object::open(arena, Kind::Ring, address)?;
             return Ok(Self { object, closed: AtomicBool::new(false) });
         }
-        let home = arena.get().arena;
-        let ring = Ring::new(&home, max_items, max_bytes).map_err(|error| errors::arena(arena.py(), &error))?;
-        let object = Object::create(arena, Kind::Ring, || ring)?;
+        let object = Object::create(arena, Kind::Ring, || Ring::new(max_items, max_bytes))?;
         Ok(Self { object, closed: AtomicBool::new(false) })
     }
 
@@ -301,7 +342,7 @@ impl PyRing {
                 let next = objects.next().transpose()?;
                 if let Some(object) = &next {
                     codec::encode(py, object, &mut encoder)?;
-                    outgoing.add(py, &self.object, &mut encoder)?;
+                    outgoing.add(py, &self.object, &encoder)?;
                     encoder.clear();
                     if outgoing.ends.len() < BATCH_ITEMS && outgoing.bytes.len() < BATCH_BYTES {
                         continue;

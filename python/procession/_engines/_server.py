@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import select
@@ -9,7 +10,7 @@ import signal
 import socket
 import sys
 
-from .._bootstrap import adopt_tracker, run_child
+from .._bootstrap import adopt_tracker, prepare, run_child
 from .._outcome import Outcome
 from .fork import _forget_exit_handlers, exit_forked
 from .forkserver import MAX_DESCRIPTORS, NUMBER, inherited, server
@@ -33,7 +34,7 @@ def serve(control_fd: int, wishes_fd: int) -> None:
 
 def _prepare(wishes: Outcome) -> None:
     """Imports that fail are left for the children to fail at, where someone learns of it."""
-    from multiprocessing import process, spawn, util
+    from multiprocessing import process, util
 
     with wishes.open("rb") as file:
         data = pickle.load(file)
@@ -43,16 +44,12 @@ def _prepare(wishes: Outcome) -> None:
     current: Any = process.current_process()
     current._inheriting = True  # a main module without its guard must not start processes from here
     try:
-        spawn.prepare(data)
-        try:
-            spawn.prepare(main)
-        except (Exception, SystemExit):
-            pass
+        prepare(data)
+        with contextlib.suppress(Exception, SystemExit):
+            prepare(main)
         for name in ["procession.process", *preload]:
-            try:
+            with contextlib.suppress(Exception, SystemExit):
                 __import__(name)
-            except (Exception, SystemExit):
-                pass
     finally:
         del current._inheriting
     util._close_stdin()  # type: ignore[attr-defined]
@@ -148,7 +145,5 @@ class _Server:
 
 
 def _write_number(fd: int, number: int) -> None:
-    try:
+    with contextlib.suppress(BrokenPipeError):  # nobody is waiting for the answer
         os.write(fd, NUMBER.pack(number))  # 8 bytes always fit: at most two are ever written to this pipe
-    except BrokenPipeError:
-        pass  # nobody is waiting for the answer

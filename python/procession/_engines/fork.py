@@ -140,7 +140,7 @@ class Popen(BasePopen):
     def _launch_with_pipes(self, process_obj: Any) -> None:
         process_obj._outcome = self.outcome
         try:
-            super()._launch(process_obj)
+            super()._launch(process_obj)  # type: ignore[misc]
         finally:
             del process_obj._outcome
 

@@ -4,14 +4,14 @@ The server is a fresh interpreter that has imported what the program's children 
 the main module refers to, the target's module, and this package. (The standard library means to preload the main
 module too, but in 3.11 looks for it under a key that nobody sets, so every child imports it anew.) It has no threads.
 
-Its clients hold one end of a socket pair; there is no name in the file system that a stranger could connect to, and when
-the last client is gone, kill -9 included, the server reads end-of-file and leaves. Clients are the program that started
-it and its fork-server children, who start grandchildren through it; children made by a plain fork give their copy up.
+Its clients hold one end of a socket pair; there is no name in the file system that a stranger could connect to, and
+when the last client is gone, kill -9 included, the server reads end-of-file and leaves. Clients are the program that
+started it and its fork-server children, who start grandchildren through it; children made by a plain fork give their
+copy up.
 
-A request is one message of descriptors: the memory file with the pickle, the pipe for answers, the client's sentinel, the
-socket itself, then whatever the pickle refers to. The answers are the child's pid and later its exit code, 8 bytes each.
-A server that dies is started again by the next request; of children it had, the exit code is lost (255).
-"""
+A request is one message of descriptors: the memory file with the pickle, the pipe for answers, the client's sentinel,
+the socket itself, then whatever the pickle refers to. The answers are the child's pid and later its exit code, 8
+bytes each. A server that dies is started again by the next request; of children it had, the exit code is lost (255)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from multiprocessing import util
 from .._bootstrap import at_fork_in_child, fallback_path, own_sentinel, pidfd_open, preparation_data, tracker_fd
 from .._outcome import Outcome
 from .fork import BasePopen, readable
-from .spawn import pickle_process
+from .spawn import interpreter_flags, pickle_process, run_interpreter
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -74,15 +74,19 @@ class Popen(BasePopen):
         pickle_process(process_obj, self)
         target = getattr(process_obj._target, "__module__", None) or type(process_obj).__module__
         for attempt in (1, 2):
+            channel = server.connect(target)
             status, answer = os.pipe()
             try:
-                server.send([self.outcome.fd, answer, own_sentinel()], self._fds, target)
+                _send(channel, [self.outcome.fd, answer, own_sentinel()], self._fds)
                 os.close(answer)
                 answer = -1
                 self.pid = _read_number(status)
                 break
-            except (EOFError, ConnectionError):
+            except (EOFError, OSError) as error:
                 os.close(status)
+                if not isinstance(error, EOFError | ConnectionError) and channel.fileno() >= 0:
+                    raise
+                server.discard(channel)  # the next attempt starts another
                 if attempt == 2:
                     raise
             except BaseException:
@@ -106,6 +110,13 @@ class Popen(BasePopen):
             return _UNKNOWN_EXIT  # the server died, and with it the only one who could have known
 
 
+def _send(channel: socket.socket, ours: list[int], theirs: list[int]) -> None:
+    """Ask the server for a child. Raises: ConnectionError when it has died."""
+    tracker = tracker_fd()
+    fds = [*ours, channel.fileno(), *([] if tracker is None else [tracker]), *theirs]
+    socket.send_fds(channel, [b"0" if tracker is None else b"1"], fds)
+
+
 def _read_number(fd: int) -> int:
     data = b""
     while len(data) < NUMBER.size:
@@ -126,17 +137,16 @@ class Server:
         self.preload: list[str] = []  # modules asked for by `set_forkserver_preload`
         self._stop_at_exit: Any = None
 
-    def send(self, ours: list[int], theirs: list[int], target_module: str) -> None:
-        """Ask for a child. Raises: ConnectionError when the server has just died; the next call starts another."""
+    def connect(self, target_module: str) -> socket.socket:
+        """The socket that takes requests; starts the server if there is none."""
         with self.lock:
-            channel = self.socket or self._start(target_module)
-            tracker = tracker_fd()
-            fds = [*ours, channel.fileno(), *([] if tracker is None else [tracker]), *theirs]
-            try:
-                socket.send_fds(channel, [b"0" if tracker is None else b"1"], fds)
-            except ConnectionError:
-                self._forget()
-                raise
+            return self.socket or self._start(target_module)
+
+    def discard(self, channel: socket.socket) -> None:
+        """The server behind `channel` has died: make way for another, unless another thread has done so."""
+        with self.lock:
+            if self.socket is channel:
+                self._forget(_STOP_TIMEOUT)
 
     def adopt(self, fd: int) -> None:
         """In a child of the server: use the same server from here."""
@@ -146,12 +156,12 @@ class Server:
     def stop(self, timeout: float = _STOP_TIMEOUT) -> None:
         """Let the server go and wait until it has left; it lives on while children of it do."""
         with self.lock:
-            pid = self.pid
             self._forget(timeout)
-        if pid is not None and self._stop_at_exit is not None:
-            self._stop_at_exit.cancel()
 
-    def _forget(self, timeout: float = 0) -> None:
+    def _forget(self, timeout: float) -> None:
+        if self._stop_at_exit is not None:
+            self._stop_at_exit.cancel()
+            self._stop_at_exit = None
         if self.socket is not None:
             self.socket.close()
             self.socket = None
@@ -180,9 +190,8 @@ class Server:
                 f"serve({theirs.fileno()}, {wishes.fd})"
             )
             executable = spawn.get_executable()
-            arguments = [executable, *util._args_from_interpreter_flags(), "-c", command]
-            fds = sorted([theirs.fileno(), wishes.fd])
-            self.pid = util.spawnv_passfds(executable, arguments, fds)  # type: ignore[attr-defined]
+            arguments = [executable, *interpreter_flags(), "-c", command]
+            self.pid = run_interpreter(executable, arguments, [theirs.fileno(), wishes.fd])
         except BaseException:
             ours.close()
             raise
@@ -196,6 +205,7 @@ class Server:
     def _after_fork(self) -> None:
         """A forked child is no client: the server must not outlive the program for its sake."""
         self.lock = threading.Lock()
+        self._stop_at_exit = None
         if self.socket is not None:
             self.socket.close()
         self.socket = self.pid = None

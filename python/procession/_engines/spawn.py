@@ -19,7 +19,7 @@ TYPE_CHECKING = False  # `typing` is slow to import, and children should start q
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Popen", "pickle_process"]
+__all__ = ["Popen", "interpreter_flags", "pickle_process", "run_interpreter"]
 
 
 class _DupFd:
@@ -58,7 +58,7 @@ class Popen(BasePopen):
             f"spawn_main({self.outcome.fd}, {parent_sentinel}, {tracker})"
         )
         executable = spawn.get_executable()
-        arguments = [executable, *util._args_from_interpreter_flags(), "-c", command, "--multiprocessing-fork"]
+        arguments = [executable, *interpreter_flags(), "-c", command, "--multiprocessing-fork"]
         inherited = [*self._fds, self.outcome.fd, parent_sentinel]
         if tracker is not None:
             inherited.append(tracker)
@@ -66,12 +66,12 @@ class Popen(BasePopen):
 
     def _run(self, executable: Any, arguments: list[Any], inherited: list[int]) -> None:
         if has_pidfd():
-            self.pid = _spawn(executable, arguments, inherited)
+            self.pid = run_interpreter(executable, arguments, inherited)
             self._watch_child()
             return
         sentinel, held_by_child = os.pipe()
         try:
-            self.pid = _spawn(executable, arguments, [*inherited, held_by_child])
+            self.pid = run_interpreter(executable, arguments, [*inherited, held_by_child])
         except BaseException:
             os.close(sentinel)
             raise
@@ -81,8 +81,15 @@ class Popen(BasePopen):
         self.finalizer = util.Finalize(self, util.close_fds, (sentinel,))  # type: ignore[attr-defined]
 
 
-def _spawn(executable: Any, arguments: list[Any], inherited: list[int]) -> int:
-    return int(util.spawnv_passfds(executable, arguments, sorted(set(inherited))))  # type: ignore[attr-defined]
+def interpreter_flags() -> list[str]:
+    """The options this interpreter was started with, as the standard library passes them on."""
+    flags: Any = util._args_from_interpreter_flags  # type: ignore[attr-defined]
+    return list(flags())
+
+
+def run_interpreter(executable: Any, arguments: list[Any], inherited: list[int]) -> int:
+    """Start a program that inherits these descriptors and no others; return its pid."""
+    return int(util.spawnv_passfds(executable, arguments, sorted(set(inherited))))
 
 
 def pickle_process(process_obj: Any, popen: Any) -> None:

@@ -53,7 +53,7 @@ class JobFailed(JobError, RuntimeError):
 class _Numbered(InputError):
     """An input error that the system has a number for: `errno`, `strerror` and `filename` as in any `OSError`."""
 
-    def __init__(self, number: int | None, reason: str, path: str) -> None:
+    def __init__(self, number: int | None, reason: str | None, path: str) -> None:
         super().__init__(number, reason, path)
         self.path = path
 

@@ -9,8 +9,7 @@ answers into one. Nothing else is known about the answer's type, so a job can co
         columns = ("length", "line")
 
         def map(self, text):
-            line = max(text.splitlines(), key=len, default="")
-            return len(line), line
+            return max(((len(line), line) for line in text.splitlines()), default=(0, ""))
 
         def reduce(self, left, right):
             return max(left, right)
@@ -29,6 +28,7 @@ set in one worker are not seen in another.
 
 from __future__ import annotations
 
+import re
 import contextlib
 import importlib
 import importlib.util
@@ -87,13 +87,21 @@ def as_is(counts: dict[str, int]) -> dict[str, int]:
     return counts
 
 
+WORD = re.compile(r"[^\W\d_]+")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text: its runs of letters (of any script), in lower case."""
+    return WORD.findall(text.lower())
+
+
 class WordCount:
-    """How often each word occurs, a word being whatever stands between blanks."""
+    """How often each word occurs, a word being a run of letters, in lower case."""
 
     columns = ("word", "count")
 
     def map(self, text: Text) -> dict[str, int]:
-        return Counts(text.split())
+        return Counts(words(text))
 
     def reduce(self, left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
         if len(left) < len(right):
@@ -106,7 +114,7 @@ class WordCount:
     def fold(self, total: dict[str, int], text: Text) -> dict[str, int]:
         # Always the very object `map` made in this process, so its fast way to count an iterable is there.
         assert isinstance(total, Counts)
-        total.update(text.split())
+        total.update(words(text))
         return total
 
 

@@ -174,11 +174,11 @@ def walk(directory: str) -> Iterator[str]:
 def named_file(path: str, plan: Plan) -> Span:
     """The span of a file that was named itself: taken whatever it holds; a pipe or device is copied first."""
     try:
-        if stat.S_ISREG(os.stat(path).st_mode):
-            with open(path, "rb", buffering=0) as file:
-                return whole_file(path, os.fstat(file.fileno()))
-        with open(path, "rb") as stream:
-            return copy_stream(stream, path, plan)
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode) and (status.st_size or not file.peek(1)):
+                return whole_file(path, status)
+            return copy_stream(file, path, plan)  # also files of the system itself, which hold more than their size
     except InputUnreadable:
         raise
     except OSError as error:

@@ -65,17 +65,37 @@ pub fn thread_ident() -> u64 {
     unsafe { libc::pthread_self() as u64 }
 }
 
-/// When process `pid` started (clock ticks since boot), or None when it has ended (a zombie has).
+/// When process `pid` started (clock ticks since boot), or None when it has ended (a zombie has) or cannot be read.
 ///
 /// Uses only open, read and close, and no allocation: it also runs in a forked child before its first step.
 pub fn start_time(pid: u32) -> Option<u64> {
+    let mut text = [0u8; 1024];
+    read_stat(pid, &mut text).and_then(parse_stat)
+}
+
+/// Whether the process that started at `start` (0: not known) has certainly ended. Errs towards false: /proc may be missing,
+/// or the table of descriptors full, and taking a lock from the living is worse than waiting for the dead.
+pub fn has_ended(pid: u32, start: u64) -> bool {
+    let mut text = [0u8; 1024];
+    match read_stat(pid, &mut text) {
+        Some(text) => parse_stat(text).is_none_or(|now| start != 0 && now != start),
+        // SAFETY: signal 0 only asks whether the process exists.
+        None => (unsafe { libc::kill(pid as libc::pid_t, 0) } != 0) && last_error() == libc::ESRCH,
+    }
+}
+
+fn last_error() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+/// The text of /proc/<pid>/stat, None when it cannot be read.
+fn read_stat(pid: u32, text: &mut [u8; 1024]) -> Option<&[u8]> {
     let mut path = [0u8; 32];
     {
         use io::Write;
         let mut rest = &mut path[..31];
         write!(rest, "/proc/{pid}/stat").ok()?;
     }
-    let mut text = [0u8; 1024];
     // SAFETY: `path` ends in a NUL; `text` has the length given; the descriptor is ours and closed once.
     let length = unsafe {
         let fd = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC);
@@ -86,7 +106,8 @@ pub fn start_time(pid: u32) -> Option<u64> {
         libc::close(fd);
         length
     };
-    parse_stat(&text[..usize::try_from(length).ok()?])
+    let length = usize::try_from(length).ok().filter(|&length| length > 0)?;
+    Some(&text[..length])
 }
 
 /// The start time in a line of /proc/<pid>/stat, None for a process that has ended.
@@ -140,6 +161,15 @@ mod tests {
     fn own_start_time_is_known_and_a_free_pid_has_none() {
         assert!(start_time(pid()).is_some());
         assert_eq!(start_time(u32::MAX / 2), None);
+        assert!(has_ended(u32::MAX / 2, 0));
+    }
+
+    #[test]
+    fn only_another_start_time_or_no_process_at_all_means_ended() {
+        let started = start_time(pid()).unwrap();
+        assert!(!has_ended(pid(), started));
+        assert!(!has_ended(pid(), 0));
+        assert!(has_ended(pid(), started + 1));
     }
 
     #[test]

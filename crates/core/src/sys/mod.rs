@@ -4,7 +4,8 @@
 //!   It never loses a wake-up that came after the caller last saw `expected`.
 //! - [`futex_wake`] wakes at most `count` sleepers and tells how many: fewer than asked means that none is left. Both are the *shared* kind (never the private flag): the sleepers live
 //!   in different processes and may see the word at different addresses.
-//! - [`start_time`] tells when a process started, so that a reused pid is not taken for the old one.
+//! - [`start_time`] tells when a process started, so that a reused pid is not taken for the old one; [`has_ended`] is true
+//!   only when the process has certainly ended, whatever else goes wrong.
 
 #[cfg(not(loom))]
 mod linux;

@@ -1,8 +1,7 @@
-//! The system as loom sees it: one queue of sleepers per execution, and time that passes only when a model says so.
+//! The system as loom sees it: one queue of sleepers per execution, and time that never passes.
 //!
 //! A timed wait in a model is an untimed one: a wake-up that the algorithm loses then shows as a deadlock, which loom
-//! reports with the interleaving that led to it. That is stricter than reality, where every sleep ends by itself. Where time
-//! is what a model is about (a dead owner is noticed by a sleep that ends), it calls [`time_passes`].
+//! reports with the interleaving that led to it. That is stricter than reality, where every sleep ends by itself.
 
 use super::FutexWait;
 use crate::loom::{AtomicU32, Ordering};
@@ -14,7 +13,6 @@ use std::time::Duration;
 struct Sleepers {
     queue: Vec<(usize, u64)>,
     tickets: u64,
-    passed: u64,
 }
 
 loom::lazy_static! {
@@ -25,7 +23,7 @@ fn address(word: &AtomicU32) -> usize {
     std::ptr::from_ref(word) as usize
 }
 
-/// Sleep while `word` holds `expected`, until a wake names this sleeper or time passes.
+/// Sleep while `word` holds `expected`, until a wake names this sleeper.
 pub fn futex_wait(word: &AtomicU32, expected: u32, _timeout: Duration) -> FutexWait {
     let (lock, condvar) = &*SLEEPERS;
     let mut sleepers = lock.lock().unwrap();
@@ -33,17 +31,13 @@ pub fn futex_wait(word: &AtomicU32, expected: u32, _timeout: Duration) -> FutexW
     if word.fetch_add(0, Ordering::SeqCst) != expected {
         return FutexWait::Woken;
     }
-    let (ticket, passed) = (sleepers.tickets, sleepers.passed);
+    let ticket = sleepers.tickets;
     sleepers.tickets += 1;
     sleepers.queue.push((address(word), ticket));
     loop {
         sleepers = condvar.wait(sleepers).unwrap();
         if !sleepers.queue.iter().any(|&(_, other)| other == ticket) {
             return FutexWait::Woken;
-        }
-        if sleepers.passed != passed {
-            sleepers.queue.retain(|&(_, other)| other != ticket);
-            return FutexWait::TimedOut;
         }
     }
 }
@@ -60,13 +54,6 @@ pub fn futex_wake(word: &AtomicU32, count: u32) -> u32 {
     });
     condvar.notify_all();
     woken
-}
-
-/// End every sleep that has begun as if its time were over.
-pub fn time_passes() {
-    let (lock, condvar) = &*SLEEPERS;
-    lock.lock().unwrap().passed += 1;
-    condvar.notify_all();
 }
 
 /// Let another thread of the model run.
@@ -100,4 +87,9 @@ pub fn monotonic() -> Duration {
 /// In a model the one process lives.
 pub fn start_time(_pid: u32) -> Option<u64> {
     Some(1)
+}
+
+/// In a model the one process lives.
+pub fn has_ended(_pid: u32, _started: u64) -> bool {
+    false
 }

@@ -4,7 +4,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{keys, pickling, tags, OutOfBand, MAX_DEPTH};
+use super::{MAX_DEPTH, OutOfBand, ints, keys, pickling, tags};
 
 /// Copies from here on let other threads of this process run meanwhile.
 const LARGE_COPY: usize = 1 << 20;
@@ -84,11 +84,7 @@ impl<'a> Reader<'a, '_> {
     /// A length of one byte if `tag` is the short form, else of 4.
     #[inline]
     fn length(&mut self, tag: u8, short: u8) -> Result<usize, Fault> {
-        if tag == short {
-            Ok(self.array::<1>()?[0] as usize)
-        } else {
-            self.long()
-        }
+        if tag == short { Ok(self.array::<1>()?[0] as usize) } else { self.long() }
     }
 
     /// How many values follow: each takes at least a byte, so a larger number is a lie, found before any allocation.
@@ -120,14 +116,14 @@ impl<'a> Reader<'a, '_> {
             // SAFETY: attached.
             return made(unsafe { keys::decode(utf8) });
         }
-        // SAFETY (all branches): attached; slices are readable for the length given with them.
+        // SAFETY: in all branches: attached; slices are readable for the length given with them.
         unsafe {
             match tag {
                 tags::NONE => Ok(ffi::Py_NewRef(ffi::Py_None())),
                 tags::FALSE => Ok(ffi::Py_NewRef(ffi::Py_False())),
                 tags::TRUE => Ok(ffi::Py_NewRef(ffi::Py_True())),
                 tags::INT_1 => made(ffi::PyLong_FromLong(i8::from_le_bytes(self.array()?).into())),
-                tags::INT_4 => made(ffi::PyLong_FromLong(i32::from_le_bytes(self.array()?).into())),
+                tags::INT_4 => made(ints::int(i32::from_le_bytes(self.array()?).into())),
                 tags::INT_8 => made(ffi::PyLong_FromLongLong(i64::from_le_bytes(self.array()?))),
                 tags::UINT_8 => made(ffi::PyLong_FromUnsignedLongLong(u64::from_le_bytes(self.array()?))),
                 tags::FLOAT => made(ffi::PyFloat_FromDouble(f64::from_le_bytes(self.array()?))),

@@ -14,7 +14,7 @@ use pyo3::exceptions::PyUnicodeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{pickling, tags, Encoder, OutOfBand, FREE_THREADED, MAX_DEPTH, MAX_NODES, MAX_SEEN, OUT_OF_BAND};
+use super::{Encoder, FREE_THREADED, MAX_DEPTH, MAX_NODES, MAX_SEEN, OUT_OF_BAND, OutOfBand, pickling, tags};
 
 /// Strings and bytes from here on are remembered, so that a message holds them once.
 const LARGE: usize = 4096;
@@ -65,7 +65,7 @@ impl Writer<'_, '_> {
     /// `obj` points to a live object that stays alive during the call, and the thread is attached.
     #[inline]
     unsafe fn value(&mut self, obj: *mut ffi::PyObject, depth: u32, shared: bool) -> Written {
-        // SAFETY (the whole function): `obj` is alive by contract; each callee's type condition is the branch it is in.
+        // SAFETY: `obj` is alive by contract; each callee's type condition is the branch it is in.
         unsafe {
             let kind = ffi::Py_TYPE(obj);
             if kind == &raw mut ffi::PyLong_Type {

@@ -4,12 +4,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use super::pickling::{self, DispatchTable, Sink};
-use super::{decode as decode_message, encode as encode_message, encode_function, Encoder};
+use super::{Encoder, decode as decode_message, encode as encode_message, encode_function};
 
 /// The message for `obj`: bytes and the list of its out-of-band buffers, each copied into a bytearray or bytes.
 ///
 /// With `functions`, cloudpickle (where installed) gets a second try at what pickle refuses.
-/// Raises: PicklingError naming the part that cannot be pickled.
+/// Raises: `PicklingError` naming the part that cannot be pickled.
 #[pyfunction]
 #[pyo3(signature = (obj, functions = false))]
 fn encode<'py>(
@@ -18,11 +18,7 @@ fn encode<'py>(
     functions: bool,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyList>)> {
     let mut encoder = Encoder::take();
-    let result = if functions {
-        encode_function(py, obj, &mut encoder)
-    } else {
-        encode_message(py, obj, &mut encoder)
-    };
+    let result = if functions { encode_function(py, obj, &mut encoder) } else { encode_message(py, obj, &mut encoder) };
     let message = result.and_then(|()| {
         let buffers = PyList::empty(py);
         for buffer in &encoder.buffers {
@@ -41,9 +37,10 @@ fn encode<'py>(
 
 /// The object of a message. `buffers` are objects that export a buffer; views on them keep them alive.
 ///
-/// Raises: UnpicklingError with the cause; also for bytes that are no message at all.
+/// Raises: `UnpicklingError` with the cause; also for bytes that are no message at all.
 #[pyfunction]
 #[pyo3(signature = (data, buffers = Vec::new()))]
+#[allow(clippy::needless_pass_by_value)] // PyO3 makes it
 fn decode(py: Python<'_>, data: &[u8], buffers: Vec<Py<PyAny>>) -> PyResult<Py<PyAny>> {
     decode_message(py, data, &buffers)
 }
@@ -71,6 +68,7 @@ fn carry_object(handle: Py<PyAny>) -> bool {
 
 /// Add the codec to `procession._native`.
 pub fn add_to_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    super::ints::fill(module.py())?;
     module.add_function(wrap_pyfunction!(encode, module)?)?;
     module.add_function(wrap_pyfunction!(decode, module)?)?;
     module.add_function(wrap_pyfunction!(carry_object, module)?)?;

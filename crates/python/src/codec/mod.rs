@@ -16,10 +16,13 @@
 //! Large bytes and bytearrays become new objects at the receiver (one copy); what pickle handed over as a buffer (a numpy
 //! array, a memoryview, a `PickleBuffer`) arrives as a view on the shared block, without a copy.
 
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)] // Python's sizes are signed, never negative, and fit memory
+
 mod buffers;
 mod decode;
 mod encode;
 mod functions;
+pub mod ints;
 mod keys;
 mod pickling;
 mod tags;
@@ -80,6 +83,7 @@ impl Encoder {
     /// An encoder for this thread: the one it used last, or a new one while that is in use (a `__reduce__` that puts
     /// something on a queue). Pair with [`Encoder::give_back`].
     #[inline]
+    #[allow(clippy::unnecessary_box_returns)] // it is kept in its box
     pub fn take() -> Box<Self> {
         SPARE.with(std::cell::Cell::take).unwrap_or_default()
     }

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use super::{tags, Carried, Encoder, OutOfBand, OUT_OF_BAND};
+use super::{Carried, Encoder, OUT_OF_BAND, OutOfBand, tags};
 
 /// A pickler that wrote more than this is dropped: its memo would be cleared slowly each time.
 const KEEP_BELOW: usize = 256 * 1024;
@@ -140,9 +140,8 @@ fn helpers(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 /// The pickler class in force.
 fn pickler_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static REDUCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module = REDUCTION.get_or_try_init(py, || {
-        py.import("multiprocessing.reduction").map(|module| module.into_any().unbind())
-    })?;
+    let module = REDUCTION
+        .get_or_try_init(py, || py.import("multiprocessing.reduction").map(|module| module.into_any().unbind()))?;
     module.bind(py).getattr(intern!(py, "ForkingPickler"))
 }
 
@@ -166,7 +165,12 @@ pub fn encode_function(py: Python<'_>, obj: &Bound<'_, PyAny>, encoder: &mut Enc
 }
 
 /// Make `encoder` the pickle of `obj`.
-pub(super) fn encode(py: Python<'_>, obj: &Bound<'_, PyAny>, encoder: &mut Encoder, functions: Functions) -> PyResult<()> {
+pub(super) fn encode(
+    py: Python<'_>,
+    obj: &Bound<'_, PyAny>,
+    encoder: &mut Encoder,
+    functions: Functions,
+) -> PyResult<()> {
     let session = session(py)?;
     CARRIED.with_borrow_mut(|frames| frames.push(Vec::new()));
     let mut result = session.pickler.bind(py).call_method1(intern!(py, "dump"), (obj,));

@@ -56,12 +56,9 @@ impl PyArray {
     /// The bits of a slice's cells, all as some holder of the lock left them.
     fn bits(&self, py: Python<'_>, start: isize, step: isize, n: usize) -> PyResult<Vec<u64>> {
         // Room first: nothing is allocated with the lock held.
-        let bits = std::cell::RefCell::new(Vec::with_capacity(n));
-        self.guard.write(py, || {
-            bits.borrow_mut().extend((0..n).map(|i| self.cells.load((start + step * i as isize) as usize)));
-            Ok(())
-        })?;
-        Ok(bits.into_inner())
+        let mut bits = Vec::with_capacity(n);
+        self.guard.write(py, || self.cells.load_many(start, step, n, &mut bits))?;
+        Ok(bits)
     }
 
     /// Cells as Python has them: a list, of characters a bytes or str.
@@ -78,14 +75,13 @@ impl PyArray {
     }
 
     fn list<'py>(&self, py: Python<'py>, bits: &[u64]) -> PyResult<Bound<'py, PyAny>> {
-        // SAFETY: a new list is filled at each index once, stealing a new reference; dropped half-filled on error.
-        unsafe {
-            let list = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(bits.len() as isize))?;
-            for (i, bits) in bits.iter().enumerate() {
-                let item = Bound::from_owned_ptr_or_err(py, self.cells.code.object(*bits))?;
-                ffi::PyList_SetItem(list.as_ptr(), i as isize, item.into_ptr());
-            }
-            Ok(list)
+        // The types that long arrays are made of get a loop of their own.
+        match self.cells.code {
+            Code::I32 => list_of(py, bits, Code::I32),
+            Code::Long => list_of(py, bits, Code::Long),
+            Code::U8 => list_of(py, bits, Code::U8),
+            Code::F64 => list_of(py, bits, Code::F64),
+            code => list_of(py, bits, code),
         }
     }
 
@@ -94,7 +90,7 @@ impl PyArray {
         items.try_iter()?.map(|item| self.cells.code.bits(&item?)).collect()
     }
 
-    /// An array of characters, or an AttributeError as multiprocessing's.
+    /// An array of characters, or an `AttributeError` as multiprocessing's.
     fn characters(&self, name: &str) -> PyResult<()> {
         if self.cells.code == Code::Char {
             return Ok(());
@@ -117,8 +113,23 @@ impl PyArray {
             if bytes.len() < self.cells.count {
                 self.cells.store(bytes.len(), 0);
             }
-            Ok(())
         })
+    }
+}
+
+#[inline(always)]
+fn list_of<'py>(py: Python<'py>, bits: &[u64], code: Code) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new list is filled at each index once, stealing a new reference; it may be dropped half-filled.
+    unsafe {
+        let list = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(bits.len() as isize))?;
+        for (i, bits) in bits.iter().enumerate() {
+            let item = code.object(*bits);
+            if item.is_null() {
+                return Err(PyErr::fetch(py));
+            }
+            ffi::PyList_SetItem(list.as_ptr(), i as isize, item);
+        }
+        Ok(list)
     }
 }
 
@@ -170,7 +181,7 @@ impl PyArray {
         let py = index.py();
         match self.place(index)? {
             Place::One(i) => {
-                let bits = self.guard.read(py, || Ok(self.cells.load(i)))?;
+                let bits = self.guard.read(py, || self.cells.load(i))?;
                 // SAFETY: attached; a new reference or null with an exception set.
                 unsafe { Bound::from_owned_ptr_or_err(py, self.cells.code.object(bits)) }
             }
@@ -186,10 +197,7 @@ impl PyArray {
         match self.place(index)? {
             Place::One(i) => {
                 let bits = self.cells.code.bits(value)?;
-                self.guard.write(py, || {
-                    self.cells.store(i, bits);
-                    Ok(())
-                })
+                self.guard.write(py, || self.cells.store(i, bits))
             }
             Place::Many(slice) => {
                 let (start, step, n) = self.indices(&slice)?;
@@ -201,10 +209,14 @@ impl PyArray {
                     for (i, bits) in bits.iter().enumerate() {
                         self.cells.store((start + step * i as isize) as usize, *bits);
                     }
-                    Ok(())
                 })
             }
         }
+    }
+
+    #[allow(clippy::unused_self)] // Python's signature
+    fn __delitem__(&self, _index: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(PyTypeError::new_err("the items of an Array cannot be deleted"))
     }
 
     /// Over the values of this moment.
@@ -251,7 +263,6 @@ impl PyArray {
         }
         self.guard.write(value.py(), || {
             bytes.iter().enumerate().for_each(|(i, byte)| self.cells.store(i, (*byte).into()));
-            Ok(())
         })
     }
 
@@ -284,7 +295,7 @@ impl PyArray {
 
     /// # Safety
     /// Called by Python through the buffer protocol with a `view` to fill.
-    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let array = slf.get();
         let cells = &array.cells;
         // SAFETY: `view` is Python's to fill; memory, shape and strides live as long as `slf` (a frozen object that does

@@ -1,7 +1,7 @@
 //! The simple C types by typecode, and a cell of one as a Python object.
 //!
 //! Conversions follow ctypes, which multiprocessing's users see: integers wrap around silently, a float given for an
-//! integer is a TypeError, a character is a bytes or str of length one.
+//! integer is a `TypeError`, a character is a bytes or str of length one.
 
 use procession_core::arena::Kind;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -9,9 +9,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyString};
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use crate::arena::{Object, PyArena};
+use crate::codec::ints::int;
 
 /// A C type. The number is what the object's header keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,17 +119,17 @@ impl Code {
     ///
     /// # Safety
     /// The thread is attached.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn object(self, bits: u64) -> *mut ffi::PyObject {
         // SAFETY: attached; pointers are to locals of the length given.
         unsafe {
             match self {
-                Self::I32 => ffi::PyLong_FromLong((bits as i32).into()),
+                Self::I32 => int((bits as i32).into()),
                 Self::F64 => ffi::PyFloat_FromDouble(f64::from_bits(bits)),
                 Self::Long | Self::ULong | Self::I64 | Self::U64 => self.long(bits),
                 Self::I8 => ffi::PyLong_FromLong((bits as i8).into()),
-                Self::I16 => ffi::PyLong_FromLong((bits as i16).into()),
-                Self::U8 | Self::U16 | Self::U32 => ffi::PyLong_FromLongLong(bits as i64),
+                Self::I16 => int((bits as i16).into()),
+                Self::U8 | Self::U16 | Self::U32 => int(bits as i64),
                 Self::F32 => ffi::PyFloat_FromDouble(f32::from_bits(bits as u32).into()),
                 Self::Bool => ffi::PyBool_FromLong((bits as u8).into()),
                 Self::Char => ffi::PyBytes_FromStringAndSize((&raw const bits).cast(), 1),
@@ -144,8 +145,8 @@ impl Code {
         // SAFETY: attached.
         unsafe {
             match (self.is_signed(), self.size()) {
-                (true, 4) => ffi::PyLong_FromLong((bits as i32).into()),
-                (true, _) => ffi::PyLong_FromLongLong(bits as i64),
+                (true, 4) => int((bits as i32).into()),
+                (true, _) => int(bits as i64),
                 (false, _) => ffi::PyLong_FromUnsignedLongLong(bits),
             }
         }
@@ -160,7 +161,7 @@ impl Code {
             Self::Char => char(value),
             Self::WideChar => wide_char(value),
             Self::Bool => Ok(value.is_truthy()?.into()),
-            _ => int(value),
+            _ => integer(value),
         }
     }
 }
@@ -170,7 +171,7 @@ fn type_name(value: &Bound<'_, PyAny>) -> String {
 }
 
 #[inline]
-fn int(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+fn integer(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     if value.is_instance_of::<PyInt>() {
         // SAFETY: `value` is a live int: no conversion runs, and the mask takes any size.
         return Ok(unsafe { ffi::PyLong_AsUnsignedLongLongMask(value.as_ptr()) });
@@ -211,7 +212,8 @@ fn wide_char(value: &Bound<'_, PyAny>) -> PyResult<u64> {
         return Err(PyTypeError::new_err(format!("unicode string expected instead of {name} instance")));
     };
     // SAFETY: `text` is a live str; an index out of range gives an error value, not a read.
-    let (length, first) = unsafe { (ffi::PyUnicode_GetLength(text.as_ptr()), ffi::PyUnicode_ReadChar(text.as_ptr(), 0)) };
+    let (length, first) =
+        unsafe { (ffi::PyUnicode_GetLength(text.as_ptr()), ffi::PyUnicode_ReadChar(text.as_ptr(), 0)) };
     if length != 1 {
         let _ = PyErr::take(value.py());
         return Err(PyTypeError::new_err("one character unicode string expected"));
@@ -265,7 +267,9 @@ impl Cells {
         let code = u8::try_from(code).ok().and_then(Code::of);
         let room = object.handle().size().saturating_sub(CELLS as u64);
         match code {
-            Some(code) if count <= room / code.size() as u64 => Ok(Self::of(object, code, count as usize)),
+            Some(code) if (kind != Kind::Value || count == 1) && count <= room / code.size() as u64 => {
+                Ok(Self::of(object, code, count as usize))
+            }
             _ => Err(PyValueError::new_err("the shared object is damaged: its header makes no sense")),
         }
     }
@@ -316,11 +320,24 @@ impl Cells {
         }
     }
 
-    /// Cell `i` as a Python object.
-    #[inline]
-    pub fn get<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Bound<'py, PyAny>> {
-        let bits = self.load(i);
-        // SAFETY: attached; a new reference or null with an exception set.
-        unsafe { Bound::from_owned_ptr_or_err(py, self.code.object(bits)) }
+    /// Append the bits of `n` cells, from `start` on in steps. Panics beyond the end.
+    pub fn load_many(&self, start: isize, step: isize, n: usize, bits: &mut Vec<u64>) {
+        macro_rules! each {
+            ($Atomic:ident) => {{
+                let cell = |i: usize| {
+                    let i = (start + step * i as isize) as usize;
+                    assert!(i < self.count);
+                    // SAFETY: as in `load`.
+                    u64::from(unsafe { (*self.start.cast::<$Atomic>().add(i)).load(Ordering::Relaxed) })
+                };
+                bits.extend((0..n).map(cell));
+            }};
+        }
+        match self.code.size() {
+            1 => each!(AtomicU8),
+            2 => each!(AtomicU16),
+            4 => each!(AtomicU32),
+            _ => each!(AtomicU64),
+        }
     }
 }

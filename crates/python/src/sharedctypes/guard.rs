@@ -7,11 +7,11 @@
 
 use procession_core::arena::Kind;
 use procession_core::mutex::Mutex;
-use procession_core::owner::OwnerId;
+use procession_core::sys::thread_ident;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use std::sync::atomic::{fence, Ordering};
+use std::sync::atomic::{Ordering, fence};
 
 use crate::arena::{Object, PyArena};
 
@@ -21,15 +21,8 @@ pub struct Guard {
     mutex: Object<Mutex>,
 }
 
-/// The calling thread, as lock words name it.
-#[inline]
-fn thread() -> u64 {
-    // SAFETY: always succeeds.
-    unsafe { libc::pthread_self() }
-}
-
 impl Guard {
-    /// Around a Lock or an RLock of ours. Raises: `TypeError` for any other object.
+    /// Around a Lock or an `RLock` of ours. Raises: `TypeError` for any other object.
     pub fn new(lock: &Bound<'_, PyAny>) -> PyResult<Self> {
         let state = || -> PyResult<Object<Mutex>> {
             let address: (u64, u64) = lock.getattr("address")?.extract()?;
@@ -44,56 +37,71 @@ impl Guard {
         Ok(Self { lock: lock.clone().unbind(), mutex })
     }
 
-    /// The lock as Python has it.
+    /// The lock as Python has it; owned by this guard.
     #[inline]
+    pub fn as_ptr(&self) -> *mut pyo3::ffi::PyObject {
+        self.lock.as_ptr()
+    }
+
+    /// The lock as Python has it.
     pub fn lock(&self, py: Python<'_>) -> Py<PyAny> {
         self.lock.clone_ref(py)
     }
 
+    /// Whether the calling thread holds it.
     #[inline]
-    fn held_by_another(&self, me: OwnerId) -> bool {
-        self.mutex.is_locked() && !self.mutex.is_mine(me, thread())
+    fn is_mine(&self) -> bool {
+        self.mutex.is_mine(self.mutex.me(), thread_ident())
+    }
+
+    /// What `look` sees, unless somebody else holds the lock.
+    #[inline]
+    pub fn try_read<R>(&self, look: impl Fn() -> R) -> Option<R> {
+        if self.mutex.is_locked() {
+            return self.is_mine().then(look);
+        }
+        // SYNC: pairs with the release of the lock by its last holder; keeps `look` between the two questions.
+        fence(Ordering::Acquire);
+        let seen = look();
+        fence(Ordering::Acquire);
+        (!self.mutex.is_locked()).then_some(seen)
+    }
+
+    /// `change` with the lock held, unless somebody else holds it. `change` is short: it must not run Python code, which
+    /// could wait for the lock, nor panic.
+    #[inline]
+    pub fn try_write<R>(&self, change: impl FnOnce() -> R) -> Option<R> {
+        if self.mutex.is_locked() {
+            return self.is_mine().then(change);
+        }
+        self.mutex.try_briefly(self.mutex.me(), change)
     }
 
     /// What `look` sees while nobody else holds the lock. Blocks while somebody does; the owner's death ends that.
     #[inline]
-    pub fn read<R>(&self, py: Python<'_>, look: impl Fn() -> PyResult<R>) -> PyResult<R> {
-        let me = self.mutex.me();
-        if !self.held_by_another(me) {
-            // SYNC: pairs with the release of the lock by its last holder; keeps `look` between the two questions.
-            fence(Ordering::Acquire);
-            let seen = look()?;
-            fence(Ordering::Acquire);
-            if !self.held_by_another(me) {
-                return Ok(seen);
-            }
+    pub fn read<R>(&self, py: Python<'_>, look: impl Fn() -> R) -> PyResult<R> {
+        match self.try_read(&look) {
+            Some(seen) => Ok(seen),
+            None => self.locked(py, look),
         }
-        self.locked(py, look)
     }
 
-    /// `change` with the lock held. Blocks while somebody else holds it; the owner's death ends that. `change` must not
-    /// run Python code that could wait for the lock.
+    /// `change` with the lock held, as for `try_write`. Blocks while somebody else holds it; the owner's death ends that.
     #[inline]
-    pub fn write<R>(&self, py: Python<'_>, change: impl Fn() -> PyResult<R>) -> PyResult<R> {
-        let me = self.mutex.me();
-        if self.mutex.is_mine(me, thread()) {
-            return change();
+    pub fn write<R>(&self, py: Python<'_>, mut change: impl FnMut() -> R) -> PyResult<R> {
+        match self.try_write(&mut change) {
+            Some(changed) => Ok(changed),
+            None => self.locked(py, change),
         }
-        if !self.mutex.try_acquire(me, thread()) {
-            return self.locked(py, change);
-        }
-        let changed = change();
-        let _ = self.mutex.release();
-        changed
     }
 
     /// The ordinary way: through the lock's own methods, which wait without the GIL and let signals in.
     #[cold]
-    fn locked<R>(&self, py: Python<'_>, work: impl Fn() -> PyResult<R>) -> PyResult<R> {
+    fn locked<R>(&self, py: Python<'_>, mut work: impl FnMut() -> R) -> PyResult<R> {
         let lock = self.lock.bind(py);
         lock.call_method0(intern!(py, "acquire"))?;
         let result = work();
         lock.call_method0(intern!(py, "release"))?;
-        result
+        Ok(result)
     }
 }

@@ -1,4 +1,6 @@
-//! One cell: `multiprocessing.Value` of a simple C type.
+//! One cell: `multiprocessing.Value` of a simple C type. `value` and `get_lock` are bound in `fast`.
+
+#![allow(clippy::useless_conversion)] // `on_cell` is written once for four widths, one of which needs no conversion
 
 use procession_core::arena::Kind;
 use pyo3::exceptions::PyTypeError;
@@ -6,7 +8,7 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::cells::{Cells, Code};
 use super::guard::Guard;
@@ -16,8 +18,8 @@ use crate::arena::PyArena;
 /// (the owner's death ends that); a reading or writing that meets it free costs no system call.
 #[pyclass(frozen, subclass, name = "Value", module = "procession._native")]
 pub struct PyValue {
-    cells: Cells,
-    guard: Guard,
+    pub(super) cells: Cells,
+    pub(super) guard: Guard,
 }
 
 /// Apply an atomic operation to a cell of any integer width.
@@ -26,10 +28,26 @@ macro_rules! on_cell {
         // SAFETY: the start of a live object's cells: aligned, inside the object, and accessed as atomics only.
         unsafe {
             match $size {
-                1 => { type $Int = u8; let $cell = &*$start.cast::<AtomicU8>(); $operation }
-                2 => { type $Int = u16; let $cell = &*$start.cast::<AtomicU16>(); $operation }
-                4 => { type $Int = u32; let $cell = &*$start.cast::<AtomicU32>(); $operation }
-                _ => { type $Int = u64; let $cell = &*$start.cast::<AtomicU64>(); $operation }
+                1 => {
+                    type $Int = u8;
+                    let $cell = &*$start.cast::<AtomicU8>();
+                    $operation
+                }
+                2 => {
+                    type $Int = u16;
+                    let $cell = &*$start.cast::<AtomicU16>();
+                    $operation
+                }
+                4 => {
+                    type $Int = u32;
+                    let $cell = &*$start.cast::<AtomicU32>();
+                    $operation
+                }
+                _ => {
+                    type $Int = u64;
+                    let $cell = &*$start.cast::<AtomicU64>();
+                    $operation
+                }
             }
         }
     };
@@ -42,6 +60,18 @@ impl PyValue {
             return self.cells.code.bits(value);
         }
         Err(PyTypeError::new_err(format!("{name}() needs an integer Value, not typecode '{}'", self.cells.code.text())))
+    }
+
+    /// Wait for the lock if need be, and read.
+    pub(super) fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let bits = self.guard.read(py, || self.cells.load(0))?;
+        self.old(py, bits)
+    }
+
+    /// Wait for the lock if need be, and write.
+    pub(super) fn set(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let bits = self.cells.code.bits(value)?;
+        self.guard.write(value.py(), || self.cells.store(0, bits))
     }
 
     fn old<'py>(&self, py: Python<'py>, bits: u64) -> PyResult<Bound<'py, PyAny>> {
@@ -84,38 +114,25 @@ impl PyValue {
         self.cells.code.text()
     }
 
-    /// What it holds now.
-    #[getter]
-    fn get_value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let bits = self.guard.read(py, || Ok(self.cells.load(0)))?;
-        self.old(py, bits)
-    }
-
-    /// Store, converted as ctypes does: integers wrap around. Raises: `TypeError` for a value of another kind.
-    #[setter]
-    fn set_value(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let bits = self.cells.code.bits(value)?;
-        self.guard.write(py, || {
-            self.cells.store(0, bits);
-            Ok(())
-        })
-    }
-
     /// Add to an integer in one step and return what it held before. Wraps around.
     fn add<'py>(&self, py: Python<'py>, n: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let bits = self.operand("add", n)?;
-        let change = || Ok(on_cell!(self.cells.start(), self.cells.code.size(), |cell, Int| {
-            u64::from(cell.fetch_add(bits as Int, Ordering::AcqRel))
-        }));
+        let change = || {
+            on_cell!(self.cells.start(), self.cells.code.size(), |cell, Int| {
+                u64::from(cell.fetch_add(bits as Int, Ordering::AcqRel))
+            })
+        };
         self.old(py, self.guard.write(py, change)?)
     }
 
     /// Store into an integer in one step and return what it held before.
     fn exchange<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let bits = self.operand("exchange", value)?;
-        let change = || Ok(on_cell!(self.cells.start(), self.cells.code.size(), |cell, Int| {
-            u64::from(cell.swap(bits as Int, Ordering::AcqRel))
-        }));
+        let change = || {
+            on_cell!(self.cells.start(), self.cells.code.size(), |cell, Int| {
+                u64::from(cell.swap(bits as Int, Ordering::AcqRel))
+            })
+        };
         self.old(py, self.guard.write(py, change)?)
     }
 
@@ -124,14 +141,11 @@ impl PyValue {
         let py = expected.py();
         let old = self.operand("compare_exchange", expected)?;
         let new = self.operand("compare_exchange", new)?;
-        self.guard.write(py, || Ok(on_cell!(self.cells.start(), self.cells.code.size(), |cell, Int| {
-            cell.compare_exchange(old as Int, new as Int, Ordering::AcqRel, Ordering::Acquire).is_ok()
-        })))
-    }
-
-    /// Its lock.
-    fn get_lock(&self, py: Python<'_>) -> Py<PyAny> {
-        self.guard.lock(py)
+        self.guard.write(py, || {
+            on_cell!(self.cells.start(), self.cells.code.size(), |cell, Int| {
+                cell.compare_exchange(old as Int, new as Int, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            })
+        })
     }
 
     /// The lock's `acquire`.
@@ -158,7 +172,7 @@ impl PyValue {
 
     /// # Safety
     /// Called by Python through the buffer protocol with a `view` to fill.
-    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let cells = &slf.get().cells;
         // SAFETY: `view` is Python's to fill; the memory lives as long as `slf`, which the view keeps alive.
         let status = unsafe {
@@ -168,6 +182,6 @@ impl PyValue {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("<Value('{}', {})>", self.cells.code.text(), self.cells.get(py, 0)?.repr()?))
+        Ok(format!("<Value('{}', {})>", self.cells.code.text(), self.old(py, self.cells.load(0))?.repr()?))
     }
 }

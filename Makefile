@@ -1,0 +1,101 @@
+# One command for each thing one does here; `make help` lists them.
+#
+# A fresh machine needs Python >= 3.11, a Rust toolchain and make. Every target sets up what it needs first, through
+# stamp files in .venv, so a second run does nothing twice. Where packages come from is configured on the machine.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# pytest arguments for `make test`, e.g.  make test TESTS="tests/test_queues.py -x"
+TESTS ?=
+# seconds for `make crash`, `make soak` and each target of `make fuzz`
+SECONDS_LONG ?= 120
+
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+TOOLS := $(VENV)/.stamp-tools
+EXTENSION := $(VENV)/.stamp-extension
+
+# The environment variable keeps maturin from picking up a virtual environment that happens to be active.
+MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup develop demo test check format loom miri fuzz crash soak bench bench-quick changelog clean
+.DELETE_ON_ERROR:
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "procession needs Python >= 3.11; name one with: make PYTHON=/path/to/python3.11 setup"; exit 1; }
+	@command -v cargo >/dev/null || { echo "procession needs a Rust toolchain (cargo was not found)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(TOOLS): requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(EXTENSION): $(RUST_SOURCES) pyproject.toml $(TOOLS)
+	$(MATURIN) develop --release --quiet
+	@touch $@
+
+setup: $(EXTENSION)  ## everything needed to run: virtual environment, tools, the extension in release
+
+develop: $(TOOLS)  ## rebuild the extension, whether or not a source changed
+	$(MATURIN) develop --release
+	@touch $(EXTENSION)
+
+demo: setup  ## word count over the text this machine already has, against one process
+	@$(BIN)/python scripts/demo.py
+
+test: setup  ## every test: the core in Rust, then the package
+	cargo test --quiet -p procession-core
+	$(BIN)/python -m pytest -q $(TESTS)
+
+check: setup  ## what a commit must pass: style, types, lints, quick tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict python/
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/python -m pytest -q -m "not slow" $(TESTS)
+
+format: $(TOOLS)  ## format Python and Rust in place
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+	cargo fmt --all
+
+# A build of its own: the flag changes every atomic in the crate.
+loom:  ## explore the interleavings of every primitive (minutes; stable Rust)
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p procession-core --test loom
+
+miri:  ## undefined behaviour in the core (needs a nightly toolchain with miri)
+	@sh scripts/miri.sh
+
+fuzz:  ## random input against the plain model (needs a nightly toolchain with cargo-fuzz)
+	@sh scripts/fuzz.sh $(SECONDS_LONG)
+
+crash: setup  ## kill processes at random instructions for minutes (SECONDS_LONG=120)
+	@sh scripts/crash.sh $(BIN)/python $(SECONDS_LONG)
+
+soak: setup  ## the slow and stress tests, again and again (SECONDS_LONG=120)
+	@sh scripts/soak.sh $(BIN)/python $(SECONDS_LONG)
+
+$(VENV)/.stamp-bench: $(wildcard benchmarks/requirements.txt) $(TOOLS)
+	@test ! -f benchmarks/requirements.txt || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
+bench: setup $(VENV)/.stamp-bench  ## every workload against every rival (many minutes)
+	$(BIN)/python -m benchmarks
+
+bench-quick: setup $(VENV)/.stamp-bench  ## the same with short runs: a look, not a result
+	$(BIN)/python -m benchmarks --quick
+
+changelog:  ## print the entries waiting in changelog.d/, as the next release will list them
+	@$(PYTHON) scripts/changelog.py
+
+clean:  ## remove everything that was built
+	rm -rf $(VENV) target build .pytest_cache .mypy_cache .ruff_cache
+	find python crates -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

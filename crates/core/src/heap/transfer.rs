@@ -1,0 +1,218 @@
+//! From a process into a message and back: all or nothing, whoever dies.
+//!
+//! What a message refers to is held by a count in each block, and becomes so at the moment the message exists: the counts and
+//! the ring's cursor must change together. A kill between two of these stores would leak a block (counted, but no message) or
+//! free one that a message refers to. So a transfer is written down first, in a journal in the heap's header; from the store
+//! of `cursor` in there on it *will* be done, by its process or by whoever finds the heap's lock abandoned.
+//!
+//! Each step can be repeated. Counts change only under the heap's lock, and the journal's step word holds which block is
+//! next *and* its count before, so that a repeated step stores the same number again.
+
+use super::{BlockHeader, Heap, Kind, START, class_size};
+use crate::failpoint::step;
+use crate::loom::{AtomicU64, Ordering};
+use crate::owner::OwnerId;
+use Ordering::Relaxed;
+
+/// A transfer under way. Guarded by the heap's lock.
+#[repr(C)]
+pub(super) struct Journal {
+    /// Offset of the word whose store commits the message; 0: no transfer is under way. Written last, cleared last.
+    cursor: AtomicU64,
+    /// What goes into that word.
+    value: AtomicU64,
+    /// Offset of the words that name the blocks, and how many there are.
+    words: AtomicU64,
+    count: AtomicU64,
+    /// Which block is next (upper half), and its count of messages before this transfer (lower).
+    step: AtomicU64,
+    /// Who transfers: an `OwnerId`; bit 32: out of messages.
+    who: AtomicU64,
+    /// Where `words` may point when they are not in a ring.
+    own: [AtomicU64; 2],
+}
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The blocks, which the caller holds, are held by a message as well.
+    IntoMessage,
+    /// The blocks are held by a message no longer, but by the caller's process.
+    OutOfMessage,
+}
+
+const OUT: u64 = 1 << 32;
+/// In a word that names a block: the other way than the rest.
+const REVERSED: u64 = 1;
+
+impl Heap {
+    fn offset_of<T>(&self, place: *const T) -> u64 {
+        let offset = (place as u64).wrapping_sub(self.segment.base() as u64);
+        assert!(offset < self.segment.length(), "what is transferred through lies in the heap's segment");
+        offset
+    }
+
+    fn word(&self, offset: u64) -> &AtomicU64 {
+        assert!(offset % 8 == 0 && offset + 8 <= self.segment.length());
+        // SAFETY: within the segment and aligned, by the assertion.
+        unsafe { &*self.segment.base().add(offset as usize).cast::<AtomicU64>() }
+    }
+
+    /// Store `value` into `cursor`, and with it let the blocks at the offsets in `words` (which lie in this segment, as the
+    /// cursor does) change hands.
+    pub fn transfer(&self, me: OwnerId, direction: Direction, cursor: &AtomicU64, value: u64, words: &[u64]) {
+        let _locked = self.lock(me);
+        self.begin(me, direction, cursor, value, self.offset_of(words.as_ptr()), words.len() as u64);
+        self.finish();
+    }
+
+    /// Store `value` into `word`; the block `new` (0: none) is then held by what `word` belongs to, and `old` (0: none) no
+    /// longer, but by the caller's process.
+    pub fn exchange(&self, me: OwnerId, word: &AtomicU64, value: u64, new: u64, old: u64) {
+        let _locked = self.lock(me);
+        let own = &self.header().journal.own;
+        let mut count = 0;
+        for block in [new, old | REVERSED].into_iter().filter(|&block| block > REVERSED) {
+            own[count].store(block, Relaxed);
+            count += 1;
+        }
+        self.begin(me, Direction::IntoMessage, word, value, self.offset_of(own.as_ptr()), count as u64);
+        self.finish();
+    }
+
+    fn begin(&self, me: OwnerId, direction: Direction, cursor: &AtomicU64, value: u64, words: u64, count: u64) {
+        let journal = &self.header().journal;
+        journal.cursor.store(0, Relaxed); // left over when an assertion below failed
+        step();
+        journal.value.store(value, Relaxed);
+        journal.words.store(words, Relaxed);
+        journal.count.store(count, Relaxed);
+        let out = if direction == Direction::OutOfMessage { OUT } else { 0 };
+        journal.who.store(me.bits() as u64 | out, Relaxed);
+        self.look_at(0);
+        step();
+        journal.cursor.store(self.offset_of(cursor), Ordering::Release);
+        step();
+    }
+
+    /// The journal's block number `index`, and whether it is taken out of a message.
+    fn journalled(&self, index: u64) -> (&BlockHeader, bool) {
+        let journal = &self.header().journal;
+        let word = self.word(journal.words.load(Relaxed) + index * 8).load(Relaxed);
+        let out = (journal.who.load(Relaxed) & OUT != 0) != (word & REVERSED != 0);
+        (self.block(word & !REVERSED), out)
+    }
+
+    /// Write down that block `index` is next.
+    fn look_at(&self, index: u64) {
+        let journal = &self.header().journal;
+        let before = if index < journal.count.load(Relaxed) { self.journalled(index).0.in_flight.load(Relaxed) } else { 0 };
+        journal.step.store(index << 32 | before as u64, Relaxed);
+    }
+
+    fn finish(&self) {
+        let journal = &self.header().journal;
+        let cursor = journal.cursor.load(Relaxed);
+        if cursor == 0 {
+            return;
+        }
+        let owner = OwnerId::from_bits(journal.who.load(Relaxed) as u32);
+        loop {
+            let next = journal.step.load(Relaxed);
+            let (index, before) = (next >> 32, next as u32);
+            if index >= journal.count.load(Relaxed) {
+                break;
+            }
+            let (block, out) = self.journalled(index);
+            if let (true, Some(owner)) = (out, owner) {
+                block.set_holder(owner, true);
+                step();
+            }
+            let after = if out { before.saturating_sub(1) } else { before + 1 };
+            block.in_flight.store(after, Relaxed);
+            step();
+            self.look_at(index + 1);
+            step();
+        }
+        // SYNC: Release pairs with the Acquire of whoever reads the ring's cursor; this store makes the message exist or go.
+        self.word(cursor).store(journal.value.load(Relaxed), Ordering::Release);
+        step();
+        journal.cursor.store(0, Relaxed);
+        step();
+    }
+
+    /// Finish what a dead process began, and rebuild lists and counters from the blocks' own states.
+    #[cold]
+    pub(super) fn repair(&self) {
+        self.finish();
+        let header = self.header();
+        let (mut used, mut objects) = (0, 0);
+        header.warm.store(0, Relaxed);
+        for head in header.free.iter().flatten() {
+            head.store(0, Relaxed);
+        }
+        for offset in self.blocks() {
+            let block = self.block(offset);
+            let class = block.class.load(Relaxed);
+            if block.kind.load(Relaxed) == Kind::Free as u32 {
+                self.push(offset, class, block.cold.load(Relaxed).min(1) as usize);
+            } else {
+                used += class_size(class);
+                objects += 1;
+            }
+        }
+        header.used.store(used, Relaxed);
+        header.objects.store(objects, Relaxed);
+    }
+
+    /// Whether lists, counters and blocks agree; what does not, for tests and whoever doubts the memory. Takes the lock.
+    pub fn check(&self, me: OwnerId) -> Result<(), String> {
+        let _locked = self.lock(me);
+        let header = self.header();
+        let (mut used, mut objects, mut free, mut warm) = (0, 0, 0, 0);
+        let blocks: std::collections::HashSet<u64> = self.blocks().collect();
+        for &offset in &blocks {
+            let block = self.block(offset);
+            if block.kind.load(Relaxed) == Kind::Free as u32 {
+                free += 1;
+            } else {
+                used += class_size(block.class.load(Relaxed));
+                objects += 1;
+            }
+        }
+        for (list, heads) in header.free.iter().enumerate() {
+            for (class, head) in heads.iter().enumerate() {
+                let mut offset = head.load(Relaxed);
+                while offset != 0 {
+                    let block = self.block(offset);
+                    let sound = offset >= START
+                        && blocks.contains(&offset)
+                        && block.kind.load(Relaxed) == Kind::Free as u32
+                        && block.class.load(Relaxed) as usize == class;
+                    if !sound || free == 0 {
+                        return Err(format!("block {offset} is wrong, or twice, in the free list of class {class}"));
+                    }
+                    free -= 1;
+                    warm += if list == 0 { class_size(class as u32) } else { 0 };
+                    offset = block.next.load(Relaxed);
+                }
+            }
+        }
+        let found = (used, objects, warm, 0, 0);
+        let said = (
+            header.used.load(Relaxed),
+            header.objects.load(Relaxed),
+            header.warm.load(Relaxed),
+            free,
+            header.journal.cursor.load(Relaxed),
+        );
+        if found == said { Ok(()) } else { Err(format!("found {found:?}, header says {said:?}")) }
+    }
+
+    /// Messages in flight and processes (as places) that hold a block. For tests.
+    pub fn holders(&self, offset: u64) -> (u32, Vec<usize>) {
+        let block = self.block(offset);
+        let held = |&place: &usize| block.holders[place / 64].load(Relaxed) >> (place % 64) & 1 != 0;
+        (block.in_flight.load(Relaxed), (0..crate::owner::PLACES).filter(held).collect())
+    }
+}

@@ -1,0 +1,189 @@
+//! The ring under loom: every interleaving (within bounded preemption) of putters, getters, growth and closing.
+//!
+//! The bytes of the storage are plain memory, which loom does not watch. What it does watch is a cell for each message, written
+//! before the message is put and read as it is taken: if the commit did not order the two, loom reports a data race. Sleeps
+//! do not end by themselves here, so that a lost wake-up is a deadlock.
+#![cfg(loom)]
+
+use loom::cell::UnsafeCell;
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+use procession_core::error::{ArenaError, GetError};
+use procession_core::owner::{Liveness, OwnerId};
+use procession_core::ring::{Message, Ring, Storage, Wait};
+
+/// A storage in this process's memory. Buffer number n has the offset 64 (n + 1).
+struct Memory(Mutex<Vec<Box<[u64]>>>);
+
+impl Liveness for Memory {
+    fn is_alive(&self, _owner: OwnerId) -> bool {
+        true
+    }
+}
+
+impl Storage for Memory {
+    fn me(&self) -> OwnerId {
+        OwnerId::new(0, 0)
+    }
+
+    fn bytes(&self, buffer: u64) -> *mut u8 {
+        self.0.lock().unwrap()[buffer as usize / 64 - 1].as_mut_ptr().cast()
+    }
+
+    fn allocate(&self, capacity: u64) -> Result<u64, ArenaError> {
+        let mut buffers = self.0.lock().unwrap();
+        buffers.push(vec![0; capacity as usize / 8].into_boxed_slice());
+        Ok(buffers.len() as u64 * 64)
+    }
+
+    fn exchange(&self, word: &loom::sync::atomic::AtomicU64, value: u64, _new: u64, old: u64) {
+        word.store(value, loom::sync::atomic::Ordering::Release);
+        if old != 0 {
+            // Poisoned, so that whoever still reads it sees a wrong message.
+            self.0.lock().unwrap()[old as usize / 64 - 1].fill(u64::MAX);
+        }
+    }
+}
+
+struct Scene {
+    ring: Ring,
+    memory: Memory,
+    /// What each message stands for.
+    cells: Vec<UnsafeCell<u8>>,
+}
+
+fn model(max_items: u32, work: impl Fn(Arc<Scene>) + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(move || {
+        work(Arc::new(Scene {
+            ring: Ring::new_at(max_items, 0, u32::MAX, u32::MAX - 3),
+            memory: Memory(Mutex::new(Vec::new())),
+            cells: (0..4).map(|_| UnsafeCell::new(0)).collect(),
+        }))
+    });
+}
+
+impl Scene {
+    fn put(&self, number: u8, size: usize) {
+        self.cells[number as usize].with_mut(|cell| {
+            // SAFETY: only the putter of this message writes the cell, before the message exists.
+            unsafe { *cell = number }
+        });
+        let payload = vec![number; size];
+        let message = [Message { payload: &payload, attachments: &[] }];
+        while self.ring.put(&self.memory, &message, Wait::Until(None)).is_err() {}
+    }
+
+    /// One message, or None when the ring is closed.
+    fn take(&self) -> Option<u8> {
+        loop {
+            let mut found = 0;
+            let taken = self.ring.get(&self.memory, 1, Wait::Until(None), None, |_, payload, _| {
+                found = payload[0];
+                assert!(payload.iter().all(|&byte| byte == found), "torn");
+                self.cells[found as usize].with(|cell| {
+                    // SAFETY: written before the message was put, by the commit's ordering; loom checks that.
+                    assert_eq!(unsafe { *cell }, found);
+                });
+                true
+            });
+            match taken {
+                Ok(_) => return Some(found),
+                Err(GetError::Closed) => return None,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_getter_sees_what_its_putter_wrote() {
+    model(0, |scene| {
+        let putter = thread::spawn({
+            let scene = scene.clone();
+            move || {
+                scene.put(1, 8);
+                scene.put(2, 8);
+            }
+        });
+        assert_eq!([scene.take(), scene.take()], [Some(1), Some(2)]);
+        putter.join().unwrap();
+    });
+}
+
+#[test]
+fn two_putters_and_one_place() {
+    model(1, |scene| {
+        let putters = [1, 2].map(|number| {
+            let scene = scene.clone();
+            thread::spawn(move || scene.put(number, 8))
+        });
+        let (first, second) = (scene.take(), scene.take());
+        assert_eq!(first.max(second), Some(2));
+        assert_ne!(first, second);
+        putters.into_iter().for_each(|putter| putter.join().unwrap());
+    });
+}
+
+#[test]
+fn two_getters_share_two_messages() {
+    model(0, |scene| {
+        let getters = [(); 2].map(|()| {
+            let scene = scene.clone();
+            thread::spawn(move || scene.take().unwrap())
+        });
+        scene.put(1, 8);
+        scene.put(2, 8);
+        let taken: u8 = getters.into_iter().map(|getter| getter.join().unwrap()).sum();
+        assert_eq!(taken, 3);
+    });
+}
+
+#[test]
+fn the_ring_grows_while_it_is_read() {
+    model(0, |scene| {
+        scene.put(1, 3000);
+        let putter = thread::spawn({
+            let scene = scene.clone();
+            move || scene.put(2, 3000)
+        });
+        assert_eq!([scene.take(), scene.take()], [Some(1), Some(2)]);
+        putter.join().unwrap();
+    });
+}
+
+#[test]
+fn closing_wakes_the_getter_and_loses_nothing() {
+    model(0, |scene| {
+        let getter = thread::spawn({
+            let scene = scene.clone();
+            move || (scene.take(), scene.take())
+        });
+        scene.put(1, 8);
+        scene.ring.close(&scene.memory);
+        assert_eq!(getter.join().unwrap(), (Some(1), None));
+    });
+}
+
+#[test]
+fn a_joiner_sees_what_was_done() {
+    model(0, |scene| {
+        scene.put(1, 8);
+        let worker = thread::spawn({
+            let scene = scene.clone();
+            move || {
+                scene.take();
+                scene.cells[3].with_mut(|cell| {
+                    // SAFETY: the joiner reads it only after `task_done`.
+                    unsafe { *cell = 7 }
+                });
+                assert!(scene.ring.task_done());
+            }
+        });
+        while scene.ring.join(None).is_err() {}
+        // SAFETY: the work is done, by the ordering that loom checks.
+        scene.cells[3].with(|cell| assert_eq!(unsafe { *cell }, 7));
+        worker.join().unwrap();
+    });
+}

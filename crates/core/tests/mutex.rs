@@ -1,0 +1,78 @@
+//! Mutex between threads that stand for processes.
+#![cfg(not(loom))]
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{process, soon, until, wait_for, Life};
+use procession_core::error::{ReleaseError, WaitError};
+use procession_core::mutex::{Mutex, Taken};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
+
+#[test]
+fn excludes_under_contention() {
+    let (mutex, life, counter) = (Mutex::new(), Life::default(), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for place in 0..4 {
+            let (mutex, life, counter) = (&mutex, &life, &counter);
+            scope.spawn(move || {
+                for _ in 0..20_000 {
+                    let _ = until(|| mutex.acquire(process(place), 1, life, None));
+                    counter.store(counter.load(Relaxed) + 1, Relaxed);
+                    mutex.release().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(counter.load(Relaxed), 80_000);
+    assert_eq!(mutex.statistics().acquired, 80_000);
+    assert_eq!((mutex.owner(), mutex.waiters()), (None, 0));
+}
+
+#[test]
+fn counts_for_its_holder_only() {
+    let (mutex, me) = (Mutex::new(), process(3));
+    assert!(mutex.try_acquire_again(me, 7) && mutex.try_acquire_again(me, 7));
+    assert_eq!((mutex.depth(), mutex.owner().map(|owner| owner.1)), (2, Some(7)));
+    assert!(!mutex.try_acquire_again(me, 8) && !mutex.try_acquire_again(process(4), 7));
+    assert_eq!(mutex.release_once(me, 8), Err(ReleaseError::NotOwner));
+    assert_eq!(mutex.release_fully(me, 7), Ok(2));
+    assert!(mutex.try_acquire(me, 7));
+    mutex.restore(2);
+    assert_eq!((mutex.release_once(me, 7), mutex.is_locked()), (Ok(()), true));
+    assert_eq!((mutex.release_once(me, 7), mutex.is_locked()), (Ok(()), false));
+    assert_eq!(mutex.release_once(me, 7), Err(ReleaseError::NotOwner));
+    assert_eq!(mutex.release(), Err(ReleaseError::TooOften));
+}
+
+#[test]
+fn a_deadline_ends_the_wait() {
+    let (mutex, life) = (Mutex::new(), Life::default());
+    assert!(mutex.try_acquire(process(0), 1));
+    let (begin, deadline) = (Instant::now(), soon());
+    assert_eq!(mutex.acquire(process(1), 1, &life, deadline), Err(WaitError::TimedOut));
+    assert!(Instant::now() >= deadline.unwrap() && deadline.unwrap() > begin);
+    assert_eq!(mutex.acquire(process(1), 1, &life, None), Err(WaitError::Interrupted));
+}
+
+#[test]
+fn a_dead_holders_lock_is_abandoned_to_one() {
+    let (mutex, life, heirs) = (Mutex::new(), Life::default(), AtomicU64::new(0));
+    assert!(mutex.try_acquire(process(0), 1));
+    thread::scope(|scope| {
+        for place in 1..4 {
+            let (mutex, life, heirs) = (&mutex, &life, &heirs);
+            scope.spawn(move || {
+                if until(|| mutex.acquire(process(place), 1, life, None)) != Taken::Free {
+                    heirs.fetch_add(1, Relaxed);
+                }
+                mutex.release().unwrap();
+            });
+        }
+        wait_for(|| mutex.waiters() == 3);
+        life.kill(process(0));
+    });
+    assert_eq!((heirs.load(Relaxed), mutex.statistics().abandoned), (1, 1));
+}

@@ -1,0 +1,280 @@
+//! Death at every numbered step: each scenario runs in a child that dies at its first step, then at its second, and so on until
+//! it gets through. After each death the others must be able to go on at once, and nothing of the dead may remain.
+#![cfg(all(feature = "failpoints", not(loom)))]
+
+mod support;
+
+use support::{alone, block, contents, fork, kill, number_of, payload, place, put, ring_at, take, wait};
+use procession_core::arena::{Arena, Handle, Kind};
+use procession_core::failpoint;
+use procession_core::lock::{Acquired, OwnerLock};
+use procession_core::ring::{Message, Ring, Wait};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(2);
+
+fn arena() -> &'static Arena {
+    static ARENA: OnceLock<&'static Arena> = OnceLock::new();
+    ARENA.get_or_init(|| Arena::shared(0).unwrap())
+}
+
+/// What a scenario starts with: a ring with two messages in it, one with a block.
+struct Scene {
+    arena: &'static Arena,
+    handle: Handle,
+    ring: &'static Ring,
+}
+
+fn scene() -> Scene {
+    let arena = arena();
+    let (handle, ring) = ring_at(arena, Ring::new(0, 0));
+    put(arena, ring, &payload(1, 100), &[]);
+    put(arena, ring, &payload(2, 100), &[&block(arena, 300, 2)]);
+    Scene { arena, handle, ring }
+}
+
+fn check_blocks(handles: &[Handle], number: u64) {
+    for handle in handles {
+        assert!(contents(handle).iter().all(|&byte| byte == number as u8), "block of message {number}");
+    }
+}
+
+/// Everything in the ring, checked to be whole.
+fn drain(scene: &Scene) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while let Some((bytes, handles)) = take(scene.arena, scene.ring, Duration::ZERO) {
+        let number = number_of(&bytes);
+        check_blocks(&handles, number);
+        numbers.push(number);
+    }
+    numbers
+}
+
+/// Run `work` in children that die at step 1, 2, ... until one gets through; after each, `judge` sees what is left in the ring.
+fn at_every_step(least: u64, work: impl Fn(&Scene), judge: impl Fn(&[u64])) {
+    // What a dead child leaves behind is ours to wait for.
+    // SAFETY: a plain flag of this process.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    let mut step = 0;
+    loop {
+        let arena = arena();
+        let before = arena.usage().objects;
+        let scene = scene();
+        step += 1;
+        let child = fork(|| {
+            failpoint::arm(step);
+            work(&scene);
+            failpoint::disarm();
+        });
+        let status = wait(child);
+        // SAFETY: waits for whatever grandchild is left, if any.
+        while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+        // Before anybody has reaped: the others go on at once.
+        let start = Instant::now();
+        put(arena, scene.ring, &payload(99, 5000), &[&block(arena, 700, 99)]);
+        let numbers = drain(&scene);
+        assert!(start.elapsed() < SOON, "step {step}: {:?} until the others went on", start.elapsed());
+        assert_eq!(numbers.last(), Some(&99), "step {step}");
+        judge(&numbers[..numbers.len() - 1]);
+        arena.processes().expire_reservations(); // a place kept for a child that never came would stay for a minute
+        arena.reap_all();
+        arena.check().unwrap_or_else(|problem| panic!("step {step}: {problem}"));
+        drop(scene);
+        arena.check().unwrap_or_else(|problem| panic!("step {step}: {problem}"));
+        let left: Vec<_> = arena.objects().into_iter().map(|object| (object, arena.holders(object.0))).collect();
+        assert_eq!(arena.usage().objects, before, "step {step}: {left:?}");
+        match status {
+            0 => break,
+            other => assert_eq!(other, -libc::SIGKILL, "step {step}"),
+        }
+    }
+    assert!(step > least, "only {step} steps");
+    println!("{step} steps");
+}
+
+fn starts_with(numbers: &[u64], expected: &[u64]) {
+    assert!(expected.starts_with(numbers) && numbers.len() >= 2, "{numbers:?}");
+}
+
+#[test]
+fn a_putter() {
+    let _alone = alone();
+    at_every_step(
+        5,
+        |scene| {
+            let bytes = [payload(3, 10), payload(4, 10), payload(5, 10)];
+            let messages = bytes.each_ref().map(|payload| Message { payload, attachments: &[] });
+            scene.arena.put(scene.ring, &messages, Wait::Until(None)).unwrap();
+        },
+        |numbers| assert!([vec![1, 2], vec![1, 2, 3, 4, 5]].contains(&numbers.to_vec()), "{numbers:?}"),
+    );
+}
+
+#[test]
+fn a_putter_of_blocks_while_the_ring_grows() {
+    let _alone = alone();
+    at_every_step(
+        40,
+        |scene| {
+            let blocks: Vec<_> = (3..6).map(|number| [block(scene.arena, 300, number), block(scene.arena, 90, number)]).collect();
+            let offsets: Vec<_> = blocks.iter().map(|pair| pair.each_ref().map(Handle::offset)).collect();
+            let bytes: Vec<_> = (3..6).map(|number| payload(number, 5000)).collect();
+            let messages: Vec<_> = bytes
+                .iter()
+                .zip(&offsets)
+                .map(|(payload, attachments)| Message { payload, attachments })
+                .collect();
+            scene.arena.put(scene.ring, &messages, Wait::Until(None)).unwrap();
+        },
+        |numbers| starts_with(numbers, &[1, 2, 3, 4, 5]),
+    );
+}
+
+#[test]
+fn a_getter() {
+    let _alone = alone();
+    at_every_step(
+        20,
+        |scene| {
+            let (first, none) = take(scene.arena, scene.ring, SOON).unwrap();
+            assert_eq!((number_of(&first), none.len()), (1, 0));
+            let (second, handles) = take(scene.arena, scene.ring, SOON).unwrap();
+            check_blocks(&handles, number_of(&second));
+        },
+        |numbers| assert!([&[1, 2][..], &[2], &[]].contains(&numbers), "{numbers:?}"),
+    );
+}
+
+#[test]
+fn a_getter_of_a_batch_with_a_claim() {
+    let _alone = alone();
+    let claims = place(arena(), Kind::Claim, procession_core::ring::ClaimCell::default());
+    at_every_step(
+        10,
+        |scene| {
+            claims.1.set(0);
+            let mut handles = Vec::new();
+            let taken = scene.ring.get(&scene.arena, 2, Wait::Until(None), Some(claims.1), |_, _, attachments| {
+                scene.arena.receive(attachments, &mut handles);
+                true
+            });
+            assert_eq!(taken.unwrap(), 2);
+        },
+        |numbers| {
+            // One commit takes both here, because the second has the block: who took anything has claimed it before.
+            assert!([&[1, 2][..], &[]].contains(&numbers), "{numbers:?}");
+            assert!(!numbers.is_empty() || claims.1.get() == 1);
+        },
+    );
+}
+
+#[test]
+fn who_opens_allocates_and_drops() {
+    let _alone = alone();
+    at_every_step(
+        40,
+        |scene| {
+            let (offset, serial) = scene.handle.address();
+            let again = scene.arena.open(offset, serial, Some(Kind::Ring)).unwrap();
+            let many: Vec<_> = [10, 10, 70_000, 3_000_000].iter().map(|&size| block(scene.arena, size, 7)).collect();
+            drop(again.clone());
+            drop(many);
+            drop(again);
+        },
+        |numbers| assert_eq!(numbers, [1, 2]),
+    );
+}
+
+#[test]
+fn the_last_user_of_a_ring_full_of_blocks_and_rings() {
+    let _alone = alone();
+    at_every_step(
+        60,
+        |scene| {
+            let (inner_handle, inner) = ring_at(scene.arena, Ring::new(0, 0));
+            put(scene.arena, inner, &payload(7, 6000), &[&block(scene.arena, 100, 7)]);
+            let (outer_handle, outer) = ring_at(scene.arena, Ring::new(0, 0));
+            put(scene.arena, outer, &payload(8, 10), &[&inner_handle]);
+            drop(inner_handle);
+            drop(outer_handle);
+        },
+        |numbers| assert_eq!(numbers, [1, 2]),
+    );
+}
+
+#[test]
+fn who_forks_and_who_is_forked() {
+    let _alone = alone();
+    at_every_step(
+        6,
+        |scene| {
+            let own = block(scene.arena, 400, 1);
+            let grandchild = fork(|| {
+                take(scene.arena, scene.ring, SOON).unwrap();
+            });
+            // One side's counted death must not be the other's: whichever comes first ends here.
+            let status = wait(grandchild);
+            if status == -libc::SIGKILL {
+                kill(std::process::id());
+            }
+            drop(own);
+        },
+        |numbers| {
+            assert!([&[1, 2][..], &[2]].contains(&numbers), "{numbers:?}");
+        },
+    );
+}
+
+fn die_with_a_ring(scene: &Scene) {
+    let (_handle, ring) = ring_at(scene.arena, Ring::new(0, 0));
+    take(scene.arena, scene.ring, SOON).unwrap();
+    let (_, blocks) = take(scene.arena, scene.ring, SOON).unwrap();
+    put(scene.arena, ring, &payload(5, 10), &blocks.iter().collect::<Vec<_>>());
+    kill(std::process::id());
+}
+
+#[test]
+fn who_reaps_the_dead() {
+    let _alone = alone();
+    at_every_step(
+        30,
+        |scene| {
+            let corpse = failpoint::paused(|| fork(|| die_with_a_ring(scene)));
+            wait(corpse);
+            assert!(scene.arena.reap(corpse));
+        },
+        |numbers| assert!(numbers.len() <= 2, "{numbers:?}"),
+    );
+}
+
+#[test]
+fn who_holds_a_lock() {
+    let _alone = alone();
+    let (_handle, lock) = place(arena(), Kind::Lock, (OwnerLock::new(), AtomicU64::new(0), AtomicU64::new(0)));
+    let life = arena().processes();
+    at_every_step(
+        2,
+        |scene| {
+            failpoint::step();
+            let _ = lock.0.acquire_inner(scene.arena.me(), life);
+            failpoint::step();
+            lock.1.fetch_add(1, SeqCst);
+            failpoint::step();
+            lock.2.fetch_add(1, SeqCst);
+            failpoint::step();
+            lock.0.release();
+            failpoint::step();
+        },
+        |_| {
+            let start = Instant::now();
+            if let Acquired::Abandoned(_) = lock.0.acquire_inner(arena().me(), life) {
+                lock.2.store(lock.1.load(SeqCst), SeqCst);
+            }
+            assert!(start.elapsed() < SOON);
+            assert_eq!(lock.1.load(SeqCst), lock.2.load(SeqCst), "an unfinished change was not announced");
+            lock.0.release();
+        },
+    );
+}

@@ -1,0 +1,68 @@
+//! Event.
+
+use super::{briefly, opened, Address};
+use crate::arena::{Object, PyArena};
+use crate::wait;
+use procession_core::arena::Kind;
+use procession_core::event::Event;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// A flag to wait for.
+#[pyclass(frozen, subclass, name = "Event", module = "procession._native")]
+pub struct PyEvent {
+    object: Object<Event>,
+}
+
+#[pymethods]
+impl PyEvent {
+    #[new]
+    #[pyo3(signature = (arena, *, address = None))]
+    fn new(arena: &Bound<'_, PyArena>, address: Address) -> PyResult<Self> {
+        Ok(Self { object: opened(arena, Kind::Event, address, Event::new)? })
+    }
+
+    #[getter]
+    fn arena(&self, py: Python<'_>) -> Py<PyArena> {
+        self.object.arena(py)
+    }
+
+    #[getter]
+    fn address(&self) -> (u64, u64) {
+        self.object.address()
+    }
+
+    fn is_set(&self) -> bool {
+        self.object.is_set()
+    }
+
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("is_set", self.object.is_set())?;
+        dict.set_item("times_set", self.object.times_set())?;
+        dict.set_item("waiters", self.object.waiters())?;
+        Ok(dict)
+    }
+
+    #[pyo3(signature = (timeout = None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let event = self.object.get();
+        let since = event.since();
+        if event.is_set() {
+            return Ok(true);
+        }
+        let deadline = wait::deadline(timeout)?;
+        if briefly(deadline, || event.has_happened(since)) {
+            return Ok(true);
+        }
+        Ok(wait::until(py, deadline, |deadline| event.wait(since, deadline))?.is_some())
+    }
+
+    fn set(&self) {
+        self.object.set();
+    }
+
+    fn clear(&self) {
+        self.object.clear();
+    }
+}

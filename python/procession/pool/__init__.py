@@ -1,0 +1,365 @@
+"""Pool: many workers, one ring of tasks, one of answers.
+
+The names and meanings are `multiprocessing.pool.Pool`'s. What is different:
+
+* Tasks go straight into shared memory, in the calling thread: what cannot be pickled raises there, and nothing is sent.
+* Whoever waits for a result reads answers itself; a pool has no threads of its own unless there are callbacks.
+* A worker that dies (killed, crashed, out of memory, `sys.exit`) fails the one task it held, with `WorkerDied` naming it,
+  and is replaced; the standard pool waits for ever. An initializer that raises breaks the pool at once, with `PoolBroken`.
+* A function is sent once to each worker; lambdas and closures need cloudpickle.
+* Without a chunksize, chunks follow the measured time of a task.
+* The inputs of `imap` and `imap_unordered` are read only a little ahead, so they may be endless.
+
+`state` holds the rules, `supervisor` carries them out, `worker` is the loop on the other side.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import util
+from typing import Any, TypeVar
+
+from .._bootstrap import at_fork_in_child
+from ..errors import NotSupported, PicklingError, PoolBroken
+from . import mapping
+from .engine import Engine, ProcessEngine
+from .folding import NOTHING, map_reduce
+from .local import LocalEngine
+from .results import CALL, ONE, STAR, AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
+from .supervisor import Supervisor
+
+__all__ = ["AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult", "Pool", "PoolStatistics"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_Callback = Callable[[Any], object]
+
+_NO_KEYWORDS: dict[str, Any] = {}  # shared, so that a call without keywords makes no dict
+
+_pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
+
+
+def _disown() -> None:
+    """In a forked child: the parent's pools are not its own."""
+    for pool in list(_pools):
+        pool._foreign = True
+
+
+at_fork_in_child(_disown)
+
+
+@dataclass(frozen=True)
+class PoolStatistics:
+    """A snapshot of a pool."""
+
+    workers: int  # processes or threads there are
+    serving: int  # of these, ready to take tasks
+    started: int  # workers ever started
+    deaths: int  # workers that took a task with them or died before they served
+    waiting: int  # tasks that no worker has taken
+    outstanding: int  # tasks without an answer, the waiting among them
+    functions: int  # functions shipped
+
+
+class Pool:
+    """Workers that call functions for you: processes of a context, or threads.
+
+    `processes`: how many, by default as many as CPUs may be used. `initializer(*initargs)` runs in each worker first.
+    `maxtasksperchild`: a worker ends after so many tasks (chunks count as one) and a fresh one takes its place.
+
+    Raises: ValueError for less than one process or task; PicklingError for an initializer that cannot be sent (spawn and
+    forkserver); AssertionError in a daemonic process, which may have no children: workers are such.
+    """
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+    ) -> None:
+        self._foreign = False
+        if context is None:
+            import multiprocessing
+
+            context = multiprocessing.get_context()
+        if processes is None:
+            processes = int(context.cpu_count())
+        if processes < 1:
+            raise ValueError(f"Number of processes must be at least 1, not {processes}")
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
+            raise ValueError(f"maxtasksperchild must be a positive int or None, not {maxtasksperchild!r}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self._ctx, self._processes, self._pid = context, processes, os.getpid()
+        most, given = maxtasksperchild or 0, tuple(initargs)
+        engine: Engine
+        if context.get_start_method() == "thread":
+            engine = LocalEngine(processes, initializer, given, most)
+        else:
+            engine = ProcessEngine(context, processes, initializer, given, most)
+        self._core = Supervisor(engine, processes, retiring=most > 0)
+        self._core.start()
+        # As the standard library's: before other daemonic children are ended at exit
+        self._terminate = util.Finalize(self, Supervisor.terminate, args=(self._core,), exitpriority=15)
+        _pools.add(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} state={self._state} pool_size={self._processes}>"
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is None or self._foreign or os.getpid() != self._pid:
+            return
+        if core.error is None and core.state.accepts and getattr(self, "_terminate", None) is not None:
+            warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+    def __enter__(self) -> "Pool":
+        self._check()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.terminate()
+
+    @property
+    def _state(self) -> str:
+        if self._core.error is not None:
+            return "TERMINATE"
+        return "RUN" if self._core.state.accepts else "CLOSE"
+
+    @property
+    def _pool(self) -> list[Any]:
+        """The workers; the standard pool's name."""
+        return list(self._core.engine.workers.values())
+
+    # One call
+
+    def apply(self, func: Callable[..., R], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> R:  # noqa: B006
+        """Call `func(*args, **kwds)` in a worker and return what it returns. Blocks until then; see `AsyncResult.get`."""
+        result: R = self.apply_async(func, args, kwds).get()
+        return result
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},  # noqa: B006
+        callback: _Callback | None = None,
+        error_callback: _Callback | None = None,
+    ) -> AsyncResult:
+        """Have `func(*args, **kwds)` called in a worker. Never blocks.
+
+        One of the callbacks is called with the value or the exception, on a thread of the pool's.
+
+        Raises: PicklingError, and then nothing was sent; ValueError when the pool was closed; PoolBroken.
+        """
+        core = self._core
+        if self._foreign or core.error is not None or not core.state.accepts:
+            self._check()
+        given = (tuple(args), dict(kwds) if kwds else _NO_KEYWORDS)
+        job = AsyncResult(-1)
+        job._core, job._function, job._given, job._outcome, job._callbacks = core, func, given, None, None
+        if callback is not None or error_callback is not None:
+            job._callbacks = (callback, error_callback)
+            core.expect_callbacks()
+        job.seal()
+        try:
+            core.submit(job, func, CALL, 0, (given,))
+        except BaseException as error:
+            self._not_submitted(job)
+            if isinstance(error, PicklingError):
+                raise self._name_argument(error, given) from error.__cause__
+            raise
+        return job
+
+    # Many calls
+
+    def map(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int | None = None) -> list[R]:
+        """Call `func` with every item, return the results in order. Blocks until all are there.
+
+        Raises: what `func` raised for the first item that failed, once all others are done; as `apply_async`.
+        """
+        return self._map(func, iterable, ONE, chunksize)
+
+    def starmap(
+        self, func: Callable[..., R], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
+    ) -> list[R]:
+        """As `map`, with the items of each item as arguments."""
+        return self._map(func, iterable, STAR, chunksize)
+
+    def map_async(
+        self,
+        func: Callable[[T], Any],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        callback: _Callback | None = None,
+        error_callback: _Callback | None = None,
+    ) -> MapResult:
+        """As `map`, without waiting; see `apply_async`."""
+        return self._map_async(func, iterable, ONE, chunksize, callback, error_callback)
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: _Callback | None = None,
+        error_callback: _Callback | None = None,
+    ) -> MapResult:
+        """As `starmap`, without waiting; see `apply_async`."""
+        return self._map_async(func, iterable, STAR, chunksize, callback, error_callback)
+
+    def imap(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator:
+        """An iterator over the results, in order. The input is read a little ahead of what was taken from it.
+
+        An item that cannot be pickled, or an error of the iterable, is raised in its place.
+        """
+        return self._imap(IMapIterator(), func, iterable, chunksize)
+
+    def imap_unordered(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator:
+        """As `imap`, with the results in the order they come."""
+        return self._imap(IMapUnorderedIterator(), func, iterable, chunksize)
+
+    def map_reduce(
+        self,
+        map_function: Callable[[T], R],
+        items: Iterable[T],
+        reduce_function: Callable[[R, R], R],
+        chunksize: int | None = None,
+        initial: Any = NOTHING,
+        progress: Callable[[int], object] | None = None,
+    ) -> R:
+        """The same as `functools.reduce(reduce_function, map(map_function, items), initial)`, with all workers.
+
+        Workers fold the values of neighbouring items, the caller folds what they give, in the order of the items: right
+        for every associative `reduce_function`, commutative or not. (One that changes and returns its first argument
+        is fine.) `initial` comes first, once. `progress` is called with the number of items done. Blocks until the end;
+        reads `items` only a little ahead.
+
+        Raises: TypeError for no items and no `initial`, as `functools.reduce`; as `map`.
+        """
+        self._check()
+        _check_chunksize(chunksize)
+        result: R = map_reduce(self._core, map_function, items, reduce_function, chunksize, initial, progress)
+        return result
+
+    # The end
+
+    def close(self) -> None:
+        """Take no more calls. What was submitted will be done, and then the workers end."""
+        if not self._foreign:
+            self._core.close()
+
+    def join(self) -> None:
+        """Block until the workers have ended. Raises: ValueError before `close` or `terminate`."""
+        self._check_owned()
+        if self._state == "RUN":
+            raise ValueError("Pool is still running")
+        self._core.join()
+
+    def terminate(self) -> None:
+        """End the workers now; calls that wait for results raise PoolTerminated. (Threads finish the task they are at.)"""
+        if not self._foreign:
+            self._terminate()
+
+    def statistics(self) -> PoolStatistics:
+        """A snapshot, without waiting."""
+        core, engine = self._core, self._core.engine
+        state = core.state
+        return PoolStatistics(
+            workers=len(engine.workers),
+            serving=len(state.serving),
+            started=state.started,
+            deaths=state.deaths,
+            waiting=engine.waiting,
+            outstanding=core.dispatcher.outstanding,
+            functions=len(engine.functions),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise NotSupported("pool objects cannot be passed between processes or pickled")
+
+    # Inside
+
+    def _check_owned(self) -> None:
+        if self._foreign:
+            raise PoolBroken(f"this pool belongs to process {self._pid}, from which this one was forked; make one here")
+
+    def _check(self) -> None:
+        """Raises: PoolBroken for a pool that broke or is another process's; ValueError for one that was closed."""
+        self._check_owned()
+        if isinstance(self._core.error, PoolBroken):
+            raise self._core.error.with_traceback(None)
+        if self._state != "RUN":
+            raise ValueError("Pool not running")
+
+    def _map_job(self, function: Any, items: Sequence[Any], callback: Any = None, on_error: Any = None) -> MapResult:
+        job = MapResult(len(items))
+        job._core, job._function, job._given, job._outcome, job._callbacks = self._core, function, items, None, None
+        if callback is not None or on_error is not None:
+            job._callbacks = (callback, on_error)
+            self._core.expect_callbacks()
+        return job
+
+    def _not_submitted(self, job: Any) -> None:
+        if job._callbacks is not None:
+            self._core.no_callbacks()
+
+    @staticmethod
+    def _name_argument(error: PicklingError, given: tuple[Any, ...]) -> PicklingError:
+        for values, name in ((enumerate(given[0]), "args"), (given[1].items(), "kwds")):
+            for key, value in values:
+                path = mapping.path_of(value)
+                if path is not None:
+                    return mapping.renamed(error, f"{name}[{key!r}]{path}")
+        return error
+
+    def _map(self, function: Any, iterable: Iterable[Any], kind: int, chunksize: int | None) -> Any:
+        self._check()
+        _check_chunksize(chunksize)
+        items = _sequence(iterable)
+        job = self._map_job(function, items)
+        try:
+            mapping.feed(self._core, job, kind, function, items, chunksize)
+            job.seal()
+            return job.get()
+        except BaseException:
+            mapping.drop(self._core, job)
+            raise
+
+    def _map_async(
+        self, function: Any, iterable: Iterable[Any], kind: int, chunksize: int | None, callback: Any, on_error: Any
+    ) -> MapResult:
+        self._check()
+        _check_chunksize(chunksize)
+        items = _sequence(iterable)
+        if not items:
+            callback = on_error = None  # as the standard library: nothing was called, nobody is told
+        job = self._map_job(function, items, callback, on_error)
+        job.seal()
+        try:
+            mapping.submit_all(self._core, job, kind, function, items, chunksize)
+        except BaseException:
+            self._not_submitted(job)
+            raise
+        return job
+
+    def _imap(self, job: IMapIterator, function: Any, iterable: Iterable[Any], chunksize: int) -> IMapIterator:
+        self._check()
+        _check_chunksize(chunksize)
+        return job.begin(self._core, function, iterable, chunksize)
+
+
+def _check_chunksize(chunksize: int | None) -> None:
+    if chunksize is not None and chunksize < 1:
+        raise ValueError(f"Chunksize must be 1+, not {chunksize}")
+
+
+def _sequence(iterable: Iterable[Any]) -> Sequence[Any]:
+    return iterable if isinstance(iterable, list | tuple | range) else list(iterable)

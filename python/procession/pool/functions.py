@@ -1,0 +1,93 @@
+"""Functions travel once: the parent puts each into a shared block, tasks name the block, workers read it when they meet it.
+
+A function is identified by its pickle, so calling `map` with the same function (or an equal closure) again ships nothing.
+A function found by its name in a module is recognised without pickling; for all others, which may have changed since, the
+pickle is made anew and compared. Lambdas, closures and functions typed at a prompt need cloudpickle.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from .. import _native
+
+__all__ = ["FunctionTable", "load"]
+
+MOST = 256  # functions kept; when more are known and no task is out, all are forgotten
+
+
+def _is_found_by_name(function: Any) -> bool:
+    """Whether pickle would write nothing but the function's name, and find this very function by it."""
+    if not isinstance(function, types.FunctionType | types.BuiltinFunctionType):
+        return False
+    module = sys.modules.get(function.__module__ or "")
+    return module is not None and getattr(module, function.__qualname__, None) is function and not _is_typed_in(function)
+
+
+def _is_typed_in(function: Any) -> bool:
+    """Whether the function stands in a main module that a worker cannot have: a prompt, or standard input."""
+    return getattr(function, "__module__", None) == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+
+
+def _message(function: Any) -> tuple[bytes, list[Any]]:
+    """The function's encoded form. Raises: PicklingError naming what cannot be pickled."""
+    if isinstance(function, types.FunctionType) and _is_typed_in(function):
+        try:
+            import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+        except ImportError:
+            pass
+        else:
+            # As the codec does: the first byte of a pickle's message.
+            return b"\x1f" + cloudpickle.dumps(function, 5), []
+    data, buffers = _native.encode(function, True)
+    return data, buffers
+
+
+class FunctionTable:
+    """What the parent has shipped. `address` is called under no lock: at worst two threads ship the same twice."""
+
+    def __init__(self, arena: _native.Arena, outstanding: Callable[[], int]) -> None:
+        self._arena = arena
+        self._outstanding = outstanding
+        self._by_identity: dict[int, tuple[Any, tuple[int, int]]] = {}
+        self._by_content: dict[bytes, tuple[Any, _native.Block]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_content)
+
+    def address(self, function: Any) -> tuple[int, int]:
+        """Where workers find `function`. Raises: TypeError if it cannot be called; PicklingError."""
+        known = self._by_identity.get(id(function))
+        if known is not None and known[0] is function:
+            return known[1]
+        return self._ship(function)
+
+    def _ship(self, function: Any) -> tuple[int, int]:
+        if not callable(function):
+            raise TypeError(f"a pool calls functions, and {function!r} cannot be called")
+        if len(self._by_content) >= MOST and self._outstanding() == 0:
+            self._by_identity.clear()
+            self._by_content.clear()
+        data, buffers = _message(function)
+        content = pickle.dumps((data, [bytes(buffer) for buffer in buffers]), 5)
+        known = self._by_content.get(content)
+        if known is None:
+            block = _native.Block(self._arena, len(content))
+            memoryview(block)[: len(content)] = content
+            # The function is kept too: shared objects that its pickle mentions live as long as it does.
+            known = self._by_content[content] = (function, block)
+        address: tuple[int, int] = known[1].address
+        if _is_found_by_name(function):
+            self._by_identity[id(function)] = (function, address)
+        return address
+
+
+def load(arena: _native.Arena, offset: int, serial: int) -> Any:
+    """In a worker: the function at an address. Raises: UnpicklingError when this process cannot make it."""
+    block = _native.Block(arena, address=(offset, serial))
+    data, buffers = pickle.loads(memoryview(block))
+    return _native.decode(data, buffers)

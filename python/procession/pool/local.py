@@ -1,0 +1,200 @@
+"""A pool's workers as threads of this process: the same pool, nothing pickled, nothing to recover.
+
+Tasks and answers are Python objects in `queue.SimpleQueue`s. A thread cannot be ended from outside: `terminate` drops
+the tasks that nobody has begun, and the workers end after those they are at.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .. import _native
+from ..process import ThreadProcess
+from .state import BROKEN, RAISED, READY, VALUE, Ended
+
+__all__ = ["LocalEngine"]
+
+MANY = 4  # the bit of a kind; see crates/python/src/pool.rs
+_STOP = None
+
+
+class _Functions:
+    """Stands for the table of functions: here they are their own addresses."""
+
+    def address(self, function: Any) -> Any:
+        if not callable(function):
+            raise TypeError(f"a pool calls functions, and {function!r} cannot be called")
+        return function
+
+    def __len__(self) -> int:
+        return 0
+
+
+class _Dispatcher:
+    """The native dispatcher's methods on queues in memory."""
+
+    def __init__(self) -> None:
+        self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._out: dict[int, tuple[Any, int, int]] = {}
+        self._next = 0
+
+    @property
+    def outstanding(self) -> int:
+        return len(self._out)
+
+    def submit(self, job: _native.Job, function: Any, kind: int, index: int, payloads: Iterable[Any]) -> int:
+        tasks = []
+        for payload in payloads:
+            items = len(payload) if kind & MANY else 0
+            tasks.append((self._next, function, kind, payload))
+            self._out[self._next] = (job, index, items)
+            self._next += 1
+            index += max(items, 1)
+        job.expect(len(tasks))
+        for task in tasks:
+            self.tasks.put(task)
+        return len(tasks)
+
+    def collect(self, most: int, timeout: float | None) -> list[Any] | None:
+        finished: list[Any] = []
+        try:
+            answer = self.answers.get(True, timeout)
+            while True:
+                self._note(answer, finished)
+                answer = self.answers.get_nowait()
+        except queue.Empty:
+            return finished or None
+
+    def _note(self, answer: tuple[int, int, Any, int], finished: list[Any]) -> None:
+        number, status, value, nanos = answer
+        if status >= READY:
+            finished.append((status, number, value))
+            return
+        job = self.fail(number, status, value, nanos)
+        if job is not None:
+            finished.append(job)
+
+    def fail(self, number: int, status: int, value: Any, nanos: int = 0) -> Any:
+        job, index, items = self._out.pop(number, (None, 0, 0))
+        return job if job is not None and job.arrive(index, items, status, value, nanos) else None
+
+    def owner(self, number: int) -> tuple[Any, int, int] | None:
+        return self._out.get(number)
+
+    def numbers(self, job: Any = None) -> list[int]:
+        return [number for number, entry in list(self._out.items()) if job is None or entry[0] is job]
+
+    def forget(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._out.pop(number, None)
+
+
+def _call(function: Callable[..., Any], kind: int, payload: Any) -> Any:
+    if kind == 0:
+        return function(*payload[0], **payload[1])
+    if kind == 1:
+        return function(payload)
+    if kind == 2:
+        return function(*payload)
+    return [_call(function, kind - MANY, item) for item in payload]
+
+
+class LocalEngine:
+    """Workers in threads; see `engine.Engine`."""
+
+    method = "thread"
+
+    def __init__(
+        self, size: int, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...], most_tasks: int
+    ) -> None:
+        self.dispatcher = _Dispatcher()
+        self.functions = _Functions()
+        self.workers: dict[int, Any] = {}
+        self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Tasks no worker has taken."""
+        return self.dispatcher.tasks.qsize()
+
+    def start(self, number: int) -> None:
+        """See `Engine`."""
+        arguments = (self.dispatcher, number, self._initializer, self._initargs, self._most_tasks)
+        thread = ThreadProcess(target=_serve, args=arguments, daemon=True)
+        thread.name = thread.name.replace("ThreadProcess", "PoolThread")
+        thread.start()
+        self.workers[number] = thread
+
+    def ended(self) -> list[int]:
+        """See `Engine`."""
+        return [number for number, worker in self.workers.items() if worker.exitcode is not None]
+
+    def evidence(self, number: int) -> Ended:
+        """See `Engine`. A thread takes no task with it."""
+        worker = self.workers.pop(number)
+        if self._closed:
+            self.dispatcher.tasks.put(_STOP)
+        return Ended(number, worker.exitcode, described=f"ended with code {worker.exitcode}")
+
+    def item_of(self, number: int) -> int:
+        """See `Engine`."""
+        return 0
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self._closed = True
+        for _ in self.workers:
+            self.dispatcher.tasks.put(_STOP)
+
+    def kill(self) -> None:
+        """See `Engine`."""
+        try:
+            while True:
+                self.dispatcher.tasks.get_nowait()
+        except queue.Empty:
+            self.close()
+
+    def join(self, timeout: float | None) -> bool:
+        """See `Engine`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        for worker in self.workers.values():
+            worker.join(None if end is None else max(0.0, end - time.monotonic()))
+        return all(worker.exitcode is not None for worker in self.workers.values())
+
+
+def _serve(
+    dispatcher: _Dispatcher,
+    number: int,
+    initializer: Callable[..., Any] | None,
+    initargs: tuple[Any, ...],
+    most: int,
+) -> None:
+    """A worker's life."""
+    answers = dispatcher.answers
+    if initializer is not None:
+        try:
+            initializer(*initargs)
+        except Exception as error:
+            answers.put((number, BROKEN, error, 0))
+            return
+    answers.put((number, READY, None, 0))
+    done = 0
+    while not most or done < most:
+        task = dispatcher.tasks.get()
+        if task is _STOP:
+            return
+        task_number, function, kind, payload = task
+        began = time.perf_counter_ns()
+        try:
+            status, value = VALUE, _call(function, kind, payload)
+        except BaseException as error:
+            # SystemExit too: a thread that left would take nothing along but its place
+            status, value = RAISED, error
+        answers.put((task_number, status, value, time.perf_counter_ns() - began))
+        del task, function, payload, value
+        done += 1

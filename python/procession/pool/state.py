@@ -1,0 +1,169 @@
+"""The pool's rules: what happened goes in, what is to be done comes out. No I/O, no clock, no process.
+
+Two things are decided here: whether a worker that ended is replaced, and which task, if any, it took with it. The
+second rests on claims. A worker's claim cell holds the number of the task it took last, plus one, and is written before
+the task is gone from the ring. After a worker's end the supervisor reads, in this order, (1) its claim, (2) how many
+tasks were ever taken, (3) the other workers' claims, and (4) drains the ring of answers. Then:
+
+* the claimed number is not among those taken: the worker died on the way, the task is still in the ring;
+* another worker claims the same: likewise, and that one got the task;
+* the task was answered: the worker died idle, or on its way to the next;
+* else the dead worker held it, and exactly this task fails.
+
+The order matters: somebody who took the task after (1) had it claimed before (3) and, if it went on, answered before (4).
+
+Replacing stops when workers die one after the other before any of them serves: starting more would go on for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "BROKEN",
+    "DIED",
+    "RAISED",
+    "READY",
+    "UNREADABLE",
+    "UNSENDABLE",
+    "VALUE",
+    "Break",
+    "Ended",
+    "Fail",
+    "Instruction",
+    "PoolState",
+    "Start",
+    "held",
+]
+
+# How a task ended; the first four are written by the native side (crates/python/src/pool.rs).
+VALUE = 0  # the function returned
+RAISED = 1  # it raised, or its arguments could not be unpickled
+UNSENDABLE = 2  # it returned something that cannot be pickled
+UNREADABLE = 3  # what it returned cannot be unpickled here
+DIED = 4  # its worker ended, or the pool did
+
+# News of a worker
+READY = 16  # it serves
+BROKEN = 17  # its initializer raised
+
+MOST_STILLBIRTHS = 3  # workers ending in a row before any serves; arbitrary
+_WRAP = 2**32  # numbers of tasks count modulo this
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a worker with this number."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The task with this number ended with its worker."""
+
+    task: int
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The pool is of no use any more: fail everything, now and from now on."""
+
+    reason: str
+
+
+Instruction = Start | Fail | Break
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What is known of a worker that ended, read in the order above."""
+
+    worker: int
+    exitcode: int | None
+    claim: int = 0  # its claim cell: number of a task plus one, 0 for none
+    taken: int = 0  # tasks ever taken from the ring, modulo 2**32
+    others: frozenset[int] = frozenset()  # the claims of the other workers
+    described: str = ""  # its exit in words
+
+
+def held(claim: int, taken: int, others: frozenset[int], outstanding: frozenset[int]) -> int | None:
+    """The number of the task that a dead worker took with it; None for none."""
+    if claim == 0 or claim in others:
+        return None
+    task = claim - 1
+    was_taken = 0 < (taken - task) % _WRAP < _WRAP // 2
+    return task if was_taken and task in outstanding else None
+
+
+class PoolState:
+    """Which workers there should be. Every method returns instructions, to be carried out in order."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.serving: set[int] = set()  # workers that said so
+        self.starting: set[int] = set()  # workers started that have not
+        self.stillbirths = 0  # ended in a row without serving
+        self.deaths = 0  # workers that took a task with them, or never served
+        self.started = 0  # workers ever
+        self.accepts = True  # new tasks are taken
+        self.broken: str | None = None
+
+    def begin(self) -> list[Instruction]:
+        """The pool is opened."""
+        return [self._start(worker) for worker in range(self.size)]
+
+    def ready(self, worker: int) -> list[Instruction]:
+        """A worker serves."""
+        self.starting.discard(worker)
+        self.serving.add(worker)
+        self.stillbirths = 0
+        return []
+
+    def initializer_failed(self, reason: str) -> list[Instruction]:
+        """A worker's initializer raised: the others' would as well."""
+        return self._break(reason)
+
+    def ended(self, event: Ended, outstanding: frozenset[int]) -> list[Instruction]:
+        """A worker ended, of itself or not. `outstanding` are the tasks without an answer, all answers read."""
+        instructions: list[Instruction] = []
+        served = event.worker in self.serving
+        self.serving.discard(event.worker)
+        self.starting.discard(event.worker)
+        task = held(event.claim, event.taken, event.others, outstanding)
+        if task is not None:
+            instructions.append(Fail(task, event.worker))
+        self.deaths += task is not None or not served
+        if self.broken is not None:
+            return instructions
+        if not served and task is None:
+            self.stillbirths += 1
+            if self.stillbirths >= MOST_STILLBIRTHS:
+                why = f"{self.stillbirths} workers in a row ended before they served; the last {event.described}"
+                return instructions + self._break(why)
+        left = outstanding - {task}
+        if self.accepts or left:
+            instructions.append(self._start(event.worker))
+        return instructions
+
+    def close(self) -> list[Instruction]:
+        """No more tasks are taken; workers are replaced only while some are out."""
+        self.accepts = False
+        return []
+
+    def terminate(self) -> list[Instruction]:
+        """Nobody is replaced any more."""
+        return self._break("the pool was terminated")
+
+    def _break(self, reason: str) -> list[Instruction]:
+        self.accepts = False
+        if self.broken is not None:
+            return []
+        self.broken = reason
+        return [Break(reason)]
+
+    def _start(self, worker: int) -> Instruction:
+        self.starting.add(worker)
+        self.started += 1
+        return Start(worker)

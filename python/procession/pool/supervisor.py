@@ -1,0 +1,272 @@
+"""Carries out the pool's rules: reads answers, watches workers, fails what they took with them, replaces them.
+
+There is no thread for that. Whoever waits for a result reads answers for everybody: of several waiting threads one, the
+leader, waits at the ring; the others sleep until it has read something or gives up the lead. The leader also looks after
+the workers, every 50 ms. Only where callbacks are to be called, or workers retire while nobody may be waiting, a thread
+of the pool's own takes part, and ends when there is nothing more to drive.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Any
+
+from ..errors import PoolBroken, PoolTerminated, ShutDown, WorkerDied
+from .engine import Engine
+from .results import failure
+from .state import BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start
+
+__all__ = ["Supervisor"]
+
+CHECK_S = 0.05  # how often the leader looks whether a worker has ended
+BATCH = 4096  # answers read at a time
+
+
+class Supervisor:
+    """One pool's affairs in the parent. Dies with it; workers notice (see `worker`)."""
+
+    def __init__(self, engine: Engine, size: int, retiring: bool) -> None:
+        self.engine = engine
+        self.size = size
+        self.state = PoolState(size)
+        self.dispatcher = engine.dispatcher
+        self.feeding: "weakref.WeakSet[Any]" = weakref.WeakSet()  # imaps whose input is not exhausted
+        self.error: BaseException | None = None  # why the pool is of no use
+        self._lead = threading.Lock()  # held by the leader
+        self._changed = threading.Condition(threading.Lock())
+        self._followers = 0
+        self._checked = monotonic()
+        self._retiring = retiring  # workers end after some tasks
+        self._driver: threading.Thread | None = None
+        self._driver_lock = threading.Lock()
+        self._called: deque[Any] = deque()  # finished jobs whose callbacks are to be called
+        self._with_callbacks = 0  # jobs whose callbacks have not been called
+
+    def start(self) -> None:
+        """Start the workers. When that fails none is left."""
+        try:
+            self._carry_out(self.state.begin())
+        except BaseException:
+            self.terminate()
+            raise
+
+    # Submitting
+
+    def submit(self, job: Any, function: Any, kind: int, index: int, payloads: Iterable[Any]) -> None:
+        """Put tasks for the workers: all of them or none. Raises: PicklingError, ValueError for a pool that ended."""
+        engine = self.engine
+        try:
+            self.dispatcher.submit(job, engine.functions.address(function), kind, index, payloads)
+        except ShutDown:
+            if self.error is not None:
+                raise self.error.with_traceback(None)  # noqa: B904  (it has its own cause)
+            raise ValueError("Pool not running") from None
+        if self.error is not None:
+            self._fail_all(self.error)
+        if self._retiring:
+            self._start_driver()
+
+    def expect_callbacks(self) -> None:
+        """A job with callbacks is about to be submitted."""
+        with self._driver_lock:
+            self._with_callbacks += 1
+        self._start_driver()
+
+    def no_callbacks(self) -> None:
+        """It was not submitted after all, or they have been called."""
+        with self._driver_lock:
+            self._with_callbacks -= 1
+
+    # Waiting
+
+    def wait(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Read answers until `ready()`, or for `timeout` seconds: then False.
+
+        Raises: the error the pool broke with, when `ready()` is false.
+        """
+        end = None if timeout is None else monotonic() + timeout
+        while not ready():
+            if self.error is not None and self.dispatcher.outstanding == 0 and not self._with_callbacks:
+                raise self.error.with_traceback(None)
+            left = CHECK_S if end is None else min(CHECK_S, end - monotonic())
+            if left < 0:
+                return False
+            if self._lead.acquire(False):
+                try:
+                    if ready():
+                        return True
+                    self._read(left)
+                finally:
+                    self._lead.release()
+                    self._wake_followers()
+            else:
+                self._follow(ready, left)
+        return True
+
+    def _follow(self, ready: Callable[[], bool], timeout: float) -> None:
+        """Sleep until the leader has read something or is gone.
+
+        Nothing is missed: the count goes up before the look at the lead, and the leader lets go before it looks at the
+        count.
+        """
+        with self._changed:
+            self._followers += 1
+            try:
+                if self._lead.locked() and not ready():
+                    self._changed.wait(timeout)
+            finally:
+                self._followers -= 1
+
+    def _wake_followers(self) -> None:
+        if self._followers:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _read(self, timeout: float) -> None:
+        """As the leader: note what answers there are, and look after the workers now and then."""
+        news = self.dispatcher.collect(BATCH, timeout)
+        if news:
+            self._heed(news)
+        now = monotonic()
+        if now - self._checked >= CHECK_S:
+            self._checked = now
+            self._check_workers()
+
+    def _heed(self, news: list[Any]) -> None:
+        """Take in finished jobs and what workers tell."""
+        for entry in news:
+            if type(entry) is not tuple:
+                if entry._callbacks is not None:
+                    self._called.append(entry)
+                continue
+            status, worker, told = entry
+            if status == READY:
+                self._carry_out(self.state.ready(worker))
+            elif status == BROKEN:
+                self._break_by_initializer(told)
+
+    # Workers
+
+    def _check_workers(self) -> None:
+        ended = self.engine.ended()
+        if not ended or self.state.broken is not None:
+            return
+        for number in ended:
+            worker = self.engine.workers[number]
+            evidence = self.engine.evidence(number)
+            while (news := self.dispatcher.collect(BATCH, 0)) is not None:
+                self._heed(news)
+            outstanding = frozenset(self.dispatcher.numbers())
+            self._carry_out(self.state.ended(evidence, outstanding), worker)
+
+    def _carry_out(self, instructions: list[Instruction], worker: Any = None) -> None:
+        for instruction in instructions:
+            if isinstance(instruction, Start):
+                self.engine.start(instruction.worker)
+            elif isinstance(instruction, Fail):
+                self._fail_task(instruction, worker)
+            elif isinstance(instruction, Break):
+                self._break(PoolBroken(f"the pool cannot go on: {instruction.reason}"))
+
+    def _fail_task(self, instruction: Fail, worker: Any) -> None:
+        owner = self.dispatcher.owner(instruction.task)
+        if owner is None:
+            return
+        job, index, items = owner
+        what = job.describe(index, items, self.engine.item_of(instruction.worker))
+        error = WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
+        self._settle(instruction.task, error)
+
+    def _settle(self, task: int, error: BaseException) -> None:
+        job = self.dispatcher.fail(task, DIED, error)
+        if job is not None:
+            self._heed([job])
+
+    def _break_by_initializer(self, told: Any) -> None:
+        cause = failure(RAISED, told, "the initializer")
+        if not self.state.initializer_failed("its initializer raised"):
+            return
+        error = PoolBroken(f"the pool's initializer raised {type(cause).__name__}: {cause}")
+        error.__cause__ = cause
+        self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        self.error = error
+        self.engine.kill()
+        self._fail_all(error)
+
+    def _fail_all(self, error: BaseException) -> None:
+        for task in self.dispatcher.numbers():
+            self._settle(task, error)
+        self._wake_followers()
+
+    # The end
+
+    def close(self) -> None:
+        """Take no more calls; what was submitted is finished."""
+        self.state.close()
+        if not self.feeding and not self.dispatcher.outstanding:
+            self.engine.close()
+
+    def join(self) -> None:
+        """After `close` or `terminate`: block until everything is done and all workers have ended."""
+        if self.error is None:
+            for imap in list(self.feeding):
+                imap.feed_all()
+            try:
+                self.wait(lambda: self.dispatcher.outstanding == 0 and not self._with_callbacks)
+            except PoolBroken:
+                pass  # who asks for a result is told
+            self.engine.close()
+        self.engine.join(None)
+        driver = self._driver
+        if driver is not None and driver is not threading.current_thread():
+            driver.join()
+
+    def terminate(self) -> None:
+        """End the workers now; what is outstanding fails."""
+        if self.error is None:
+            self.error = PoolTerminated("the pool was terminated before this was done")
+            self.state.terminate()
+        self.engine.kill()
+        self._fail_all(self.error)
+
+    # The thread of the pool's own
+
+    def _start_driver(self) -> None:
+        with self._driver_lock:
+            if self._driver is None:
+                self._driver = threading.Thread(target=self._drive, name="procession-pool-driver", daemon=True)
+                self._driver.start()
+
+    def _drive(self) -> None:
+        while True:
+            while self._called:
+                self._call_back(self._called.popleft())
+            with self._driver_lock:
+                outstanding = self._retiring and self.error is None and self.dispatcher.outstanding
+                if not self._called and not self._with_callbacks and not outstanding:
+                    self._driver = None
+                    break
+            try:
+                self.wait(lambda: bool(self._called), CHECK_S)
+            except (PoolBroken, PoolTerminated):
+                pass
+        self._wake_followers()
+
+    def _call_back(self, job: Any) -> None:
+        success, value = job.settled()
+        callback = job._callbacks[0 if success else 1]
+        try:
+            if callback is not None:
+                callback(value)
+        except Exception as error:
+            threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, self._driver)))
+        finally:
+            job._callbacks = None
+            self.no_callbacks()
+            self._wake_followers()

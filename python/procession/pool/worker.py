@@ -1,0 +1,118 @@
+"""What a worker process runs: it gets ready, tells so, then takes tasks until there are no more.
+
+The loop itself is native (`_native.serve`). A worker ends when the ring of tasks is closed and empty, when it has done
+its share (`maxtasksperchild`), when a task calls `sys.exit`, or when its parent is gone, which an idle one notices
+within a quarter of a second. One forked by its parent's main thread is ended with it by the kernel, busy or not; the
+others finish what they are at. Ctrl-C is the parent's business: a worker ignores it, the programs it starts do not.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from typing import TYPE_CHECKING, Any
+
+from .. import _native
+from .functions import load
+from .state import BROKEN, RAISED, READY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Surroundings", "explain", "main"]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a worker is given."""
+
+    number: int
+    tasks: Any
+    answers: Any
+    claims: Any
+    initializer: Callable[..., Any] | None
+    initargs: tuple[Any, ...]
+    most_tasks: int  # 0: no limit
+    dies_with: int  # pid of the parent if its main thread forks the worker, else 0
+
+
+def main(given: Surroundings) -> None:
+    """A worker's life."""
+    _ignore_interrupts()
+    if given.dies_with and not _native.die_with_parent(given.dies_with):
+        return
+    if given.initializer is not None:
+        try:
+            given.initializer(*given.initargs)
+        except Exception as error:
+            _native.put_news(given.answers, given.number, BROKEN, explain(error, RAISED))
+            return
+    _native.put_news(given.answers, given.number, READY, os.getpid())
+    arena = given.tasks.arena
+    _native.serve(
+        given.tasks,
+        given.answers,
+        given.claims,
+        2 * given.number,
+        lambda offset, serial: load(arena, offset, serial),
+        explain,
+        _OrphanCheck(),
+        given.most_tasks,
+    )
+
+
+def _ignore_interrupts() -> None:
+    """A handler that does nothing, rather than SIG_IGN, which programs started by a task would inherit."""
+    signal.signal(signal.SIGINT, lambda signum, frame: None)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+class _OrphanCheck:
+    """Whether the process that started this one has ended."""
+
+    def __init__(self) -> None:
+        self._poller = select.poll()
+        parent = parent_process()
+        self._parent = parent
+        if parent is not None:
+            self._poller.register(parent._sentinel, select.POLLIN)  # type: ignore[attr-defined]
+
+    def __call__(self) -> bool:
+        return self._parent is not None and bool(self._poller.poll(0))
+
+
+def explain(error: BaseException, status: int) -> tuple[Any, ...]:
+    """What is told of an exception, in plain values.
+
+    Of one that a task raised: its pickle (None if it has none), the reason why not, what it is, its traceback. Of the
+    failure to pickle a result: None, the reason, the path to the culprit, the traceback.
+    """
+    import traceback
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if status != RAISED:
+        return None, str(error), getattr(error, "path", None), text
+    try:
+        return _pickled(error), "", _shown(error), text
+    except Exception as failure:
+        return None, f"{type(failure).__name__}: {failure}", _shown(error), text
+
+
+def _shown(error: BaseException) -> str:
+    from .._blame import shorten
+
+    return shorten(error)
+
+
+def _pickled(error: BaseException) -> bytes:
+    """The pickle of an exception that can be unpickled again; many cannot, because of their constructor's arguments."""
+    import pickle
+    from multiprocessing.reduction import ForkingPickler
+
+    data = bytes(ForkingPickler.dumps(error, 5))
+    pickle.loads(data)
+    return data

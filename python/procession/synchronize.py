@@ -1,0 +1,374 @@
+"""Lock, RLock, Semaphore, BoundedSemaphore, Condition, Event and Barrier, with multiprocessing's names and signatures.
+
+Each is a few words of an arena (see `_store`) that every process maps; the native module works on them with atomic
+instructions and sleeps on shared futexes, so an operation that need not wait makes no system call. The same classes
+serve threads when their arena is private to the process. They can be pickled at any time, not only while a child is
+being started.
+
+What differs from multiprocessing:
+
+- A Lock, RLock or Condition knows its holder. If the holder's process dies, one of those who wait takes the lock over
+  and is told by an `AbandonedLockWarning`: what the lock guards may be half-done. With a filter that turns the
+  warning into an error, the lock is released again before the error is raised.
+- A Condition is exact: `notify(n)` ends the wait of the `n` threads that have waited longest, and of no others. What
+  was given to a waiter that has died passes on to the next within a tenth of a second.
+- A Barrier breaks when a party dies while it waits there.
+
+Dropped: building Event and Condition out of semaphores, as multiprocessing does. An Event is one word there as here,
+but took seven semaphore operations; a Condition's `notify` waited for its waiters to wake, and one killed in between
+stopped it.
+
+Blocking calls release the GIL, are woken by the release they wait for, and look after signals at least ten times a
+second, so Ctrl-C ends them. Timeouts are seconds; None is for ever, a negative one is 0.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import process as _mp_process
+from typing import Any
+
+from . import _native
+from ._store import Shared, keep_in_flight
+
+__all__ = [
+    "Barrier",
+    "BarrierStatistics",
+    "BoundedSemaphore",
+    "Condition",
+    "ConditionStatistics",
+    "Event",
+    "EventStatistics",
+    "Lock",
+    "LockStatistics",
+    "RLock",
+    "Semaphore",
+    "SemaphoreStatistics",
+]
+
+SEM_VALUE_MAX = 2**31 - 1  # as multiprocessing has it on Linux
+
+
+class _SemLockNames:
+    """Names of multiprocessing's inner `_semlock` that other packages use (concurrent.futures, loky)."""
+
+    __slots__ = ()
+
+    @property
+    def _semlock(self) -> Any:
+        return self
+
+    def _is_zero(self) -> bool:
+        return self._get_value() == 0
+
+    def _get_value(self) -> int:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LockStatistics:
+    """A moment's view of a Lock or RLock."""
+
+    owner: tuple[int, int] | None
+    """Process id and thread ident of the holder, None while it is free."""
+    count: int
+    """How often the holder has acquired it and not released it; 0 while it is free."""
+    acquired: int
+    """How often it was acquired since it was made."""
+    contended: int
+    """How often that took waiting."""
+    abandoned: int
+    """How often it was taken over from a holder that had died."""
+    waiters: int
+    """How many wait for it. One that was killed while it waited may stay counted until the lock is idle."""
+
+
+def _describe_owner(lock: _native.Lock | _native.RLock) -> str:
+    owner = lock.owner
+    if owner is None:
+        return "None"
+    pid, thread = owner
+    if pid != os.getpid():
+        return "SomeOtherProcess"
+    if thread != threading.get_ident():
+        return "SomeOtherThread"
+    name = _mp_process.current_process().name
+    here = threading.current_thread().name
+    return name if here == "MainThread" else f"{name}|{here}"
+
+
+def _describe_waiters(waiters: int) -> str:
+    return f", waiters={waiters}" if waiters else ""
+
+
+class Lock(_native.Lock, Shared, _SemLockNames):
+    """A lock for threads of any process. It may be released by another thread or process than acquired it.
+
+    `acquire(block=True, timeout=None)` is True if the lock is the caller's. It waits until the holder releases it or
+    dies; in the second case it warns with AbandonedLockWarning. `release()` raises ReleaseError, a ValueError, if the
+    lock is free.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> Lock:
+        return super().__new__(cls, arena, address=address)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}(owner={_describe_owner(self)}{_describe_waiters(self.statistics().waiters)})>"
+
+    def _get_value(self) -> int:
+        return 0 if self.locked() else 1
+
+    def _count(self) -> int:
+        return self.statistics().count
+
+    def statistics(self) -> LockStatistics:
+        """Holder, waiters and counters. Never blocks."""
+        return LockStatistics(**super().statistics())
+
+
+class RLock(_native.RLock, Shared, _SemLockNames):
+    """A lock that its holder, a thread, may acquire again; it is free after as many releases.
+
+    `acquire(block=True, timeout=None)` as for Lock. `release()` raises NotOwner, an AssertionError, in any other
+    thread.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> RLock:
+        return super().__new__(cls, arena, address=address)
+
+    def __repr__(self) -> str:
+        count = str(self.count) if self._is_mine() or not self.locked() else "nonzero"
+        waiters = _describe_waiters(self.statistics().waiters)
+        return f"<{type(self).__name__}({_describe_owner(self)}, {count}{waiters})>"
+
+    def _get_value(self) -> int:
+        return 0 if self.locked() else 1
+
+    def _count(self) -> int:
+        return self.count
+
+    def statistics(self) -> LockStatistics:
+        """Holder, waiters and counters. Never blocks."""
+        return LockStatistics(**super().statistics())
+
+
+@dataclass(frozen=True)
+class SemaphoreStatistics:
+    """A moment's view of a semaphore."""
+
+    value: int
+    """Permits that are free."""
+    maximum: int
+    """As many permits as there can be."""
+    waiters: int
+    """How many wait. One that was killed while it waited stays counted until nobody waits."""
+
+
+class Semaphore(_native.Semaphore, Shared, _SemLockNames):
+    """A count of permits. `acquire` takes one, and waits while there is none; `release(n=1)` adds `n` and wakes as
+    many.
+
+    Permits belong to nobody: a process that dies with one does not give it back. Raises ValueError for a negative
+    value.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, value: int = 1, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> Semaphore:
+        return super().__new__(cls, arena, value, SEM_VALUE_MAX, address=address)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}(value={self.get_value()}{_describe_waiters(self.statistics().waiters)})>"
+
+    def _get_value(self) -> int:
+        return self.get_value()
+
+    def statistics(self) -> SemaphoreStatistics:
+        """Value, maximum and waiters. Never blocks."""
+        return SemaphoreStatistics(**super().statistics())
+
+
+class BoundedSemaphore(Semaphore):
+    """A semaphore whose `release` raises ReleaseError, a ValueError, rather than pass the initial value."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls, value: int = 1, *, arena: _native.Arena, address: tuple[int, int] | None = None
+    ) -> BoundedSemaphore:
+        return _native.Semaphore.__new__(cls, arena, value, value, address=address)
+
+    def __repr__(self) -> str:
+        waiters = _describe_waiters(self.statistics().waiters)
+        return f"<{type(self).__name__}(value={self.get_value()}, maxvalue={self.maximum}{waiters})>"
+
+
+@dataclass(frozen=True)
+class EventStatistics:
+    """A moment's view of an Event."""
+
+    is_set: bool
+    """Whether it is set."""
+    times_set: int
+    """How often it changed from clear to set (modulo 2**31)."""
+    waiters: int
+    """How many wait. One that was killed while it waited stays counted until nobody waits."""
+
+
+class Event(_native.Event, Shared):
+    """A flag. `wait(timeout=None)` blocks until `set()`, and is True unless the timeout came first.
+
+    Whoever waits when it is set is let go, even if `clear()` follows at once.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> Event:
+        return super().__new__(cls, arena, address=address)
+
+    def __repr__(self) -> str:
+        state = "set" if self.is_set() else "unset"
+        return f"<{type(self).__qualname__} at {id(self):#x} {state}{_describe_waiters(self.statistics().waiters)}>"
+
+    def statistics(self) -> EventStatistics:
+        """Flag, count and waiters. Never blocks."""
+        return EventStatistics(**super().statistics())
+
+
+@dataclass(frozen=True)
+class ConditionStatistics:
+    """A moment's view of a Condition."""
+
+    waiters: int
+    """How many wait to be notified."""
+    notified: int
+    """How many waits were ended by a notification since it was made (modulo 2**32)."""
+
+
+def _reopen_condition(
+    cls: type[Condition], lock: Lock | RLock, arena: _native.Arena, address: tuple[int, int]
+) -> Condition:
+    return cls.__new__(cls, lock, arena=arena, address=address)
+
+
+class Condition(_native.Condition, Shared):
+    """A place to wait for a change of what a lock guards; `lock` is a Lock or RLock, by default an RLock of its own.
+
+    `wait(timeout=None)` releases the lock however often it was acquired, blocks until `notify` chooses it, and
+    acquires the lock again; False if the timeout came first. `notify(n=1)` lets go the `n` that have waited longest.
+    All three raise NotOwner, an AssertionError, unless the calling thread holds the lock; `wait` raises
+    TooManyWaiters beyond 240 of them.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        lock: Lock | RLock | None = None,
+        *,
+        arena: _native.Arena,
+        address: tuple[int, int] | None = None,
+    ) -> Condition:
+        return super().__new__(cls, arena, RLock(arena=arena) if lock is None else lock, address=address)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}({self.lock!r}, {self.statistics().waiters})>"
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        """Wait until `predicate()` is true, calling it with the lock held after each notification. Its last value."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not (result := predicate()):
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            self.wait(left)
+        return result
+
+    def statistics(self) -> ConditionStatistics:
+        """Waiters and counter. Never blocks."""
+        return ConditionStatistics(**super().statistics())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        keep_in_flight(self)
+        return _reopen_condition, (type(self), self.lock, self.arena, self.address)
+
+
+@dataclass(frozen=True)
+class BarrierStatistics:
+    """A moment's view of a Barrier."""
+
+    parties: int
+    """How many have to arrive."""
+    waiters: int
+    """How many have arrived and wait."""
+    broken: bool
+    """Whether it is broken."""
+    released: int
+    """How often all arrived and were let go (modulo 2**32)."""
+
+
+def _reopen_barrier(
+    cls: type[Barrier],
+    action: Callable[[], Any] | None,
+    timeout: float | None,
+    arena: _native.Arena,
+    address: tuple[int, int],
+) -> Barrier:
+    # The number of parties is in the arena; any will do here.
+    return cls.__new__(cls, 1, action, timeout, arena=arena, address=address)
+
+
+class Barrier(_native.Barrier, Shared):
+    """A meeting point: `wait` blocks until `parties` threads of any process have called it.
+
+    The last to arrive calls `action()` before the others go on. `timeout` (seconds) is the default for `wait`. The
+    barrier breaks, for all who wait and all who come, when a wait times out, the action raises, somebody calls
+    `abort()` or a party dies while it waits; `reset()` makes it whole.
+    """
+
+    __slots__ = ("_action", "_timeout")
+
+    _action: Callable[[], Any] | None
+    _timeout: float | None
+
+    def __new__(
+        cls,
+        parties: int,
+        action: Callable[[], Any] | None = None,
+        timeout: float | None = None,
+        *,
+        arena: _native.Arena,
+        address: tuple[int, int] | None = None,
+    ) -> Barrier:
+        self = super().__new__(cls, arena, parties, address=address)
+        self._action = action
+        self._timeout = timeout
+        return self
+
+    def __repr__(self) -> str:
+        state = "broken" if self.broken else f"waiters={self.n_waiting}/{self.parties}"
+        return f"<{type(self).__qualname__} at {id(self):#x}: {state}>"
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Arrive and wait for the others. Gives a number from 0 to parties - 1, another for each.
+
+        Raises BrokenBarrierError (also a threading.BrokenBarrierError) when the barrier is or becomes broken or is
+        reset, or after `timeout` seconds, which breaks it. In the last to arrive, raises what the action raises.
+        """
+        return self.pass_through(self._action, self._timeout if timeout is None else timeout)
+
+    def statistics(self) -> BarrierStatistics:
+        """Parties, waiters and state. Never blocks."""
+        return BarrierStatistics(**super().statistics())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        keep_in_flight(self)
+        return _reopen_barrier, (type(self), self._action, self._timeout, self.arena, self.address)

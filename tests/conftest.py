@@ -1,0 +1,78 @@
+"""Fixtures for every test: a watchdog, a leak check, and the contexts.
+
+A test that hangs is ended after a minute: all stacks are printed and everything it started is killed, which as a rule
+lets the test fail and the others go on; if it does not, the whole run ends a little later.
+"""
+
+import contextlib
+import faulthandler
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import procession
+from procession.testing import check_leaks, descendants
+
+WATCHDOG_S = 60
+LAST_RESORT_S = 15  # seconds after that, the run ends
+
+CONTEXTS = ["fork", "spawn", "forkserver", "thread"]
+
+
+@pytest.fixture(params=CONTEXTS)
+def context(request: pytest.FixtureRequest) -> Any:
+    """Every context in turn."""
+    return procession.get_context(request.param)
+
+
+@pytest.fixture(params=CONTEXTS[:3])
+def process_context(request: pytest.FixtureRequest) -> Any:
+    """Every context that starts processes, in turn."""
+    return procession.get_context(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _watchdog(request: pytest.FixtureRequest) -> Iterator[None]:
+    marker = request.node.get_closest_marker("watchdog")
+    seconds = marker.args[0] if marker else WATCHDOG_S
+    timer = threading.Timer(seconds, _end_hanging_test, [request.config, request.node.nodeid])
+    timer.daemon = True
+    timer.start()
+    faulthandler.dump_traceback_later(seconds + LAST_RESORT_S, exit=True, file=_real_stderr(request.config))
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        timer.cancel()
+        timer.join()
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(_watchdog: None) -> Iterator[None]:
+    with check_leaks():
+        yield
+
+
+def _end_hanging_test(config: pytest.Config, name: str) -> None:
+    stderr = _real_stderr(config)
+    os.write(stderr, f"\n{name} has been running for too long; the stacks of its threads:\n".encode())
+    faulthandler.dump_traceback(stderr, all_threads=True)
+    for pid in reversed(descendants(os.getpid())):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _real_stderr(config: pytest.Config) -> int:
+    """Standard error as it was before pytest began to capture it."""
+    from _pytest.faulthandler import fault_handler_stderr_fd_key
+
+    return config.stash[fault_handler_stderr_fd_key]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "watchdog(seconds): end the test after this time instead of a minute")
+    config.addinivalue_line("markers", "slow: takes more than a quarter of a second")

@@ -1,0 +1,96 @@
+"""Every exception: what it also is, what it carries, and that it survives pickling."""
+
+import builtins
+import inspect
+import multiprocessing
+import pickle
+import queue
+import threading
+
+import pytest
+
+from procession import errors
+
+ALSO = {
+    "Full": queue.Full,
+    "Empty": queue.Empty,
+    "ShutDown": getattr(queue, "ShutDown", ValueError),
+    "Closed": ValueError,
+    "ItemTooLarge": (queue.Full, ValueError),
+    "ArenaFull": MemoryError,
+    "ObjectGone": LookupError,
+    "TooManyProcesses": OSError,
+    "NotShared": RuntimeError,
+    "PicklingError": pickle.PicklingError,
+    "UnpicklingError": pickle.UnpicklingError,
+    "ReleaseError": ValueError,
+    "NotOwner": (AssertionError, RuntimeError),
+    "BrokenBarrierError": threading.BrokenBarrierError,
+    "WorkerDied": ChildProcessError,
+    "ResultUnpicklable": pickle.PicklingError,
+    "TimeoutError": (builtins.TimeoutError, multiprocessing.TimeoutError, multiprocessing.ProcessError),
+    "NotGuarded": RuntimeError,
+    "MainNotImportable": RuntimeError,
+    "NotSupported": NotImplementedError,
+    "JobError": ValueError,
+    "InputError": OSError,
+}
+OURS = [
+    name
+    for name in errors.__all__
+    if isinstance(getattr(errors, name), type) and issubclass(getattr(errors, name), errors.ProcessionError)
+]
+
+
+@pytest.mark.parametrize("name", sorted(ALSO))
+def test_derives_from_what_users_catch(name: str) -> None:
+    kinds = ALSO[name] if isinstance(ALSO[name], tuple) else (ALSO[name],)
+    for kind in kinds:
+        assert issubclass(getattr(errors, name), kind)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_pickles_with_its_fields(name: str) -> None:
+    cls = getattr(errors, name)
+    facts = {
+        field: index
+        for index, base in enumerate(cls.__mro__)
+        if issubclass(base, errors.ProcessionError)
+        for field in inspect.get_annotations(base)
+    }
+    error = cls("what happened", **facts)
+    error.add_note("and why")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is cls
+    assert again.args == ("what happened",)
+    assert str(again) == "what happened"
+    assert again.__notes__ == ["and why"]
+    assert {field: getattr(again, field) for field in facts} == facts
+
+
+def test_unknown_fact_is_refused() -> None:
+    with pytest.raises(TypeError, match="Full has no field 'color'"):
+        errors.Full("full", color=1)
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "words", "signal"),
+    [(-9, "was killed by SIGKILL", "SIGKILL"), (3, "exited with code 3", None), (-99, "by signal 99", "signal 99")],
+)
+def test_worker_died_says_how(exitcode: int, words: str, signal: str | None) -> None:
+    error = errors.WorkerDied.of("worker-3", 4121, exitcode, item="task 7")
+    assert str(error).startswith("worker-3 (pid 4121)")
+    assert words in str(error)
+    assert "task 7" in str(error)
+    assert (error.name, error.pid, error.exitcode, error.item, error.signal) == (
+        "worker-3",
+        4121,
+        exitcode,
+        "task 7",
+        signal,
+    )
+    assert "exit code unknown" in str(errors.WorkerDied.of(None, 1, None))
+
+
+def test_not_guarded_shows_the_lines() -> None:
+    assert 'if __name__ == "__main__":' in str(errors.NotGuarded())

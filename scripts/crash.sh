@@ -1,13 +1,12 @@
 #!/bin/sh
-# Kills processes at random instructions for so many seconds, in the core and through Python:
+# Kills processes, in the core and through Python, for so many seconds:
 #     sh scripts/crash.sh .venv/bin/python 120
+# First at every numbered step of every operation, then at random moments; CRASH_SEED repeats the choices of a storm.
 python=$1
-export CRASH_SECONDS="${2:-120}"
+seconds=${2:-120}
+export CRASH_SECONDS=$((seconds / 2))
 status=0
-if [ -f crates/core/tests/crash.rs ]; then
-    cargo test --release -p procession-core --test crash -- --include-ignored --nocapture || status=1
-fi
-if [ -d tests/crash ]; then
-    "$python" -m pytest -q tests/crash || status=1
-fi
+cargo test --release -p procession-core --features failpoints --test steps -- --nocapture || status=1
+cargo test --release -p procession-core --test crash -- --include-ignored --nocapture || status=1
+"$python" scripts/crash.py $((seconds / 2)) $CRASH_SEED || status=1
 exit $status

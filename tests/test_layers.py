@@ -22,6 +22,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "_cpu": 1,
     "_outcome": 1,
     "_store": 1,
+    "statistics": 1,
     "_bootstrap": 2,
     "connection": 2,
     "synchronize": 2,

@@ -16,8 +16,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import procession
 import pytest
+
+import procession
 from procession.errors import (
     NotSupported,
     PicklingError,
@@ -281,7 +282,9 @@ def test_several_threads_wait_at_once(fork_pool: Pool) -> None:
     def work(start: int) -> None:
         for number in range(start, start + 200):
             results.append(fork_pool.apply(double, (number,)) == 2 * number)
-        results.append(fork_pool.map(double, range(start, start + 5000), 1) == list(range(2 * start, 2 * start + 10_000, 2)))
+        results.append(
+            fork_pool.map(double, range(start, start + 5000), 1) == list(range(2 * start, 2 * start + 10_000, 2))
+        )
 
     threads = [threading.Thread(target=work, args=(1000 * n,)) for n in range(6)]
     for thread in threads:
@@ -319,7 +322,9 @@ def test_maxtasksperchild(method: str) -> None:
 def test_map_reduce(pool: Pool) -> None:
     assert pool.map_reduce(double, range(1000), add) == 999_000
     assert pool.map_reduce(str, range(200), str.__add__) == "".join(map(str, range(200)))
-    assert pool.map_reduce(str, iter(range(20)), str.__add__, chunksize=3, initial=">") == ">" + "".join(map(str, range(20)))
+    assert pool.map_reduce(str, iter(range(20)), str.__add__, chunksize=3, initial=">") == ">" + "".join(
+        map(str, range(20))
+    )
     assert pool.map_reduce(double, [], add, initial=5) == 5
     with pytest.raises(TypeError, match="empty iterable with no initial value"):
         pool.map_reduce(double, [], add)
@@ -594,7 +599,7 @@ def die_at_start() -> None:
 
 def test_an_initializer_that_raises_breaks_the_pool(context: Any) -> None:
     pool = context.Pool(2, fail_to_start, (1,))
-    with pytest.raises(PoolBroken, match="LookupError: 'nothing to initialize'|nothing to initialize") as caught:
+    with pytest.raises(PoolBroken, match=r"LookupError.*nothing to initialize") as caught:
         pool.map(double, range(10))
     assert isinstance(caught.value.__cause__, LookupError)
     with pytest.raises(PoolBroken):
@@ -817,12 +822,15 @@ def test_ctrl_c_gives_one_traceback_and_leaves_no_process() -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_no_orphans_when_the_parent_is_killed(method: str) -> None:
-    program = start_program(f"""
+    program = start_program(
+        f"""
         pool = procession.get_context({method!r}).Pool(2)
         pool.map(abs, range(100), 1)
         print("ready", flush=True)
         sys.stdin.read()
-    """, stdin=subprocess.PIPE)
+    """,
+        stdin=subprocess.PIPE,
+    )
     assert program.stdout is not None
     assert program.stdout.readline() == "ready\n"
     program.kill()
@@ -831,14 +839,17 @@ def test_no_orphans_when_the_parent_is_killed(method: str) -> None:
 
 
 def test_busy_forked_workers_end_with_their_parent() -> None:
-    program = start_program("""
+    program = start_program(
+        """
         pool = procession.get_context("fork").Pool(2)
         pool.map_async(time.sleep, [60] * 4, 1)
         while pool.statistics().waiting > 2:
             time.sleep(0.001)
         print("ready", flush=True)
         sys.stdin.read()
-    """, stdin=subprocess.PIPE)
+    """,
+        stdin=subprocess.PIPE,
+    )
     assert program.stdout is not None
     assert program.stdout.readline() == "ready\n"
     program.kill()
@@ -871,4 +882,3 @@ def test_functions_typed_at_a_prompt(method: str) -> None:
     """)
     out, errors = program.communicate(timeout=20)
     assert out == "[3, 6] 9\n", errors
-

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+
 from procession.pool.chunks import MOST_ITEMS, guided, next_size
 from procession.pool.folding import NOTHING, Counter
 from procession.pool.state import MOST_STILLBIRTHS, Break, Ended, Fail, PoolState, Start, held

@@ -1,11 +1,11 @@
 """Where state lives: arenas, and how a shared object travels.
 
-A shared object *is* its address, an offset in an arena and a serial number. Pickling one writes a few bytes and works at any
-time, not only while a child is being spawned. What the receiver needs besides is the arena itself:
+A shared object *is* its address, an offset in an arena and a serial number. Pickling one writes a few bytes and works
+at any time, not only while a child is being spawned. What the receiver needs besides is the arena itself:
 
 - a forked child has it mapped already, at the same place;
-- a spawned child gets its descriptor together with the first object that mentions it (`reduce_arena` notices that a process
-  is being started, as the standard library's own reducers do);
+- a spawned child gets its descriptor together with the first object that mentions it (`reduce_arena` notices that a
+  process is being started, as the standard library's own reducers do);
 - any other relative finds the descriptor through the sender's `/proc` entry. The token, random and kept in the arena
   itself, tells it from every other file, so a reused pid or descriptor number is noticed.
 
@@ -17,10 +17,13 @@ from __future__ import annotations
 import os
 from multiprocessing import context as _mp_context
 from multiprocessing import reduction as _mp_reduction
-from typing import TYPE_CHECKING, Any
 
 from . import _native
 from .errors import NotShared, ObjectGone
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
 
 _shared: _native.Arena | None = None
 _private: _native.Arena | None = None
@@ -84,7 +87,8 @@ def _attach_relative(pid: int, fd: int, token: bytes) -> _native.Arena:
         descriptor = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise ObjectGone(
-            f"cannot reach the shared memory of process {pid} ({error.strerror}): it has ended, or belongs to another user"
+            f"cannot reach the shared memory of process {pid} ({error.strerror}): "
+            "it has ended, or belongs to another user"
         ) from error
     try:
         return _adopt(_native.Arena.attach(descriptor, token))
@@ -129,8 +133,8 @@ class Shared:
 def keep_in_flight(shared: Any) -> None:
     """Keep a shared object alive until whoever receives the pickle now being made has opened it.
 
-    In a message of ours the message holds it. For a child being started, the handle on that child does, which lives until the
-    child has ended. In any other pickle nobody can: the sender has to keep a reference.
+    In a message of ours the message holds it. For a child being started, the handle on that child does, which lives
+    until the child has ended. In any other pickle nobody can: the sender has to keep a reference.
     """
     popen = _mp_context.get_spawning_popen()
     if popen is not None:

@@ -9,13 +9,18 @@ The facts of a class are its annotated attributes with a default; the constructo
 keyword. Both sides raise these: the Rust module looks them up here by name. This module imports nothing of ours.
 """
 
+from __future__ import annotations
+
 import builtins
 import multiprocessing
 import pickle
 import queue
 import sys
 import threading
-from typing import Any
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "AbandonedLockWarning",

@@ -1,32 +1,40 @@
 """Queues: what is put is put.
 
-A queue is a ring of messages in shared memory. `put` encodes the object (its snapshot at that moment; a later change to it
-does not leak through), copies it into the ring and returns: no feeder thread, nothing to flush, and the process may exit, or be
-killed, in the next instruction. Unbounded queues grow; bounded ones make `put` wait. Messages of one producer arrive in its order.
+A queue is a ring of messages in shared memory. `put` encodes the object (its snapshot at that moment; a later change
+to it does not leak through), copies it into the ring and returns: no feeder thread, nothing to flush, and the process
+may exit, or be killed, in the next instruction. Unbounded queues grow; bounded ones make `put` wait. Messages of one
+producer arrive in its order.
 
-When a process dies while it uses a queue, the others go on: a producer killed inside `put` has put nothing, a consumer killed
-inside `get` either has taken nothing or has the item, which is lost with it.
+When a process dies while it uses a queue, the others go on: a producer killed inside `put` has put nothing, a
+consumer killed inside `get` either has taken nothing or has the item, which is lost with it.
 
-The queues of the thread context (`ThreadQueue` and so on) are `queue.Queue` with the same extra methods: objects are handed
-over as they are, not copied.
+The queues of the thread context (`ThreadQueue` and so on) are `queue.Queue` with the same extra methods: objects are
+handed over as they are, not copied.
 """
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterable
-from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._store import Shared
 from .errors import Empty, Full, ShutDown
 
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from .statistics import QueueStatistics
+
+    _PlainQueue = queue.Queue[Any]
+else:
+    _PlainQueue = queue.Queue
+
 __all__ = [
     "JoinableQueue",
     "Queue",
-    "QueueStatistics",
     "SimpleQueue",
     "ThreadJoinableQueue",
     "ThreadQueue",
@@ -34,18 +42,6 @@ __all__ = [
 ]
 
 MOST_ITEMS = 2**31 - 1  # counts in shared memory are compared mod 2**32
-
-
-@dataclass(frozen=True)
-class QueueStatistics:
-    """A snapshot of a queue."""
-
-    depth: int  # items in it
-    nbytes: int  # bytes of encoded items in it, large payloads not counted
-    put: int  # items ever put, mod 2**32
-    taken: int  # items ever taken, mod 2**32
-    waiters: int  # 1 while a getter may be asleep, plus 1 while a putter may be
-    closed: bool  # whether it was shut down
 
 
 def _bound(maxsize: int) -> int:
@@ -86,6 +82,8 @@ class _RingQueue(_native.Ring, Shared):
         """A snapshot, without locking anything."""
         taken, put = self.position
         getters, putters, _joiners = self.sleepers()
+        from .statistics import QueueStatistics
+
         return QueueStatistics(self.qsize(), self.nbytes(), put, taken, int(getters) + int(putters), self.is_shutdown)
 
 
@@ -105,8 +103,9 @@ class SimpleQueue(_RingQueue):
 class Queue(_RingQueue):
     """A queue for any number of producers and consumers in any processes of the family.
 
-    `maxsize` bounds the items, `max_bytes` the bytes of encoded items (payloads of 64 KiB and more live beside the queue
-    and count with a few bytes); 0 is unbounded. `put` and `get` block as `queue.Queue`'s do, and take a timeout in seconds.
+    `maxsize` bounds the items, `max_bytes` the bytes of encoded items (payloads of 64 KiB and more live beside the
+    queue and count with a few bytes); 0 is unbounded. `put` and `get` block as `queue.Queue`'s do, and take a timeout
+    in seconds.
     """
 
     __slots__ = ()
@@ -144,7 +143,7 @@ class JoinableQueue(Queue):
             raise TimeoutError(f"{self.unfinished()} items were not done with after {timeout} s")
 
 
-class ThreadQueue(queue.Queue[Any]):
+class ThreadQueue(_PlainQueue):
     """The thread context's Queue: objects are handed over as they are, with the names of the shared one."""
 
     def __init__(self, maxsize: int = 0, *, max_bytes: int = 0) -> None:
@@ -162,6 +161,8 @@ class ThreadQueue(queue.Queue[Any]):
     def statistics(self) -> QueueStatistics:
         """A snapshot. Counts of items ever put and taken are not kept here and read 0."""
         waiters = len(self.not_empty._waiters) + len(self.not_full._waiters)  # type: ignore[attr-defined]
+        from .statistics import QueueStatistics
+
         return QueueStatistics(self.qsize(), 0, 0, 0, waiters, self._shut)
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -258,5 +259,3 @@ class ThreadSimpleQueue(ThreadQueue):
 
     def __init__(self) -> None:
         super().__init__(0)
-
-

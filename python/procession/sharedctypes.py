@@ -27,7 +27,20 @@ from . import _native
 from ._store import Shared, keep_in_flight, shared_arena
 from .synchronize import Lock, RLock
 
-__all__ = ["RawValue", "RawArray", "Value", "Array", "copy", "synchronized"]
+__all__ = [
+    "Array",
+    "RawArray",
+    "RawValue",
+    "SharedArray",
+    "SharedValue",
+    "Synchronized",
+    "SynchronizedArray",
+    "SynchronizedBase",
+    "SynchronizedString",
+    "Value",
+    "copy",
+    "synchronized",
+]
 
 typecode_to_type: dict[str, type[Any]] = {**_standard.typecode_to_type, "?": ctypes.c_bool}  # type: ignore[attr-defined]
 

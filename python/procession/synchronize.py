@@ -27,27 +27,26 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing import process as _mp_process
-from typing import Any
 
 from . import _native
 from ._store import Shared, keep_in_flight
 
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .statistics import BarrierStatistics, ConditionStatistics, EventStatistics, LockStatistics, SemaphoreStatistics
+
 __all__ = [
     "Barrier",
-    "BarrierStatistics",
     "BoundedSemaphore",
     "Condition",
-    "ConditionStatistics",
     "Event",
-    "EventStatistics",
     "Lock",
-    "LockStatistics",
     "RLock",
     "Semaphore",
-    "SemaphoreStatistics",
 ]
 
 SEM_VALUE_MAX = 2**31 - 1  # as multiprocessing has it on Linux
@@ -67,24 +66,6 @@ class _SemLockNames:
 
     def _get_value(self) -> int:
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class LockStatistics:
-    """A moment's view of a Lock or RLock."""
-
-    owner: tuple[int, int] | None
-    """Process id and thread ident of the holder, None while it is free."""
-    count: int
-    """How often the holder has acquired it and not released it; 0 while it is free."""
-    acquired: int
-    """How often it was acquired since it was made."""
-    contended: int
-    """How often that took waiting."""
-    abandoned: int
-    """How often it was taken over from a holder that had died."""
-    waiters: int
-    """How many wait for it. One that was killed while it waited may stay counted until the lock is idle."""
 
 
 def _describe_owner(lock: _native.Lock | _native.RLock) -> str:
@@ -129,6 +110,8 @@ class Lock(_native.Lock, Shared, _SemLockNames):
 
     def statistics(self) -> LockStatistics:
         """Holder, waiters and counters. Never blocks."""
+        from .statistics import LockStatistics
+
         return LockStatistics(**super().statistics())
 
 
@@ -157,19 +140,9 @@ class RLock(_native.RLock, Shared, _SemLockNames):
 
     def statistics(self) -> LockStatistics:
         """Holder, waiters and counters. Never blocks."""
+        from .statistics import LockStatistics
+
         return LockStatistics(**super().statistics())
-
-
-@dataclass(frozen=True)
-class SemaphoreStatistics:
-    """A moment's view of a semaphore."""
-
-    value: int
-    """Permits that are free."""
-    maximum: int
-    """As many permits as there can be."""
-    waiters: int
-    """How many wait. One that was killed while it waited stays counted until nobody waits."""
 
 
 class Semaphore(_native.Semaphore, Shared, _SemLockNames):
@@ -193,6 +166,8 @@ class Semaphore(_native.Semaphore, Shared, _SemLockNames):
 
     def statistics(self) -> SemaphoreStatistics:
         """Value, maximum and waiters. Never blocks."""
+        from .statistics import SemaphoreStatistics
+
         return SemaphoreStatistics(**super().statistics())
 
 
@@ -209,18 +184,6 @@ class BoundedSemaphore(Semaphore):
     def __repr__(self) -> str:
         waiters = _describe_waiters(self.statistics().waiters)
         return f"<{type(self).__name__}(value={self.get_value()}, maxvalue={self.maximum}{waiters})>"
-
-
-@dataclass(frozen=True)
-class EventStatistics:
-    """A moment's view of an Event."""
-
-    is_set: bool
-    """Whether it is set."""
-    times_set: int
-    """How often it changed from clear to set (modulo 2**31)."""
-    waiters: int
-    """How many wait. One that was killed while it waited stays counted until nobody waits."""
 
 
 class Event(_native.Event, Shared):
@@ -240,17 +203,9 @@ class Event(_native.Event, Shared):
 
     def statistics(self) -> EventStatistics:
         """Flag, count and waiters. Never blocks."""
+        from .statistics import EventStatistics
+
         return EventStatistics(**super().statistics())
-
-
-@dataclass(frozen=True)
-class ConditionStatistics:
-    """A moment's view of a Condition."""
-
-    waiters: int
-    """How many wait to be notified."""
-    notified: int
-    """How many waits were ended by a notification since it was made (modulo 2**32)."""
 
 
 def _reopen_condition(
@@ -294,25 +249,13 @@ class Condition(_native.Condition, Shared):
 
     def statistics(self) -> ConditionStatistics:
         """Waiters and counter. Never blocks."""
+        from .statistics import ConditionStatistics
+
         return ConditionStatistics(**super().statistics())
 
     def __reduce__(self) -> tuple[Any, ...]:
         keep_in_flight(self)
         return _reopen_condition, (type(self), self.lock, self.arena, self.address)
-
-
-@dataclass(frozen=True)
-class BarrierStatistics:
-    """A moment's view of a Barrier."""
-
-    parties: int
-    """How many have to arrive."""
-    waiters: int
-    """How many have arrived and wait."""
-    broken: bool
-    """Whether it is broken."""
-    released: int
-    """How often all arrived and were let go (modulo 2**32)."""
 
 
 def _reopen_barrier(
@@ -367,6 +310,8 @@ class Barrier(_native.Barrier, Shared):
 
     def statistics(self) -> BarrierStatistics:
         """Parties, waiters and state. Never blocks."""
+        from .statistics import BarrierStatistics
+
         return BarrierStatistics(**super().statistics())
 
     def __reduce__(self) -> tuple[Any, ...]:

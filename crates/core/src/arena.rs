@@ -1,13 +1,16 @@
 //! An arena: a heap in a segment, the processes that share it, and the objects that this process has open.
 //!
-//! A process counts its own handles and holds each object by one bit however many handles it has. `fork` copies handles, so the
-//! child must hold what they name before the parent can let go: the parent reserves the child's place and sets its bits
-//! before forking (`pthread_atfork`, so that forks which Python does not see are covered too). A process that dies
-//! without a word leaves its bits behind; [`Arena::reap`] takes them back.
+//! A process counts its own handles and holds each object by one bit however many handles it has. `fork` copies
+//! handles, so the child must hold what they name before the parent can let go: the parent reserves the child's
+//! place and sets its bits before forking (`pthread_atfork`, so that forks which Python does not see are covered
+//! too). A process that dies without a word leaves its bits behind; [`Arena::reap`] takes them back.
 //!
 //! Arenas are never unmapped: there are one or two in a process, and their addresses are everywhere.
 
+#![allow(clippy::cast_ptr_alignment)] // blocks are aligned to 64 bytes, their headers asserted to be
+
 mod fork;
+mod handle;
 mod local;
 
 use crate::error::ArenaError;
@@ -22,6 +25,7 @@ use local::Local;
 use std::os::fd::RawFd;
 
 pub use crate::heap::Kind;
+pub use handle::Handle;
 
 /// One arena as this process sees it.
 #[derive(Debug)]
@@ -33,7 +37,8 @@ pub struct Arena {
     next: Option<&'static Arena>,
 }
 
-/// The arenas of this process, a list that only grows at its front. Without a lock: a fork would copy one that is held.
+/// The arenas of this process, a list that only grows at its front. Without a lock: a fork would copy one that is
+/// held.
 static ARENAS: std::sync::atomic::AtomicPtr<Arena> = std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
 
 fn all() -> impl Iterator<Item = &'static Arena> {
@@ -68,7 +73,8 @@ impl Arena {
         Self::enter(Heap::create(segment, limit, [number(0..8), number(8..16)]))
     }
 
-    /// Share the arena of another process through its descriptor, which stays the caller's. The same arena twice is one.
+    /// Share the arena of another process through its descriptor, which stays the caller's. The same arena twice is
+    /// one.
     pub fn attach(fd: RawFd, token: [u64; 2]) -> Result<&'static Self, ArenaError> {
         if let Some(known) = Self::find(token) {
             return Ok(known);
@@ -117,7 +123,8 @@ impl Arena {
         if let Some(me) = processes.enter() {
             return Ok((me, false));
         }
-        // Without a place of one's own nothing can be locked, so that the place is freed before its last user's holdings are.
+        // Without a place of one's own nothing can be locked, so that the place is freed before its last user's
+        // holdings are.
         let freed = processes.owners().any(|owner| !processes.is_alive(owner) && processes.leave(owner));
         match processes.enter() {
             Some(me) if freed => {
@@ -179,7 +186,8 @@ impl Arena {
 
     // --- objects ---------------------------------------------------------------------------------------------------
 
-    /// A new block of `size` bytes. Its contents are arbitrary. When the arena is full, the dead are looked for first.
+    /// A new block of `size` bytes. Its contents are arbitrary. When the arena is full, the dead are looked for
+    /// first.
     pub fn allocate(&'static self, kind: Kind, size: u64) -> Result<Handle, ArenaError> {
         let offset = match self.heap.allocate(self.me(), kind, size) {
             Err(ArenaError::Full { .. }) => {
@@ -268,8 +276,8 @@ impl Arena {
 
     // --- messages --------------------------------------------------------------------------------------------------
 
-    /// Put messages into a ring whose attachments are the offsets of `Handle`s that the caller holds: from the commit on
-    /// the ring holds them too.
+    /// Put messages into a ring whose attachments are the offsets of `Handle`s that the caller holds: from the
+    /// commit on the ring holds them too.
     pub fn put(
         &'static self,
         ring: &Ring,
@@ -279,8 +287,8 @@ impl Arena {
         ring.put(&self, messages, wait)
     }
 
-    /// While a message is being taken (in `Ring::get`'s sink): handles on what it refers to. The commit of the taking makes
-    /// them hold it.
+    /// While a message is being taken (in `Ring::get`'s sink): handles on what it refers to. The commit of the
+    /// taking makes them hold it.
     pub fn receive(&'static self, attachments: &[u64], handles: &mut Vec<Handle>) {
         handles.extend(attachments.iter().map(|&offset| self.adopt(offset)));
     }
@@ -348,80 +356,5 @@ impl Storage for &'static Arena {
 impl Liveness for &'static Arena {
     fn is_alive(&self, owner: OwnerId) -> bool {
         self.processes().is_alive(owner)
-    }
-}
-
-/// An object that this process has open. The object lives at least as long.
-#[derive(Debug)]
-pub struct Handle {
-    arena: &'static Arena,
-    offset: u64,
-}
-
-impl Handle {
-    /// The arena it lives in.
-    pub fn arena(&self) -> &'static Arena {
-        self.arena
-    }
-
-    /// Where in the arena, and the serial number that tells it from a later object there.
-    pub fn address(&self) -> (u64, u64) {
-        (self.offset, self.arena.heap.describe(self.offset).1)
-    }
-
-    /// Where in the arena.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// Bytes asked for at its creation.
-    pub fn size(&self) -> u64 {
-        self.arena.heap.describe(self.offset).2
-    }
-
-    /// Its contents in this process's address space, valid while the handle lives.
-    pub fn contents(&self) -> *mut u8 {
-        self.arena.heap.contents(self.offset)
-    }
-
-    /// Copy `bytes` to the start of a block that nobody else has seen yet.
-    pub fn fill(&self, bytes: &[u8]) {
-        assert!(bytes.len() as u64 <= self.size());
-        // Fresh pages are cheaper to fill through the descriptor than by faulting them in one by one.
-        if bytes.len() >= 1 << 17
-            && self.arena.heap.take_cold(self.offset)
-            && self.arena.heap.segment().write_at(self.offset + crate::heap::BLOCK_HEADER, bytes)
-        {
-            return;
-        }
-        // SAFETY: the block has room, by the assertion; a slice of ours cannot overlap a block that nobody has seen.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.contents(), bytes.len()) };
-    }
-}
-
-impl Clone for Handle {
-    fn clone(&self) -> Self {
-        self.arena.local.with(|handles| *handles.entry(self.offset).or_insert(0) += 1);
-        Self { arena: self.arena, offset: self.offset }
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        // The count and the hold change together, so that a handle opened meanwhile by another thread keeps its hold.
-        let duty = self.arena.local.with(|handles| {
-            let count = handles.get_mut(&self.offset)?;
-            *count -= 1;
-            if *count > 0 {
-                return None;
-            }
-            step();
-            handles.remove(&self.offset);
-            Some(self.arena.heap.drop_hold(self.arena.me(), self.offset))
-        });
-        step();
-        if let Some(duty) = duty {
-            self.arena.undertake(duty, self.offset);
-        }
     }
 }

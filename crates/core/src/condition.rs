@@ -29,6 +29,7 @@ use std::time::Instant;
 /// How many may wait at a time.
 #[cfg(not(loom))]
 pub const CELLS: usize = 240;
+/// How many may wait at a time in a model.
 #[cfg(loom)]
 pub const CELLS: usize = 3;
 

@@ -1,12 +1,12 @@
 //! Numbered steps at which a test may kill the process.
 //!
-//! [`step`] stands between any two stores of which a death must not separate what belongs together. In a normal build it is a
-//! fence for the compiler and nothing else: a process killed between two instructions has done all the stores before in
-//! program order and none after, provided that the compiler kept that order. (The processor does: a killed process's stores
-//! are all seen by whoever learns of its death through the kernel.)
+//! [`step`] stands between any two stores of which a death must not separate what belongs together. In a normal
+//! build it is a fence for the compiler and nothing else: a process killed between two instructions has done all
+//! the stores before in program order and none after, provided that the compiler kept that order. (The processor
+//! does: a killed process's stores are all seen by whoever learns of its death through the kernel.)
 //!
-//! With the feature `failpoints` a test counts the steps of a scenario in one run, then runs it once for each and dies there by
-//! SIGKILL, so that nothing is cleaned up. Only the thread that armed its steps counts.
+//! With the feature `failpoints` a test counts the steps of a scenario in one run, then runs it once for each and
+//! dies there by SIGKILL, so that nothing is cleaned up. Only the thread that armed its steps counts.
 
 #[cfg(not(all(feature = "failpoints", not(loom))))]
 mod off {

@@ -6,19 +6,23 @@
 //! START    blocks, one after another up to `top`: BlockHeader (192 bytes), then the contents
 //! ```
 //!
-//! Classes are four to a doubling, so at most a quarter of a block is unused, and unused pages are never touched. Blocks are
-//! not merged: a segment is sparse and larger than memory, so address space is what there is plenty of. Freed memory is kept
-//! warm for reuse up to a bound (the first touch of a page costs ten times a copy), beyond it given back to the system.
+//! Classes are four to a doubling, so at most a quarter of a block is unused, and unused pages are never touched.
+//! Blocks are not merged: a segment is sparse and larger than memory, so address space is what there is plenty of.
+//! Freed memory is kept warm for reuse up to a bound (the first touch of a page costs ten times a copy), beyond it
+//! given back to the system.
 //!
-//! Everything here runs under one owner lock. Every change is a single committing store away from the one before, and the
-//! state word in each block's header says what it is, so when an owner died in the middle, `repair` (in `transfer.rs`)
-//! rebuilds lists and counters by walking the blocks.
+//! Everything here runs under one owner lock. Every change is a single committing store away from the one before,
+//! and the state word in each block's header says what it is, so when an owner died in the middle, `repair` (in
+//! `transfer.rs`) rebuilds lists and counters by walking the blocks.
 //!
-//! A block is held by processes (one bit each, so that a dead one's share can be taken back however it died) and by messages in
-//! flight (a count). It is free when neither is left: `holders.rs`. What moves from a process into a message or back does so
-//! together with the commit of that message, or not at all: `transfer.rs`.
+//! A block is held by processes (one bit each, so that a dead one's share can be taken back however it died) and by
+//! messages in flight (a count). It is free when neither is left: `holders.rs`. What moves from a process into a
+//! message or back does so together with the commit of that message, or not at all: `transfer.rs`.
+
+#![allow(clippy::cast_ptr_alignment)] // blocks are aligned to 64 bytes, their headers asserted to be
 
 mod holders;
+mod kinds;
 mod transfer;
 
 use crate::error::ArenaError;
@@ -29,52 +33,10 @@ use crate::owner::{OwnerId, PLACES, Processes};
 use crate::segment::Segment;
 
 pub use holders::Duty;
+pub use kinds::Kind;
+use kinds::{CLASSES, class_of, class_size};
 pub use transfer::Direction;
 use transfer::Journal;
-
-/// What a block contains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u16)]
-#[allow(missing_docs)]
-pub enum Kind {
-    Free = 0,
-    Lock,
-    RLock,
-    Semaphore,
-    Event,
-    Condition,
-    Barrier,
-    Ring,
-    /// The storage of a ring.
-    Buffer,
-    /// A large payload.
-    Block,
-    Value,
-    Array,
-    Claim,
-}
-
-impl Kind {
-    /// For messages to people.
-    pub fn name(number: u32) -> &'static str {
-        const NAMES: [&str; 13] = [
-            "nothing",
-            "a Lock",
-            "an RLock",
-            "a Semaphore",
-            "an Event",
-            "a Condition",
-            "a Barrier",
-            "a queue",
-            "a buffer",
-            "a block",
-            "a Value",
-            "an Array",
-            "a Claim",
-        ];
-        NAMES.get(number as usize).copied().unwrap_or("garbage")
-    }
-}
 
 const MAGIC: u64 = u64::from_le_bytes(*b"procesn\x01");
 const HEADER_SIZE: u64 = 4096;
@@ -82,8 +44,6 @@ const HEADER_SIZE: u64 = 4096;
 const START: u64 = HEADER_SIZE + size_of::<Processes>() as u64;
 /// Bytes before a block's contents.
 pub const BLOCK_HEADER: u64 = size_of::<BlockHeader>() as u64;
-const LEAST_BLOCK: u64 = 256;
-const CLASSES: usize = 136;
 const PAGE: u64 = 4096;
 /// From this size on freed memory is worth giving back to the system.
 const WORTH_PUNCHING: u64 = 64 * 1024;
@@ -136,19 +96,6 @@ struct BlockHeader {
 
 const _: () = assert!(size_of::<Header>() <= HEADER_SIZE as usize);
 const _: () = assert!(size_of::<BlockHeader>() == 192);
-
-/// Bytes of a block of a class, header included.
-fn class_size(class: u32) -> u64 {
-    (4 + class as u64 % 4) << (6 + class / 4)
-}
-
-/// The smallest class for a block of `bytes`, header included.
-fn class_of(bytes: u64) -> u32 {
-    let bytes = bytes.max(LEAST_BLOCK);
-    let doubling = (bytes - 1).ilog2().max(8) - 2; // log2 of the step between classes
-    let class = ((doubling - 6) as u64 * 4) + (bytes.div_ceil(1 << doubling) - 4);
-    class as u32
-}
 
 /// What counts as in use, as numbers for people.
 #[derive(Debug, Clone, Copy)]
@@ -223,7 +170,8 @@ impl Heap {
     }
 
     fn header(&self) -> &Header {
-        // SAFETY: a segment is at least a mebibyte, page-aligned, lives as long as the process; all fields are atomics.
+        // SAFETY: a segment is at least a mebibyte, page-aligned, lives as long as the process; all fields are
+        // atomics.
         unsafe { &*self.segment.base().cast::<Header>() }
     }
 
@@ -302,8 +250,8 @@ impl Heap {
             word.store(0, Relaxed);
         }
         if kind == Kind::Ring {
-            // A ring is taken apart by whoever buries it: should its maker die before it is one, it must be an empty one.
-            // SAFETY: the block has `size` bytes, is free, and the lock is held.
+            // A ring is taken apart by whoever buries it: should its maker die before it is one, it must be an
+            // empty one. SAFETY: the block has `size` bytes, is free, and the lock is held.
             unsafe { self.contents(offset).write_bytes(0, size as usize) };
         }
         step();
@@ -440,22 +388,6 @@ impl Heap {
             used: header.used.load(Relaxed),
             warm: header.warm.load(Relaxed),
             objects: header.objects.load(Relaxed),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn classes_hold_what_they_are_chosen_for_and_waste_at_most_a_quarter() {
-        assert_eq!(class_size(0), LEAST_BLOCK);
-        for bytes in (1..10_000).chain((14..40).flat_map(|n| [(1 << n) - 1, 1 << n, (1 << n) + 1])) {
-            let class = class_of(bytes);
-            assert!(class_size(class) >= bytes, "{bytes} in class {class}");
-            assert!(class == 0 || class_size(class - 1) < bytes, "{bytes} fits below class {class}");
-            assert!((class as usize) < CLASSES);
         }
     }
 }

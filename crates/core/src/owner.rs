@@ -1,8 +1,8 @@
 //! Who holds a thing, and do they still live?
 //!
-//! Every process that maps an arena has a place in its [`Processes`] table. An [`OwnerId`] names a place *and* the generation of
-//! its use, so it fits into a lock word of 32 bits and never names a later process by mistake. Behind the id stand pid and
-//! start time: a pid alone may be reused, and `kill(pid, 0)` succeeds on zombies.
+//! Every process that maps an arena has a place in its [`Processes`] table. An [`OwnerId`] names a place *and* the
+//! generation of its use, so it fits into a lock word of 32 bits and never names a later process by mistake. Behind
+//! the id stand pid and start time: a pid alone may be reused, and `kill(pid, 0)` succeeds on zombies.
 
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use crate::sys;
@@ -62,8 +62,8 @@ const LIVE: u32 = 2;
 /// | reserved | 1         | generation | second of the keeping (mod 2^15)    | anything        |
 /// | live     | 2         | generation | 0                                   | the process's   |
 ///
-/// The second stands in the same word as the state, so that a place is never seen as reserved with the time or the pid of its
-/// last user. The generation moves on when a place is freed.
+/// The second stands in the same word as the state, so that a place is never seen as reserved with the time or the
+/// pid of its last user. The generation moves on when a place is freed.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 struct Place {
@@ -85,7 +85,8 @@ pub struct Processes {
     places: [Place; PLACES],
 }
 
-/// A forked child claims its place within a moment; a reservation older than this (seconds) was for a fork that failed.
+/// A forked child claims its place within a moment; a reservation older than this (seconds) was for a fork that
+/// failed.
 const RESERVATION: u32 = 60;
 
 impl Processes {
@@ -114,8 +115,8 @@ impl Processes {
     pub fn claim(&self, owner: OwnerId) -> bool {
         let place = &self.places[owner.place()];
         let state = place.state.load(Ordering::Relaxed);
-        // First the reservation is renewed: nobody frees the place while pid and start time are written. (A place that is
-        // live already is one's own in the copy of a private arena that a fork made.)
+        // First the reservation is renewed: nobody frees the place while pid and start time are written. (A place
+        // that is live already is one's own in the copy of a private arena that a fork made.)
         let mine = state & 3 != FREE && generation_of(state) == owner.generation();
         let renewed = reserved(owner.generation());
         if !mine || place.state.compare_exchange(state, renewed, Ordering::AcqRel, Ordering::Relaxed).is_err() {
@@ -126,15 +127,19 @@ impl Processes {
         place.start_time.store(sys::start_time(pid).unwrap_or(0), Ordering::Relaxed);
         place.pid.store(pid, Ordering::Relaxed);
         // SYNC: Release publishes pid and start time to `identity`.
-        place.state.compare_exchange(renewed, owner.generation() << 2 | LIVE, Ordering::Release, Ordering::Relaxed).is_ok()
+        place
+            .state
+            .compare_exchange(renewed, owner.generation() << 2 | LIVE, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
     }
 
-    /// Free the place of a process that has ended. Its holdings must have been taken back before. False, and nothing is
-    /// changed, when the place is free or another's: of two who see the same process dead only one frees its place.
+    /// Free the place of a process that has ended. Its holdings must have been taken back before. False, and
+    /// nothing is changed, when the place is free or another's: of two who see the same process dead only one frees
+    /// its place.
     pub fn leave(&self, owner: OwnerId) -> bool {
         let place = &self.places[owner.place()];
         let state = place.state.load(Ordering::Relaxed);
-        let next = (owner.generation() + 1 & GENERATION) << 2 | FREE;
+        let next = ((owner.generation() + 1) & GENERATION) << 2 | FREE;
         state & 3 != FREE
             && generation_of(state) == owner.generation()
             && place.state.compare_exchange(state, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -149,7 +154,8 @@ impl Processes {
         });
     }
 
-    /// Process id and start time of an owner, None once the place is free or another's. The pid of a reserved place is 0.
+    /// Process id and start time of an owner, None once the place is free or another's. The pid of a reserved place
+    /// is 0.
     pub fn identity(&self, owner: OwnerId) -> Option<(u32, u64)> {
         let place = &self.places[owner.place()];
         let state = place.state.load(Ordering::Acquire);

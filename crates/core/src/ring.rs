@@ -1,10 +1,11 @@
 //! A queue of byte messages in shared memory: many putters, many getters, variable sizes.
 //!
-//! Two locks, one for putters and one for getters, and one committing store on each side. A message becomes visible by the
-//! release store of `tail`, and is gone by the release store of `head`: a putter killed before its store has put nothing, a
-//! getter killed before its store has taken nothing. The locks know their owners, so the next one simply goes on.
-//! Compared with slots that are reserved without a lock (Vyukov's bounded MPMC queue): as fast with many parties, a few
-//! nanoseconds slower alone, and recovery is nothing at all, where a slot reserved by a dead putter would block the ring.
+//! Two locks, one for putters and one for getters, and one committing store on each side. A message becomes visible
+//! by the release store of `tail`, and is gone by the release store of `head`: a putter killed before its store has
+//! put nothing, a getter killed before its store has taken nothing. The locks know their owners, so the next one
+//! simply goes on. Compared with slots that are reserved without a lock (Vyukov's bounded MPMC queue): as fast with
+//! many parties, a few nanoseconds slower alone, and recovery is nothing at all, where a slot reserved by a dead
+//! putter would block the ring.
 //!
 //! Positions count 8-byte words and messages in one 64-bit word, so the two can never drift apart:
 //!
@@ -14,19 +15,21 @@
 //! buffer       offset of the storage (64-aligned) | log2(capacity in bytes); 0 until the first message
 //! ```
 //!
-//! A record never wraps: what is left before the end of the storage is filled with a skip record. The storage grows by
-//! doubling (both locks held, records copied to the same positions, one store of `buffer`); only `max_items` and `max_bytes`
-//! make a putter wait. *Attachments* are words that name what else a message holds (offsets of blocks); the storage lets them
-//! change hands together with the commit.
+//! A record never wraps: what is left before the end of the storage is filled with a skip record. The storage grows
+//! by doubling (both locks held, records copied to the same positions, one store of `buffer`); only `max_items` and
+//! `max_bytes` make a putter wait. *Attachments* are words that name what else a message holds (offsets of blocks);
+//! the storage lets them change hands together with the commit.
 
+mod get;
+mod put;
 mod record;
 
-use crate::error::{ArenaError, GetError, PutError, WaitError};
+use crate::error::{ArenaError, WaitError};
 use crate::failpoint::step;
 use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use crate::owner::{Liveness, OwnerId};
-use crate::wait::{self, Signal};
+use crate::wait::Signal;
 use record::Cursor;
 use std::time::{Duration, Instant};
 
@@ -36,11 +39,13 @@ pub trait Storage: Liveness {
     fn me(&self) -> OwnerId;
     /// The bytes of a buffer. Valid while the ring refers to it.
     fn bytes(&self, buffer: u64) -> *mut u8;
-    /// A new buffer of `capacity` bytes; its offset is a multiple of 64. The caller's until `exchange` makes it a ring's.
+    /// A new buffer of `capacity` bytes; its offset is a multiple of 64. The caller's until `exchange` makes it a
+    /// ring's.
     fn allocate(&self, capacity: u64) -> Result<u64, ArenaError>;
     /// Store `value` into `word`, upon which the ring refers to the buffer `new` and no longer to `old` (0: none).
     fn exchange(&self, word: &AtomicU64, value: u64, new: u64, old: u64);
-    /// Store `tail`, upon which a message with these attachments exists and holds them. They lie in the ring's storage.
+    /// Store `tail`, upon which a message with these attachments exists and holds them. They lie in the ring's
+    /// storage.
     fn commit_put(&self, word: &AtomicU64, tail: u64, _attachments: &[u64]) {
         word.store(tail, Ordering::Release);
     }
@@ -48,7 +53,8 @@ pub trait Storage: Liveness {
     fn commit_get(&self, word: &AtomicU64, head: u64, _attachments: &[u64]) {
         word.store(head, Ordering::Release);
     }
-    /// The owner of one of the ring's locks died: what it had begun in here must be done or undone before anything else.
+    /// The owner of one of the ring's locks died: what it had begun in here must be done or undone before anything
+    /// else.
     fn settle(&self) {}
 }
 
@@ -91,7 +97,8 @@ impl ClaimCell {
 const LEAST_CAPACITY: u64 = 4096;
 /// Positions are compared by wrapping subtraction of 32-bit word counts: 16 GiB is the most that stays unambiguous.
 const MOST_CAPACITY: u64 = 1 << 34;
-/// A call that must not wait still waits this long for an inner lock: it is held for less than a microsecond, or by the dead.
+/// A call that must not wait still waits this long for an inner lock: it is held for less than a microsecond, or by
+/// the dead.
 const LOCK_PATIENCE: Duration = Duration::from_millis(50);
 
 #[repr(C, align(64))]
@@ -156,8 +163,8 @@ fn hold<'a, S: Storage>(lock: &'a OwnerLock, storage: &S, wait: Wait) -> Result<
     let deadline = deadline.map(|deadline| deadline.max(Instant::now() + LOCK_PATIENCE));
     let acquired = lock.acquire(storage.me(), storage, deadline)?;
     let held = Held(lock);
-    // An abandoned lock needs no repair: what its owner had not committed does not exist. But a commit that it left to the
-    // storage may still be under way, from a record that must not be written over before.
+    // An abandoned lock needs no repair: what its owner had not committed does not exist. But a commit that it left
+    // to the storage may still be under way, from a record that must not be written over before.
     if let Acquired::Abandoned(_) = acquired {
         storage.settle();
     }
@@ -279,238 +286,6 @@ impl Ring {
         (items == 0 || tail.messages_since(head) < items) && (limit == 0 || tail.bytes_since(head) + bytes <= limit)
     }
 
-    // --- put -------------------------------------------------------------------------------------------------------
-
-    /// Put the messages, or as many of them as there is room for: waits only for room for the first. Returns how many were
-    /// put and the count of messages before the first of them. An error is about the first message: what goes wrong with a later
-    /// one is left for the call that begins with it.
-    pub fn put<S: Storage>(
-        &self,
-        storage: &S,
-        messages: &[Message<'_>],
-        wait: Wait,
-    ) -> Result<(usize, u32), PutError> {
-        let Some(first) = messages.first() else { return Ok((0, self.tail().count())) };
-        let least = self.checked_size(first)?;
-        let not_put = |error| match error {
-            WaitError::TimedOut => PutError::Full,
-            WaitError::Interrupted => PutError::Interrupted,
-        };
-        loop {
-            let held = hold(&self.put.lock, storage, wait).map_err(not_put)?;
-            if self.is_closed() {
-                return Err(PutError::Closed);
-            }
-            let before = Cursor(self.put.tail.load(Ordering::Relaxed));
-            let put = self.put_held(storage, before, messages)?;
-            drop(held);
-            step();
-            if put > 0 {
-                self.sleepers.items.notify(put as u32);
-                return Ok((put, before.count()));
-            }
-            let Wait::Until(deadline) = wait else { return Err(PutError::Full) };
-            let ready = || self.is_closed() || self.has_room(self.tail(), self.head(), least);
-            self.sleepers.space.wait(ready, deadline).map_err(not_put)?;
-        }
-    }
-
-    /// Write and commit as many messages as there is room for, with the put lock held.
-    fn put_held<S: Storage>(
-        &self,
-        storage: &S,
-        mut tail: Cursor,
-        messages: &[Message<'_>],
-    ) -> Result<usize, PutError> {
-        let mut put = 0;
-        for message in messages {
-            let attached = match self.write(storage, tail, message) {
-                Ok(Some((next, attached))) => {
-                    tail = next;
-                    attached
-                }
-                Err(error) if put == 0 => return Err(error),
-                Ok(None) | Err(_) => break,
-            };
-            put += 1;
-            step();
-            if !attached.is_empty() {
-                storage.commit_put(&self.put.tail, tail.0, attached); // and all before it
-                step();
-            }
-        }
-        // SYNC: pairs with the Acquire in `tail()`; the one store that makes the messages exist.
-        self.put.tail.store(tail.0, Ordering::Release);
-        step();
-        Ok(put)
-    }
-
-    /// Bytes of a message's record, or that it can never be put.
-    fn checked_size(&self, message: &Message<'_>) -> Result<u64, PutError> {
-        let (size, count) = (message.payload.len() as u64, message.attachments.len() as u64);
-        for (size, limit) in [(size, record::MOST_PAYLOAD), (count, record::MOST_ATTACHMENTS)] {
-            if size > limit {
-                return Err(PutError::TooLarge { size, limit });
-            }
-        }
-        let size = record::bytes(message.payload.len(), message.attachments.len());
-        let limit = self.max_bytes.load(Ordering::Relaxed);
-        if limit != 0 && size > limit { Err(PutError::TooLarge { size, limit }) } else { Ok(size) }
-    }
-
-    /// Write one record at `tail`, uncommitted; the tail behind it and its attachments as they lie in the storage, or None
-    /// without room. Growing may fail.
-    fn write<'a, S: Storage>(
-        &'a self,
-        storage: &S,
-        tail: Cursor,
-        message: &Message<'_>,
-    ) -> Result<Option<(Cursor, &'a [u64])>, PutError> {
-        let need = self.checked_size(message)?;
-        let (mut base, mut capacity) = self.storage_of(storage);
-        let mut head = Cursor(self.put.head_seen.load(Ordering::Relaxed));
-        loop {
-            let (index, gap) = tail.place(capacity, need);
-            let total = gap + need;
-            if !self.has_room(tail, head, need) || tail.bytes_since(head) + total > capacity {
-                let fresh = self.head();
-                if fresh != head {
-                    head = fresh;
-                    self.put.head_seen.store(head.0, Ordering::Relaxed);
-                    continue;
-                }
-                if !self.has_room(tail, head, need) {
-                    return Ok(None);
-                }
-                (base, capacity) = self.grow(storage, tail, capacity, total)?;
-                head = Cursor(self.put.head_seen.load(Ordering::Relaxed));
-                continue;
-            }
-            // SAFETY:
-            // - `base` points to `capacity` bytes that belong to this ring while the put lock is held.
-            // - Positions from `tail` on for `total` bytes are free: that was checked against a head that only moves on.
-            // - `index` and `gap` are what `place` said for this record and capacity.
-            let attached = unsafe { record::write(base, index, gap, message) };
-            step();
-            return Ok(Some((tail.moved((total / 8) as u32, 1), attached)));
-        }
-    }
-
-    /// Double the storage until `total` more bytes fit behind `tail`. The put lock is held; takes the get lock as well.
-    #[cold]
-    fn grow<S: Storage>(
-        &self,
-        storage: &S,
-        tail: Cursor,
-        old_capacity: u64,
-        total: u64,
-    ) -> Result<(*mut u8, u64), PutError> {
-        let _getters = hold_long(&self.get.lock, storage);
-        let head = self.head();
-        let used = tail.bytes_since(head);
-        let mut capacity = (old_capacity * 2).max(LEAST_CAPACITY);
-        // Twice the record: behind any skip there is then room for it, whatever the position.
-        while capacity < used + 2 * total {
-            capacity *= 2;
-        }
-        if capacity > MOST_CAPACITY {
-            return Err(PutError::TooLarge { size: used + total, limit: MOST_CAPACITY });
-        }
-        let buffer = storage.allocate(capacity).map_err(PutError::Arena)?;
-        step();
-        let old = self.buffer();
-        let to = storage.bytes(buffer);
-        if used > 0 {
-            // SAFETY: both buffers are the ring's and of these sizes; both locks are held, so nobody else touches either.
-            unsafe { record::copy((storage.bytes(old), old_capacity), (to, capacity), head, used) };
-        }
-        step();
-        self.put.head_seen.store(head.0, Ordering::Relaxed);
-        // One store moves the ring. Death before it: the old storage stands. After it: the new one does.
-        storage.exchange(&self.buffer, buffer | capacity.trailing_zeros() as u64, buffer, old);
-        step();
-        Ok((to, capacity))
-    }
-
-    // --- get -------------------------------------------------------------------------------------------------------
-
-    /// Take up to `most` messages: waits only for the first. `sink` sees each (count of messages before it, payload,
-    /// attachments) with the get lock held, before it is gone, and says whether it wants another.
-    /// `claim` is set to count + 1 of the first before it is gone, for whoever wants to know what a dead getter held.
-    pub fn get<S: Storage>(
-        &self,
-        storage: &S,
-        most: usize,
-        wait: Wait,
-        claim: Option<&ClaimCell>,
-        mut sink: impl FnMut(u32, &[u8], &[u64]) -> bool,
-    ) -> Result<usize, GetError> {
-        loop {
-            let held = hold(&self.get.lock, storage, wait).map_err(|error| match error {
-                WaitError::TimedOut => GetError::Empty,
-                WaitError::Interrupted => GetError::Interrupted,
-            })?;
-            let mut head = Cursor(self.get.head.load(Ordering::Relaxed));
-            let closed = self.is_closed(); // before the tail: nothing is put after it
-            let tail = self.tail();
-            if head.count() != tail.count() {
-                let (base, capacity) = self.storage_of(storage);
-                let mut taken = 0;
-                while taken < most && head.count() != tail.count() {
-                    // SAFETY: the get lock is held and `head` is before `tail`, so a whole record stands there.
-                    let (next, payload, attachments) = unsafe { record::read(base, capacity, head) };
-                    let more = sink(head.count(), payload, attachments);
-                    step();
-                    if let (0, Some(claim)) = (taken, claim) {
-                        claim.set(head.count() as u64 + 1);
-                        step();
-                    }
-                    head = next;
-                    taken += 1;
-                    if !attachments.is_empty() {
-                        storage.commit_get(&self.get.head, head.0, attachments); // and all before it
-                        step();
-                    }
-                    if !more {
-                        break;
-                    }
-                }
-                // SYNC: pairs with the Acquire in `head()`; keeps the reads above before the room is given away, and the
-                // claim before the taking.
-                self.get.head.store(head.0, Ordering::Release);
-                step();
-                drop(held);
-                step();
-                self.notify_space(taken as u32);
-                return Ok(taken);
-            }
-            drop(held);
-            if closed {
-                return Err(GetError::Closed);
-            }
-            let Wait::Until(deadline) = wait else { return Err(GetError::Empty) };
-            let ready = || self.is_closed() || self.tail().count() != self.head().count();
-            self.sleepers.items.wait(ready, deadline).map_err(|error| match error {
-                WaitError::TimedOut => GetError::Empty,
-                WaitError::Interrupted => GetError::Interrupted,
-            })?;
-        }
-    }
-
-    /// Room was given away. By bytes it may be room for another than the one who sleeps longest, so that all must look.
-    fn notify_space(&self, taken: u32) {
-        if self.is_bounded_by_bytes() {
-            self.sleepers.space.notify(wait::ALL);
-        } else if self.max_items() != 0 {
-            self.sleepers.space.notify(taken);
-        }
-    }
-
-    /// Wait until there is a message or the ring is closed, taking nothing.
-    pub fn wait_nonempty(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
-        self.sleepers.items.wait(|| self.is_closed() || !self.is_empty(), deadline)
-    }
-
     // --- the end ---------------------------------------------------------------------------------------------------
 
     /// No more may be put; who waits is woken. What is in the ring can still be taken.
@@ -567,8 +342,8 @@ impl Ring {
         }
     }
 
-    /// In the child of a fork, for a ring in private memory: the threads that held its locks do not exist here. What they had
-    /// not committed does not either.
+    /// In the child of a fork, for a ring in private memory: the threads that held its locks do not exist here.
+    /// What they had not committed does not either.
     pub fn forget_threads(&self) {
         self.put.lock.release();
         self.get.lock.release();

@@ -1,4 +1,5 @@
 //! An arena among processes: what a fork does to holds, what the dead leave, and that private copies are whole.
+#![allow(clippy::pedantic)] // of a test one asks less
 #![cfg(not(loom))]
 
 mod support;

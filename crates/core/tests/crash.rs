@@ -1,7 +1,9 @@
-//! A storm of kills: producers, consumers and users of a lock are killed at random instructions, hundreds of times a minute, and
-//! replaced. Nothing may hang, come twice or torn; lost may be only what a killed consumer had taken.
+//! A storm of kills: producers, consumers and users of a lock are killed at random instructions, hundreds of times
+//! a minute, and replaced. Nothing may hang, come twice or torn; lost may be only what a killed consumer had taken.
 //!
-//! The long form runs by `make crash` for `CRASH_SECONDS`; `CRASH_SEED` repeats the choices (not the kernel's scheduling).
+//! The long form runs by `make crash` for `CRASH_SECONDS`; `CRASH_SEED` repeats the choices (not the kernel's
+//! scheduling).
+#![allow(clippy::pedantic)] // of a test one asks less
 #![cfg(not(loom))]
 
 mod support;
@@ -68,10 +70,8 @@ impl Stage {
                     (payload(number, random.size(2000)), blocks, offsets)
                 })
                 .collect();
-            let messages: Vec<_> = made
-                .iter()
-                .map(|(payload, _, offsets)| Message { payload, attachments: offsets })
-                .collect();
+            let messages: Vec<_> =
+                made.iter().map(|(payload, _, offsets)| Message { payload, attachments: offsets }).collect();
             let mut put = 0;
             while put < messages.len() && !self.shared.stop.load(SeqCst) {
                 let soon = Some(Instant::now() + Duration::from_millis(500));
@@ -151,7 +151,8 @@ fn storm(seconds: u64, max_items: u32, max_bytes: u64) {
     let arena = Arena::shared(0).unwrap();
     let baseline = arena.usage();
     let (ring_handle, ring) = ring_at(arena, Ring::new(max_items, max_bytes));
-    let (guarded_handle, guarded) = place(arena, Kind::Lock, (OwnerLock::new(), [AtomicU64::new(0), AtomicU64::new(0)]));
+    let (guarded_handle, guarded) =
+        place(arena, Kind::Lock, (OwnerLock::new(), [AtomicU64::new(0), AtomicU64::new(0)]));
     let stage = Stage { arena, ring, guarded, shared: shared() };
     let mut children: Vec<(usize, u32)> = (0..9).map(|role| (role, stage.start(role, random.next()))).collect();
     let start = Instant::now();

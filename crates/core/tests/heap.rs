@@ -1,4 +1,6 @@
-//! The heap of a segment: what it lays, what it refuses to open, and that a dead process's half-done change is repaired.
+//! The heap of a segment: what it lays, what it refuses to open, and that a dead process's half-done change is
+//! repaired.
+#![allow(clippy::pedantic)] // of a test one asks less
 #![cfg(not(loom))]
 
 use procession_core::error::ArenaError;

@@ -1,8 +1,9 @@
 //! The ring under loom: every interleaving (within bounded preemption) of putters, getters, growth and closing.
 //!
-//! The bytes of the storage are plain memory, which loom does not watch. What it does watch is a cell for each message, written
-//! before the message is put and read as it is taken: if the commit did not order the two, loom reports a data race. Sleeps
-//! do not end by themselves here, so that a lost wake-up is a deadlock.
+//! The bytes of the storage are plain memory, which loom does not watch. What it does watch is a cell for each
+//! message, written before the message is put and read as it is taken: if the commit did not order the two, loom
+//! reports a data race. Sleeps do not end by themselves here, so that a lost wake-up is a deadlock.
+#![allow(clippy::pedantic)] // of a test one asks less
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

@@ -1,13 +1,14 @@
 //! Random operations on a ring and on the heap, against the plainest model of each.
+#![allow(clippy::pedantic)] // of a test one asks less
 #![cfg(not(loom))]
 
 mod support;
 
-use support::{Random, block, payload, ring_at};
 use procession_core::arena::{Arena, Handle, Kind};
 use procession_core::error::{GetError, PutError};
 use procession_core::ring::{Message, Ring, Wait};
 use std::collections::{HashMap, VecDeque};
+use support::{Random, block, payload, ring_at};
 
 struct Model {
     items: VecDeque<(Vec<u8>, Vec<u8>)>, // payload, and the byte that fills each attached block
@@ -28,7 +29,8 @@ fn put_some(arena: &'static Arena, ring: &Ring, model: &mut Model, random: &mut 
             .collect();
         messages.push((bytes, blocks));
     }
-    let offsets: Vec<Vec<u64>> = messages.iter().map(|(_, blocks)| blocks.iter().map(Handle::offset).collect()).collect();
+    let offsets: Vec<Vec<u64>> =
+        messages.iter().map(|(_, blocks)| blocks.iter().map(Handle::offset).collect()).collect();
     let views: Vec<Message<'_>> = messages
         .iter()
         .zip(&offsets)

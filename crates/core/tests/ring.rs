@@ -1,4 +1,6 @@
-//! The ring among threads: nothing lost, nothing twice, each producer's order kept; waiting, closing, abandoned locks.
+//! The ring among threads: nothing lost, nothing twice, each producer's order kept; waiting, closing, abandoned
+//! locks.
+#![allow(clippy::pedantic)] // of a test one asks less
 #![cfg(not(loom))]
 
 mod support;
@@ -170,7 +172,8 @@ fn locks_of_the_dead_are_taken_over_on_both_sides() {
             if side == 0 {
                 let _ = ring.get(&arena, 1, Wait::Until(None), None, |_, _, _| die());
             } else {
-                let _ = ring.put(&Dying(arena), &[Message { payload: &[0; 300_000], attachments: &[] }], Wait::Until(None));
+                let _ =
+                    ring.put(&Dying(arena), &[Message { payload: &[0; 300_000], attachments: &[] }], Wait::Until(None));
             }
         });
         assert_eq!(wait(child), -libc::SIGKILL);

@@ -1,10 +1,11 @@
-//! Death at every numbered step: each scenario runs in a child that dies at its first step, then at its second, and so on until
-//! it gets through. After each death the others must be able to go on at once, and nothing of the dead may remain.
+//! Death at every numbered step: each scenario runs in a child that dies at its first step, then at its second, and
+//! so on until it gets through. After each death the others must be able to go on at once, and nothing of the dead
+//! may remain.
+#![allow(clippy::pedantic)] // of a test one asks less
 #![cfg(all(feature = "failpoints", not(loom)))]
 
 mod support;
 
-use support::{alone, block, contents, fork, kill, number_of, payload, place, put, ring_at, take, wait};
 use procession_core::arena::{Arena, Handle, Kind};
 use procession_core::failpoint;
 use procession_core::lock::{Acquired, OwnerLock};
@@ -12,6 +13,7 @@ use procession_core::ring::{Message, Ring, Wait};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
+use support::{alone, block, contents, fork, kill, number_of, payload, place, put, ring_at, take, wait};
 
 const SOON: Duration = Duration::from_secs(2);
 
@@ -52,7 +54,8 @@ fn drain(scene: &Scene) -> Vec<u64> {
     numbers
 }
 
-/// Run `work` in children that die at step 1, 2, ... until one gets through; after each, `judge` sees what is left in the ring.
+/// Run `work` in children that die at step 1, 2, ... until one gets through; after each, `judge` sees what is left
+/// in the ring.
 fn at_every_step(least: u64, work: impl Fn(&Scene), judge: impl Fn(&[u64])) {
     // What a dead child leaves behind is ours to wait for.
     // SAFETY: a plain flag of this process.
@@ -118,14 +121,12 @@ fn a_putter_of_blocks_while_the_ring_grows() {
     at_every_step(
         40,
         |scene| {
-            let blocks: Vec<_> = (3..6).map(|number| [block(scene.arena, 300, number), block(scene.arena, 90, number)]).collect();
+            let blocks: Vec<_> =
+                (3..6).map(|number| [block(scene.arena, 300, number), block(scene.arena, 90, number)]).collect();
             let offsets: Vec<_> = blocks.iter().map(|pair| pair.each_ref().map(Handle::offset)).collect();
             let bytes: Vec<_> = (3..6).map(|number| payload(number, 5000)).collect();
-            let messages: Vec<_> = bytes
-                .iter()
-                .zip(&offsets)
-                .map(|(payload, attachments)| Message { payload, attachments })
-                .collect();
+            let messages: Vec<_> =
+                bytes.iter().zip(&offsets).map(|(payload, attachments)| Message { payload, attachments }).collect();
             scene.arena.put(scene.ring, &messages, Wait::Until(None)).unwrap();
         },
         |numbers| starts_with(numbers, &[1, 2, 3, 4, 5]),

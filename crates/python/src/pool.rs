@@ -319,16 +319,30 @@ impl PyDispatcher {
         encoded?;
         let count = entries.len();
         if count > 0 {
-            let mut book = lock(&self.book);
-            let first = put(py, tasks, &outgoing)?;
-            if book.entries.is_empty() {
-                book.base = first;
-            }
-            book.entries.extend(entries);
-            book.outstanding += count;
-            lock(&job.get().state).submitted += count;
+            self.publish(py, job, &outgoing, entries.into_iter(), count)?;
         }
         Ok(count)
+    }
+
+    /// The same for one task whose result goes to place 0.
+    fn submit_one(
+        &self,
+        py: Python<'_>,
+        job: &Bound<'_, PyJob>,
+        function: (u64, u64),
+        kind: u64,
+        payload: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let tasks = &self.tasks.get().object;
+        let header = header_bytes(function.0 | kind, function.1);
+        let mut encoder = Encoder::take();
+        let mut outgoing = Outgoing::default();
+        let encoded = codec::encode(py, payload, &mut encoder)
+            .and_then(|()| outgoing.add_with_header(py, tasks, &encoder, &header));
+        encoder.give_back();
+        encoded?;
+        let entry = Entry { job: job.clone().unbind(), index: 0, items: 0 };
+        self.publish(py, job, &outgoing, std::iter::once(Some(entry)), 1)
     }
 
     /// Wait for answers, then note what is there, up to `most`. Returns the jobs that are finished by it and the news of
@@ -402,6 +416,26 @@ impl PyDispatcher {
 }
 
 impl PyDispatcher {
+    /// Put the messages and enter them in the book, which is locked meanwhile: no answer can be looked up before.
+    fn publish(
+        &self,
+        py: Python<'_>,
+        job: &Bound<'_, PyJob>,
+        outgoing: &Outgoing,
+        entries: impl Iterator<Item = Option<Entry>>,
+        count: usize,
+    ) -> PyResult<()> {
+        let mut book = lock(&self.book);
+        let first = put(py, &self.tasks.get().object, outgoing)?;
+        if book.entries.is_empty() {
+            book.base = first;
+        }
+        book.entries.extend(entries);
+        book.outstanding += count;
+        lock(&job.get().state).submitted += count;
+        Ok(())
+    }
+
     fn settle(
         &self,
         py: Python<'_>,

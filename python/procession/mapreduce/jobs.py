@@ -28,11 +28,11 @@ set in one worker are not seen in another.
 
 from __future__ import annotations
 
-import re
 import contextlib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections import Counter

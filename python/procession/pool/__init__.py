@@ -4,8 +4,9 @@ The names and meanings are `multiprocessing.pool.Pool`'s. What is different:
 
 * Tasks go straight into shared memory, in the calling thread: what cannot be pickled raises there, and nothing is sent.
 * Whoever waits for a result reads answers itself; a pool has no threads of its own unless there are callbacks.
-* A worker that dies (killed, crashed, out of memory, `sys.exit`) fails the one task it held, with `WorkerDied` naming it,
-  and is replaced; the standard pool waits for ever. An initializer that raises breaks the pool at once, with `PoolBroken`.
+* A worker that dies (killed, crashed, out of memory, `sys.exit`) fails the one task it held, with `WorkerDied` naming
+  it, and is replaced; the standard pool waits for ever. An initializer that raises breaks the pool at once
+  (`PoolBroken`).
 * A function is sent once to each worker; lambdas and closures need cloudpickle.
 * Without a chunksize, chunks follow the measured time of a task.
 * The inputs of `imap` and `imap_unordered` are read only a little ahead, so they may be endless.
@@ -18,30 +19,35 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from multiprocessing import util
-from typing import Any, TypeVar
 
 from .._bootstrap import at_fork_in_child
 from ..errors import NotSupported, PicklingError, PoolBroken
 from . import mapping
-from .engine import Engine, ProcessEngine
+from .engine import ProcessEngine
 from .folding import NOTHING, map_reduce
-from .local import LocalEngine
 from .results import CALL, ONE, STAR, AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
 from .supervisor import Supervisor
 
+TYPE_CHECKING = False  # as in `state`
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from dataclasses import dataclass
+    from typing import Any, TypeVar
+
+    from .engine import Engine
+
+    T = TypeVar("T")
+    R = TypeVar("R")
+    _Callback = Callable[[Any], object]
+else:
+    from ._record import dataclass
+
 __all__ = ["AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult", "Pool", "PoolStatistics"]
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-_Callback = Callable[[Any], object]
 
 _NO_KEYWORDS: dict[str, Any] = {}  # shared, so that a call without keywords makes no dict
 
-_pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 
 def _disown() -> None:
@@ -72,8 +78,8 @@ class Pool:
     `processes`: how many, by default as many as CPUs may be used. `initializer(*initargs)` runs in each worker first.
     `maxtasksperchild`: a worker ends after so many tasks (chunks count as one) and a fresh one takes its place.
 
-    Raises: ValueError for less than one process or task; PicklingError for an initializer that cannot be sent (spawn and
-    forkserver); AssertionError in a daemonic process, which may have no children: workers are such.
+    Raises: ValueError for less than one process or task; PicklingError for an initializer that cannot be sent (spawn
+    and forkserver); AssertionError in a daemonic process, which may have no children: workers are such.
     """
 
     def __init__(
@@ -101,6 +107,8 @@ class Pool:
         most, given = maxtasksperchild or 0, tuple(initargs)
         engine: Engine
         if context.get_start_method() == "thread":
+            from .local import LocalEngine
+
             engine = LocalEngine(processes, initializer, given, most)
         else:
             engine = ProcessEngine(context, processes, initializer, given, most)
@@ -120,7 +128,7 @@ class Pool:
         if core.error is None and core.state.accepts and getattr(self, "_terminate", None) is not None:
             warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self, stacklevel=2)
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> Pool:
         self._check()
         return self
 
@@ -140,8 +148,8 @@ class Pool:
 
     # One call
 
-    def apply(self, func: Callable[..., R], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> R:  # noqa: B006
-        """Call `func(*args, **kwds)` in a worker and return what it returns. Blocks until then; see `AsyncResult.get`."""
+    def apply(self, func: Callable[..., R], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> R:
+        """Call `func(*args, **kwds)` in a worker and return its value. Blocks until then; see `AsyncResult.get`."""
         result: R = self.apply_async(func, args, kwds).get()
         return result
 
@@ -149,7 +157,7 @@ class Pool:
         self,
         func: Callable[..., Any],
         args: Iterable[Any] = (),
-        kwds: Mapping[str, Any] = {},  # noqa: B006
+        kwds: Mapping[str, Any] = {},
         callback: _Callback | None = None,
         error_callback: _Callback | None = None,
     ) -> AsyncResult:
@@ -170,7 +178,7 @@ class Pool:
             core.expect_callbacks()
         job.seal()
         try:
-            core.submit(job, func, CALL, 0, (given,))
+            core.submit_one(job, func, CALL, given)
         except BaseException as error:
             self._not_submitted(job)
             if isinstance(error, PicklingError):
@@ -185,13 +193,15 @@ class Pool:
 
         Raises: what `func` raised for the first item that failed, once all others are done; as `apply_async`.
         """
-        return self._map(func, iterable, ONE, chunksize)
+        results: list[R] = self._map(func, iterable, ONE, chunksize)
+        return results
 
     def starmap(
         self, func: Callable[..., R], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
     ) -> list[R]:
         """As `map`, with the items of each item as arguments."""
-        return self._map(func, iterable, STAR, chunksize)
+        results: list[R] = self._map(func, iterable, STAR, chunksize)
+        return results
 
     def map_async(
         self,
@@ -264,7 +274,7 @@ class Pool:
         self._core.join()
 
     def terminate(self) -> None:
-        """End the workers now; calls that wait for results raise PoolTerminated. (Threads finish the task they are at.)"""
+        """End the workers now; who waits for a result gets PoolTerminated. (Threads finish the task they are at.)"""
         if not self._foreign:
             self._terminate()
 

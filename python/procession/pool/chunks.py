@@ -8,7 +8,9 @@ was tried before, because items at the front need not resemble those behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+TYPE_CHECKING = False  # as in `state`
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["MOST_ITEMS", "guided", "next_size"]
 

@@ -10,9 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 from .. import _native
 from .._store import Shared, shared_arena
@@ -21,6 +19,13 @@ from ..process import ForkProcess, ForkServerProcess, SpawnProcess
 from .functions import FunctionTable
 from .state import Ended
 from .worker import Surroundings, main
+
+TYPE_CHECKING = False  # as in `state`
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Protocol
+else:
+    Protocol = object
 
 __all__ = ["Engine", "ProcessEngine"]
 
@@ -35,6 +40,10 @@ class Engine(Protocol):
     dispatcher: Any
     functions: Any
     workers: dict[int, Any]  # the live ones: objects with name, pid, exitcode
+
+    @property
+    def waiting(self) -> int:
+        """Tasks no worker has taken."""
 
     def start(self, number: int) -> None:
         """Start worker `number`."""

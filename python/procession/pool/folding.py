@@ -7,14 +7,16 @@ counter: a value takes part in about log2(chunks) folds instead of one that grow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from functools import reduce
 from itertools import islice
-from typing import TYPE_CHECKING, Any
 
 from .results import IMapIterator
 
+TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
     from .supervisor import Supervisor
 
 __all__ = ["NOTHING", "map_reduce"]
@@ -60,7 +62,7 @@ class Counter:
 
 
 def map_reduce(
-    core: "Supervisor",
+    core: Supervisor,
     map_function: Callable[[Any], Any],
     items: Iterable[Any],
     reduce_function: Callable[[Any, Any], Any],
@@ -104,7 +106,7 @@ class _Chunks:
         self._read = 0
         self._seen = (0, 0)
 
-    def __iter__(self) -> "_Chunks":
+    def __iter__(self) -> _Chunks:
         return self
 
     def __next__(self) -> list[Any]:

@@ -1,8 +1,8 @@
-"""Functions travel once: the parent puts each into a shared block, tasks name the block, workers read it when they meet it.
+"""Functions travel once: the parent puts each into a shared block, tasks name the block, workers read what they meet.
 
-A function is identified by its pickle, so calling `map` with the same function (or an equal closure) again ships nothing.
-A function found by its name in a module is recognised without pickling; for all others, which may have changed since, the
-pickle is made anew and compared. Lambdas, closures and functions typed at a prompt need cloudpickle.
+A function is identified by its pickle, so calling `map` with the same function (or an equal closure) again ships
+nothing. A function found by its name in a module is recognised without pickling; for all others, which may have
+changed since, the pickle is made anew and compared. Lambdas, closures and functions typed at a prompt need cloudpickle.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import pickle
 import sys
 import types
-from collections.abc import Callable
-from typing import Any
 
 from .. import _native
+
+TYPE_CHECKING = False  # as in `state`
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["FunctionTable", "load"]
 
@@ -25,7 +28,9 @@ def _is_found_by_name(function: Any) -> bool:
     if not isinstance(function, types.FunctionType | types.BuiltinFunctionType):
         return False
     module = sys.modules.get(function.__module__ or "")
-    return module is not None and getattr(module, function.__qualname__, None) is function and not _is_typed_in(function)
+    return (
+        module is not None and getattr(module, function.__qualname__, None) is function and not _is_typed_in(function)
+    )
 
 
 def _is_typed_in(function: Any) -> bool:

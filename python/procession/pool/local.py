@@ -59,6 +59,9 @@ class _Dispatcher:
             self.tasks.put(task)
         return len(tasks)
 
+    def submit_one(self, job: _native.Job, function: Any, kind: int, payload: Any) -> int:
+        return self.submit(job, function, kind, 0, (payload,))
+
     def collect(self, most: int, timeout: float | None) -> list[Any] | None:
         finished: list[Any] = []
         try:

@@ -6,14 +6,15 @@ follow the measured time of a task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
-
 from ..errors import PicklingError
 from .chunks import guided, next_size
 from .results import MANY, MapResult
 
+TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from .supervisor import Supervisor
 
 __all__ = ["drop", "feed", "path_of", "renamed", "submit_all"]
@@ -48,7 +49,7 @@ def renamed(error: PicklingError, path: str) -> PicklingError:
     return again
 
 
-def drop(core: "Supervisor", job: Any) -> None:
+def drop(core: Supervisor, job: Any) -> None:
     """The caller left: nobody wants the answers."""
     core.dispatcher.forget(core.dispatcher.numbers(job))
 
@@ -62,9 +63,9 @@ def _slices(items: Sequence[Any], first: int, sizes: Sequence[int]) -> list[list
 
 
 def _submit(
-    core: "Supervisor", job: Any, kind: int, function: Any, items: Sequence[Any], first: int, sizes: Sequence[int]
+    core: Supervisor, job: Any, kind: int, function: Any, items: Sequence[Any], first: int, sizes: Sequence[int]
 ) -> None:
-    """Submit items from `first` on: in chunks of these sizes, or with no MANY in `kind` one by one, sum(sizes) of them."""
+    """Submit items from `first` on: in chunks of these sizes; with no MANY in `kind` one by one, sum(sizes) of them."""
     payloads: Sequence[Any] = _slices(items, first, sizes) if kind & MANY else items[first : first + sum(sizes)]
     try:
         core.submit(job, function, kind, first, payloads)
@@ -73,7 +74,7 @@ def _submit(
 
 
 def submit_all(
-    core: "Supervisor", job: MapResult, kind: int, function: Any, items: Sequence[Any], chunksize: int | None
+    core: Supervisor, job: MapResult, kind: int, function: Any, items: Sequence[Any], chunksize: int | None
 ) -> None:
     """Submit everything now; nothing is known of the tasks' time, so default chunks only get smaller to the end."""
     total = len(items)
@@ -89,10 +90,10 @@ def _equal(total: int, size: int) -> list[int]:
 
 
 def feed(
-    core: "Supervisor", job: MapResult, kind: int, function: Any, items: Sequence[Any], chunksize: int | None
+    core: Supervisor, job: MapResult, kind: int, function: Any, items: Sequence[Any], chunksize: int | None
 ) -> None:
     """Submit everything bit by bit and return when the last task is out. Raises: PicklingError naming the item."""
-    plan: Callable[[int], list[int]]
+    plan: _Adaptive | _Fixed
     if chunksize is None:
         plan, kind = _Adaptive(core, job, len(items)), kind | MANY
     else:
@@ -104,13 +105,13 @@ def feed(
         _submit(core, job, kind, function, items, at, sizes)
         at += sum(sizes)
         if at < total:
-            core.wait(plan.wants_more)  # type: ignore[attr-defined]
+            core.wait(plan.wants_more)
 
 
 class _Fixed:
     """Chunks of one size, some thousand items out at a time."""
 
-    def __init__(self, core: "Supervisor", job: MapResult, size: int) -> None:
+    def __init__(self, core: Supervisor, job: MapResult, size: int) -> None:
         self._job, self._size = job, size
         self._window = max(2 * core.size, MOST_OUT // size)
 
@@ -125,7 +126,7 @@ class _Fixed:
 class _Adaptive:
     """Chunks whose size follows the measured time; two for each worker out at a time."""
 
-    def __init__(self, core: "Supervisor", job: MapResult, total: int) -> None:
+    def __init__(self, core: Supervisor, job: MapResult, total: int) -> None:
         self._core, self._job = core, job
         self._seen = (0, 0)  # items and nanoseconds measured when sizes were last chosen
         self._recent = (0, 0)  # the same, of the time between the last two choices

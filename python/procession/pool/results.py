@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
 
 from .. import _native
 from .._blame import shorten
 from ..errors import PicklingError, RemoteTraceback, TimeoutError, UnpicklingError
 from .state import DIED, UNSENDABLE, VALUE
 
+TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
     from .supervisor import Supervisor
 
 __all__ = ["AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
@@ -62,7 +64,7 @@ class AsyncResult(_native.Job):
     __slots__ = ("__weakref__", "_callbacks", "_core", "_function", "_given", "_outcome")
 
     _callbacks: tuple[Callable[..., Any] | None, Callable[..., Any] | None] | None
-    _core: "Supervisor"
+    _core: Supervisor
     _function: Any
     _given: Any
     _outcome: tuple[bool, Any] | None
@@ -164,7 +166,7 @@ class IMapIterator(_native.Job):
         "_window",
     )
 
-    def begin(self, core: "Supervisor", function: Any, iterable: Any, chunksize: int) -> "IMapIterator":
+    def begin(self, core: Supervisor, function: Any, iterable: Any, chunksize: int) -> IMapIterator:
         """Submit the first tasks. Raises: TypeError for what is not iterable, PicklingError for the function."""
         core.engine.functions.address(function)
         self._core, self._function, self._chunksize = core, function, chunksize
@@ -181,7 +183,7 @@ class IMapIterator(_native.Job):
         self._feed()
         return self
 
-    def __iter__(self) -> "IMapIterator":
+    def __iter__(self) -> IMapIterator:
         return self
 
     def __repr__(self) -> str:

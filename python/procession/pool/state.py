@@ -10,14 +10,19 @@ tasks were ever taken, (3) the other workers' claims, and (4) drains the ring of
 * the task was answered: the worker died idle, or on its way to the next;
 * else the dead worker held it, and exactly this task fails.
 
-The order matters: somebody who took the task after (1) had it claimed before (3) and, if it went on, answered before (4).
+The order matters: somebody who took the task after (1) had it claimed before (3) and, if it went on, answered it
+before (4).
 
 Replacing stops when workers die one after the other before any of them serves: starting more would go on for ever.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+TYPE_CHECKING = False  # `typing` and `dataclasses` are slow to import, and a pool should start quickly
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
+    from ._record import dataclass
 
 __all__ = [
     "BROKEN",
@@ -51,14 +56,14 @@ MOST_STILLBIRTHS = 3  # workers ending in a row before any serves; arbitrary
 _WRAP = 2**32  # numbers of tasks count modulo this
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Start:
     """Start a worker with this number."""
 
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fail:
     """The task with this number ended with its worker."""
 
@@ -66,17 +71,20 @@ class Fail:
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Break:
     """The pool is of no use any more: fail everything, now and from now on."""
 
     reason: str
 
 
-Instruction = Start | Fail | Break
+if TYPE_CHECKING:
+    Instruction = Start | Fail | Break
+else:
+    Instruction = (Start, Fail, Break)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ended:
     """What is known of a worker that ended, read in the order above."""
 

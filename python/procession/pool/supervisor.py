@@ -1,8 +1,8 @@
 """Carries out the pool's rules: reads answers, watches workers, fails what they took with them, replaces them.
 
 There is no thread for that. Whoever waits for a result reads answers for everybody: of several waiting threads one, the
-leader, waits at the ring; the others sleep until it has read something or gives up the lead. The leader also looks after
-the workers, every 50 ms. Only where callbacks are to be called, or workers retire while nobody may be waiting, a thread
+leader, waits at the ring; the others sleep until it has read something or gives up the lead. The leader also looks
+after the workers, every 50 ms. Only where callbacks are to be called, or workers retire while nobody may be waiting, a thread
 of the pool's own takes part, and ends when there is nothing more to drive.
 """
 
@@ -11,14 +11,19 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import monotonic
-from typing import Any
 
 from ..errors import PoolBroken, PoolTerminated, ShutDown, WorkerDied
-from .engine import Engine
 from .results import failure
 from .state import BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start
+
+TYPE_CHECKING = False  # as in `state`
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from .engine import Engine
 
 __all__ = ["Supervisor"]
 
@@ -34,7 +39,8 @@ class Supervisor:
         self.size = size
         self.state = PoolState(size)
         self.dispatcher = engine.dispatcher
-        self.feeding: "weakref.WeakSet[Any]" = weakref.WeakSet()  # imaps whose input is not exhausted
+        self._address = engine.functions.address
+        self.feeding: weakref.WeakSet[Any] = weakref.WeakSet()  # imaps whose input is not exhausted
         self.error: BaseException | None = None  # why the pool is of no use
         self._lead = threading.Lock()  # held by the leader
         self._changed = threading.Condition(threading.Lock())
@@ -69,6 +75,18 @@ class Supervisor:
             self._fail_all(self.error)
         if self._retiring:
             self._start_driver()
+
+    def submit_one(self, job: Any, function: Any, kind: int, payload: Any) -> None:
+        """The same for a single task, with less on the way."""
+        if self._retiring or self.error is not None:
+            self.submit(job, function, kind, 0, (payload,))
+            return
+        try:
+            self.dispatcher.submit_one(job, self._address(function), kind, payload)
+        except ShutDown:
+            raise ValueError("Pool not running") from None
+        if self.error is not None:
+            self._fail_all(self.error)
 
     def expect_callbacks(self) -> None:
         """A job with callbacks is about to be submitted."""
@@ -217,10 +235,8 @@ class Supervisor:
         if self.error is None:
             for imap in list(self.feeding):
                 imap.feed_all()
-            try:
+            with suppress(PoolBroken):  # who asks for a result is told
                 self.wait(lambda: self.dispatcher.outstanding == 0 and not self._with_callbacks)
-            except PoolBroken:
-                pass  # who asks for a result is told
             self.engine.close()
         self.engine.join(None)
         driver = self._driver
@@ -252,10 +268,8 @@ class Supervisor:
                 if not self._called and not self._with_callbacks and not outstanding:
                     self._driver = None
                     break
-            try:
+            with suppress(PoolBroken, PoolTerminated):
                 self.wait(lambda: bool(self._called), CHECK_S)
-            except (PoolBroken, PoolTerminated):
-                pass
         self._wake_followers()
 
     def _call_back(self, job: Any) -> None:

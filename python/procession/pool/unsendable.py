@@ -5,14 +5,14 @@ A file of its own because the standard library's pool is slow to import and this
 
 from __future__ import annotations
 
-from multiprocessing.pool import MaybeEncodingError
+from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
 
 from ..errors import ResultUnpicklable
 
 __all__ = ["ResultNotSent", "unsendable_exception", "unsendable_result"]
 
 
-class ResultNotSent(ResultUnpicklable, MaybeEncodingError):
+class ResultNotSent(ResultUnpicklable, MaybeEncodingError):  # type: ignore[misc]
     """A task ended, but what it returned or raised cannot be pickled. `exc` says why, `value` shows what it was."""
 
     exc: str = ""

@@ -11,16 +11,19 @@ from __future__ import annotations
 import os
 import select
 import signal
-from dataclasses import dataclass
 from multiprocessing import parent_process
-from typing import TYPE_CHECKING, Any
 
 from .. import _native
 from .functions import load
 from .state import BROKEN, RAISED, READY
 
+TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from dataclasses import dataclass
+    from typing import Any
+else:
+    from ._record import dataclass
 
 __all__ = ["Surroundings", "explain", "main"]
 

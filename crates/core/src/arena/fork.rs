@@ -1,13 +1,17 @@
 //! What happens to arenas around a fork, in whichever thread and by whatever code it is done.
 //!
-//! *Before*, in the parent: the child gets a place in each shared arena, and a hold on all that this process has open. The local
-//! locks are held across the fork, so that counts, holds and handles are copied in agreement. A private arena is copied itself: its heap
-//! lock is held across the fork too, or the copy might be of a heap that another thread was changing.
+//! *Before*, in the parent: the child gets a place in each shared arena, and a hold on all that this process has
+//! open. The local locks are held across the fork, so that counts, holds and handles are copied in agreement. A
+//! private arena is copied itself: its heap lock is held across the fork too, or the copy might be of a heap that
+//! another thread was changing.
 //!
-//! *After*, in the child: it enters its place before anything else can be done in it. In its copies of private arenas it
-//! is what its parent was; the locks of rings that other threads had taken there are freed, for these threads do not exist.
+//! *After*, in the child: it enters its place before anything else can be done in it. In its copies of private
+//! arenas it is what its parent was; the locks of rings that other threads had taken there are freed, for these
+//! threads do not exist.
 //!
 //! Nothing here allocates memory in the child.
+
+#![allow(clippy::cast_ptr_alignment)] // blocks are aligned to 64 bytes, their headers asserted to be
 
 use super::{Arena, Kind, Ring, all};
 use crate::failpoint::step;
@@ -19,7 +23,8 @@ static AT_FORK: Once = Once::new();
 
 /// See to it that forks are noticed.
 pub(super) fn prepare() {
-    // SAFETY: the three handlers are plain functions that live as long as the program; this library is never unloaded.
+    // SAFETY: the three handlers are plain functions that live as long as the program; this library is never
+    // unloaded.
     AT_FORK.call_once(|| unsafe {
         libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
     });

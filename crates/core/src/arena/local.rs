@@ -28,11 +28,7 @@ impl Liveness for Alive {
 
 impl Local {
     pub(super) fn new() -> Self {
-        Self {
-            lock: OwnerLock::new(),
-            handles: UnsafeCell::new(HashMap::new()),
-            child: UnsafeCell::new(None),
-        }
+        Self { lock: OwnerLock::new(), handles: UnsafeCell::new(HashMap::new()), child: UnsafeCell::new(None) }
     }
 
     pub(super) fn acquire(&self) {

@@ -1,9 +1,9 @@
 //! Who holds a block, and who takes it apart in the end.
 //!
-//! A block's holders are processes, by bit; an undertaker's id in its header says that nobody holds it any more and who is taking
-//! its contents apart. When that one dies, whoever takes back its holdings goes on.
+//! A block's holders are processes, by bit; an undertaker's id in its header says that nobody holds it any more and
+//! who is taking its contents apart. When that one dies, whoever takes back its holdings goes on.
 
-use super::{BlockHeader, Heap, Kind, START, BLOCK_HEADER};
+use super::{BLOCK_HEADER, BlockHeader, Heap, Kind, START};
 use crate::error::ArenaError;
 use crate::failpoint::step;
 use crate::loom::Ordering::Relaxed;
@@ -23,11 +23,8 @@ impl BlockHeader {
     /// Set or clear the bit of a process; tells what it was.
     pub(super) fn set_holder(&self, owner: OwnerId, held: bool) -> bool {
         let (word, bit) = (owner.place() / 64, 1u64 << (owner.place() % 64));
-        let before = if held {
-            self.holders[word].fetch_or(bit, Relaxed)
-        } else {
-            self.holders[word].fetch_and(!bit, Relaxed)
-        };
+        let before =
+            if held { self.holders[word].fetch_or(bit, Relaxed) } else { self.holders[word].fetch_and(!bit, Relaxed) };
         before & bit != 0
     }
 
@@ -90,8 +87,8 @@ impl Heap {
         self.release(offset);
     }
 
-    /// Take back all that an ended process held. Returns the blocks that nobody holds now, for the caller to take apart.
-    /// Nothing happens when another process has done so meanwhile: the place may be a new process's.
+    /// Take back all that an ended process held. Returns the blocks that nobody holds now, for the caller to take
+    /// apart. Nothing happens when another process has done so meanwhile: the place may be a new process's.
     pub fn take_back(&self, me: OwnerId, dead: OwnerId) -> Vec<u64> {
         let _locked = self.lock(me);
         let mut orphans = Vec::new();

@@ -1,12 +1,15 @@
 //! From a process into a message and back: all or nothing, whoever dies.
 //!
-//! What a message refers to is held by a count in each block, and becomes so at the moment the message exists: the counts and
-//! the ring's cursor must change together. A kill between two of these stores would leak a block (counted, but no message) or
-//! free one that a message refers to. So a transfer is written down first, in a journal in the heap's header; from the store
-//! of `cursor` in there on it *will* be done, by its process or by whoever finds the heap's lock abandoned.
+//! What a message refers to is held by a count in each block, and becomes so at the moment the message exists: the
+//! counts and the ring's cursor must change together. A kill between two of these stores would leak a block
+//! (counted, but no message) or free one that a message refers to. So a transfer is written down first, in a
+//! journal in the heap's header; from the store of `cursor` in there on it *will* be done, by its process or by
+//! whoever finds the heap's lock abandoned.
 //!
-//! Each step can be repeated. Counts change only under the heap's lock, and the journal's step word holds which block is
-//! next *and* its count before, so that a repeated step stores the same number again.
+//! Each step can be repeated. Counts change only under the heap's lock, and the journal's step word holds which
+//! block is next *and* its count before, so that a repeated step stores the same number again.
+
+#![allow(clippy::cast_ptr_alignment)] // blocks are aligned to 64 bytes, their headers asserted to be
 
 use super::{BlockHeader, Heap, Kind, START, class_size};
 use crate::failpoint::step;
@@ -58,16 +61,16 @@ impl Heap {
         unsafe { &*self.segment.base().add(offset as usize).cast::<AtomicU64>() }
     }
 
-    /// Store `value` into `cursor`, and with it let the blocks at the offsets in `words` (which lie in this segment, as the
-    /// cursor does) change hands.
+    /// Store `value` into `cursor`, and with it let the blocks at the offsets in `words` (which lie in this
+    /// segment, as the cursor does) change hands.
     pub fn transfer(&self, me: OwnerId, direction: Direction, cursor: &AtomicU64, value: u64, words: &[u64]) {
         let _locked = self.lock(me);
         self.begin(me, direction, cursor, value, self.offset_of(words.as_ptr()), words.len() as u64);
         self.finish();
     }
 
-    /// Store `value` into `word`; the block `new` (0: none) is then held by what `word` belongs to, and `old` (0: none) no
-    /// longer, but by the caller's process.
+    /// Store `value` into `word`; the block `new` (0: none) is then held by what `word` belongs to, and `old` (0:
+    /// none) no longer, but by the caller's process.
     pub fn exchange(&self, me: OwnerId, word: &AtomicU64, value: u64, new: u64, old: u64) {
         let _locked = self.lock(me);
         let own = &self.header().journal.own;
@@ -106,7 +109,8 @@ impl Heap {
     /// Write down that block `index` is next.
     fn look_at(&self, index: u64) {
         let journal = &self.header().journal;
-        let before = if index < journal.count.load(Relaxed) { self.journalled(index).0.in_flight.load(Relaxed) } else { 0 };
+        let before =
+            if index < journal.count.load(Relaxed) { self.journalled(index).0.in_flight.load(Relaxed) } else { 0 };
         journal.step.store(index << 32 | before as u64, Relaxed);
     }
 
@@ -134,7 +138,8 @@ impl Heap {
             self.look_at(index + 1);
             step();
         }
-        // SYNC: Release pairs with the Acquire of whoever reads the ring's cursor; this store makes the message exist or go.
+        // SYNC: Release pairs with the Acquire of whoever reads the ring's cursor; this store makes the message
+        // exist or go.
         self.word(cursor).store(journal.value.load(Relaxed), Ordering::Release);
         step();
         journal.cursor.store(0, Relaxed);
@@ -165,7 +170,8 @@ impl Heap {
         header.objects.store(objects, Relaxed);
     }
 
-    /// Whether lists, counters and blocks agree; what does not, for tests and whoever doubts the memory. Takes the lock.
+    /// Whether lists, counters and blocks agree; what does not, for tests and whoever doubts the memory. Takes the
+    /// lock.
     pub fn check(&self, me: OwnerId) -> Result<(), String> {
         let _locked = self.lock(me);
         let header = self.header();

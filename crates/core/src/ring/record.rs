@@ -1,5 +1,7 @@
 //! The bytes of a ring: records, and where they stand. See the table in `ring.rs`.
 
+#![allow(clippy::cast_ptr_alignment)] // positions count words: all is aligned to 8
+
 use super::Message;
 
 /// A position and a count of messages, as they stand in one word.
@@ -59,8 +61,8 @@ pub(super) fn bytes(payload: usize, attachments: usize) -> u64 {
     8 + 8 * attachments as u64 + (payload as u64).next_multiple_of(8)
 }
 
-/// Write a record at `index`, or behind a skip record over the `gap` bytes that are left there; its attachments as they lie in
-/// the storage.
+/// Write a record at `index`, or behind a skip record over the `gap` bytes that are left there; its attachments as
+/// they lie in the storage.
 ///
 /// # Safety
 /// - `base` points to a ring's storage, and the put lock is held for the lifetime of the result.
@@ -103,19 +105,21 @@ pub(super) unsafe fn copy(from: (*mut u8, u64), to: (*mut u8, u64), head: Cursor
 /// The record at `head`: the cursor behind it, its payload and its attachments.
 ///
 /// # Safety
-/// - `base` points to the ring's storage of `capacity` bytes, and the get lock is held for the lifetime of the result.
+/// - `base` points to the ring's storage of `capacity` bytes, and the get lock is held for the lifetime of the
+///   result.
 /// - A committed record stands at `head`.
 pub(super) unsafe fn read<'a>(base: *mut u8, capacity: u64, head: Cursor) -> (Cursor, &'a [u8], &'a [u64]) {
     let index = head.index(capacity);
-    // SAFETY: by contract a record, perhaps a skip record and then one at the start, stands at `index`; its lengths were
-    // written by `write`, which kept it within `capacity` and aligned to 8.
+    // SAFETY: by contract a record, perhaps a skip record and then one at the start, stands at `index`; its lengths
+    // were written by `write`, which kept it within `capacity` and aligned to 8.
     unsafe {
         let mut at = base.add(index as usize);
         let mut skipped = 0;
         let mut word = at.cast::<u64>().read();
         if word & SKIP != 0 {
             skipped = (word & 0xffff_ffff) + 8;
-            // At the end of the storage its follower is at the start; after growing it stands in the middle, right behind.
+            // At the end of the storage its follower is at the start; after growing it stands in the middle, right
+            // behind.
             at = base.add(((index + skipped) & (capacity - 1)) as usize);
             word = at.cast::<u64>().read();
         }

@@ -1,5 +1,6 @@
 //! What the tests of the primitives share: processes that live or have died, and waiting in slices.
 #![allow(dead_code)] // no test uses all of it
+#![allow(clippy::unnecessary_wraps)] // a deadline is an Option wherever it is used
 
 use procession_core::error::WaitError;
 use procession_core::owner::{Liveness, OwnerId};

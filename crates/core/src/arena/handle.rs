@@ -1,0 +1,79 @@
+//! An open object.
+
+use super::Arena;
+use crate::failpoint::step;
+
+/// An object that this process has open. The object lives at least as long.
+#[derive(Debug)]
+pub struct Handle {
+    pub(super) arena: &'static Arena,
+    pub(super) offset: u64,
+}
+
+impl Handle {
+    /// The arena it lives in.
+    pub fn arena(&self) -> &'static Arena {
+        self.arena
+    }
+
+    /// Where in the arena, and the serial number that tells it from a later object there.
+    pub fn address(&self) -> (u64, u64) {
+        (self.offset, self.arena.heap.describe(self.offset).1)
+    }
+
+    /// Where in the arena.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes asked for at its creation.
+    pub fn size(&self) -> u64 {
+        self.arena.heap.describe(self.offset).2
+    }
+
+    /// Its contents in this process's address space, valid while the handle lives.
+    pub fn contents(&self) -> *mut u8 {
+        self.arena.heap.contents(self.offset)
+    }
+
+    /// Copy `bytes` to the start of a block that nobody else has seen yet.
+    pub fn fill(&self, bytes: &[u8]) {
+        assert!(bytes.len() as u64 <= self.size());
+        // Fresh pages are cheaper to fill through the descriptor than by faulting them in one by one.
+        if bytes.len() >= 1 << 17
+            && self.arena.heap.take_cold(self.offset)
+            && self.arena.heap.segment().write_at(self.offset + crate::heap::BLOCK_HEADER, bytes)
+        {
+            return;
+        }
+        // SAFETY: the block has room, by the assertion; a slice of ours cannot overlap a block that nobody has seen.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.contents(), bytes.len()) };
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        self.arena.local.with(|handles| *handles.entry(self.offset).or_insert(0) += 1);
+        Self { arena: self.arena, offset: self.offset }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // The count and the hold change together, so that a handle opened meanwhile by another thread keeps its hold.
+        let duty = self.arena.local.with(|handles| {
+            let count = handles.get_mut(&self.offset)?;
+            *count -= 1;
+            if *count > 0 {
+                return None;
+            }
+            step();
+            handles.remove(&self.offset);
+            Some(self.arena.heap.drop_hold(self.arena.me(), self.offset))
+        });
+        step();
+        if let Some(duty) = duty {
+            self.arena.undertake(duty, self.offset);
+        }
+    }
+}

@@ -1,10 +1,10 @@
 """A storm of kills through the Python layer: `crash.py [SECONDS [SEED]]`.
 
-Producers and consumers of one queue and users of one lock are killed by SIGKILL at random moments, hundreds of times a minute,
-and replaced. Every message carries a number and bytes that follow from it; a byte per number, in memory shared by plain mmap, tells
-who arrived. Checked: nothing stands still for two seconds, nothing arrives twice or torn, lost is at most what killed
-consumers had taken, and in the end the arena is as empty as it was. (`crates/core/tests/crash.rs` is the same for the
-core alone, where children are also killed before their first step.)
+Producers and consumers of one queue and users of one lock are killed by SIGKILL at random moments, hundreds of times a
+minute, and replaced. Every message carries a number and bytes that follow from it; a byte per number, in memory shared
+by plain mmap, tells who arrived. Checked: nothing stands still for two seconds, nothing arrives twice or torn, lost is
+at most what killed consumers had taken, and in the end the arena is as empty as it was. (`crates/core/tests/crash.rs`
+is the same for the core alone, where children are also killed before their first step.)
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ RANGE = 1 << 18  # numbers that one life of a producer may use
 LIVES = 1 << 14  # lives of producers, at most
 WORST_STALL_S = 2.0
 BATCH = 4
-PAIR = struct.Struct("qqq")  # two counters that are equal while the lock is free, and the lock's `abandoned` when they were
+PAIR = struct.Struct(
+    "qqq"
+)  # two counters that are equal while the lock is free, and the lock's `abandoned` when they were
 
 # Offsets in the table: a byte for each number, then what children report.
 TORN = LIVES * RANGE
@@ -51,15 +53,18 @@ class Report:
     received: int
     turns: int
     abandoned: int  # times that the lock passed from a dead owner
-    worst_stall_s: float
+    worst_stalls_s: tuple[float, float, float]  # of puts, of gets, of turns of the lock
     objects_left: int
 
     def __str__(self) -> str:
+        rate = self.kills / self.seconds * 60
+        lost = self.put - self.received
         return (
-            f"seed {self.seed}: {self.kills} kills in {self.seconds:.1f} s ({self.kills / self.seconds * 60:.0f} a minute); "
+            f"seed {self.seed}: {self.kills} kills in {self.seconds:.1f} s ({rate:.0f} a minute); "
             f"{self.put} messages put ({self.put / self.seconds:.0f}/s), {self.received} received, "
-            f"{self.put - self.received} lost by {self.consumers_killed} killed consumers; "
-            f"{self.turns} turns of the lock, passed on {self.abandoned} times; worst stall {self.worst_stall_s * 1000:.0f} ms"
+            f"{lost} lost by {self.consumers_killed} killed consumers; "
+            f"{self.turns} turns of the lock, passed on {self.abandoned} times; "
+            f"worst stalls {', '.join(f'{stall * 1000:.0f}' for stall in self.worst_stalls_s)} ms (put, get, lock)"
         )
 
 
@@ -117,11 +122,13 @@ class Storm:
         self.lives = self.kills = self.consumers_killed = 0
         self.children: list[Any] = []
         self.progress = [(0, time.monotonic())] * 3
-        self.worst_stall = 0.0
+        self.worst_stalls = [0.0] * 3
 
     def start(self, slot: int) -> Any:
         """A new child in a slot, which stands for its part."""
         self.table[READY + slot] = 0
+        target: Any
+        args: tuple[Any, ...]
         if slot < PRODUCERS:
             target, args = produce, (self.queue, self.lives * RANGE, self.rng.getrandbits(32))
             self.lives += 1
@@ -140,9 +147,9 @@ class Storm:
         for index, count in enumerate((put, taken, PAIR.unpack_from(self.table, GUARDED)[0])):
             if count != self.progress[index][0]:
                 self.progress[index] = (count, now)
-            self.worst_stall = max(self.worst_stall, now - self.progress[index][1])
-        if self.worst_stall > WORST_STALL_S:
-            raise AssertionError(f"nothing moved for {self.worst_stall:.1f} s (seed {self.seed}): {self.progress}")
+            self.worst_stalls[index] = max(self.worst_stalls[index], now - self.progress[index][1])
+        if max(self.worst_stalls) > WORST_STALL_S:
+            raise AssertionError(f"stood still for {self.worst_stalls} s (seed {self.seed}): {self.progress}")
 
     def kill(self, slot: int) -> None:
         """End a child, the hard way."""
@@ -195,14 +202,16 @@ class Storm:
         abandoned = self.lock.abandoned
         assert taken == put, f"{put} put, {taken} taken"
         assert not self.table[TORN], f"torn (seed {self.seed})"
-        assert 0 <= put - received <= self.consumers_killed * BATCH, f"{put} put, {received} received (seed {self.seed})"
+        lost = put - received
+        assert 0 <= lost <= self.consumers_killed * BATCH, f"{put} put, {received} received (seed {self.seed})"
         self.children.clear()
         del self.queue, self.lock
         self.arena.reap()
         left = self.arena.statistics()["objects"] - self.objects_before
         os.close(self.file)
         counts = (self.kills, self.consumers_killed, put, received, turns, abandoned)
-        return Report(self.seed, seconds, *counts, self.worst_stall, left)
+        puts, gets, turns_of_lock = self.worst_stalls
+        return Report(self.seed, seconds, *counts, (puts, gets, turns_of_lock), left)
 
 
 def storm(seconds: float, seed: int, maxsize: int = 0) -> Report:

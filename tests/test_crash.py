@@ -28,7 +28,8 @@ LARGE = bytes(range(256)) * 1000
 def _load_storm() -> Any:
     path = Path(__file__).parent.parent / "scripts" / "crash.py"
     spec = importlib.util.spec_from_file_location("procession_crash_storm", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -41,13 +42,13 @@ def test_a_storm_of_kills(maxsize: int) -> None:
     seed = random.SystemRandom().getrandbits(32)
     with warnings.catch_warnings():
         report = _load_storm().storm(3.0, seed, maxsize)
-    assert report.kills > 20 and report.received > 1000 and report.turns > 1000, report
+    assert min(report.kills * 50, report.received, report.turns) > 1000, report
     assert report.objects_left == 0, report
 
 
 def _wait_killed(pid: int) -> None:
     _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
 
 
 def test_what_a_killed_consumer_had_taken_is_given_back() -> None:

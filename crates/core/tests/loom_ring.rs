@@ -7,13 +7,15 @@
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
-use loom::sync::{Arc, Mutex};
+use loom::sync::Arc;
 use loom::thread;
 use procession_core::error::{ArenaError, GetError};
 use procession_core::owner::{Liveness, OwnerId};
 use procession_core::ring::{Message, Ring, Storage, Wait};
+use std::sync::Mutex;
 
-/// A storage in this process's memory. Buffer number n has the offset 64 (n + 1).
+/// A storage in this process's memory. Buffer number n has the offset 64 (n + 1). The lock is the standard library's, which
+/// loom does not see: with loom's, it would order for the ring what the ring itself must order.
 struct Memory(Mutex<Vec<Box<[u64]>>>);
 
 impl Liveness for Memory {

@@ -94,6 +94,7 @@ class ProcessEngine:
         self._claims = _Claims(arena, 2 * size)
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
         self.workers: dict[int, Any] = {}
+        self._closed = False
         self.dispatcher = _native.Dispatcher(self._tasks, self._answers)
         dispatcher = self.dispatcher
         self.functions = FunctionTable(arena, lambda: dispatcher.outstanding)
@@ -143,7 +144,9 @@ class ProcessEngine:
 
     def close(self) -> None:
         """See `Engine`."""
-        self._tasks.shutdown()
+        if not self._closed:
+            self._closed = True
+            self._tasks.shutdown()
 
     def kill(self) -> None:
         """See `Engine`. SIGTERM first; what is still there a second later gets SIGKILL."""
@@ -155,7 +158,7 @@ class ProcessEngine:
                 worker.kill()
             self.join(TERMINATE_S)
         # Not before: a worker that found the ring closed would take a signal for the end of its work
-        self._tasks.shutdown()
+        self.close()
 
     def join(self, timeout: float | None) -> bool:
         """See `Engine`."""

@@ -1,0 +1,225 @@
+//! The parent's side: submits tasks, collects answers, knows what is out.
+
+use super::job::PyJob;
+use super::{HEADER, MANY, NEWS, UNREADABLE, header_bytes, header_words, lock, put, receive};
+use crate::codec::{self, Encoder};
+use crate::ring::{Incoming, Outgoing, PyRing};
+use crate::wait;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+/// A task that is out.
+struct Entry {
+    job: Py<PyJob>,
+    index: usize,
+    items: usize,
+}
+
+/// Entries of the tasks from number `base` on; None where the answer came.
+#[derive(Default)]
+struct Book {
+    base: u32,
+    entries: VecDeque<Option<Entry>>,
+    outstanding: usize,
+}
+
+impl Book {
+    fn place(&self, number: u32) -> Option<usize> {
+        let place = number.wrapping_sub(self.base) as usize;
+        (place < self.entries.len()).then_some(place)
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Entry> {
+        let place = self.place(number)?;
+        let entry = self.entries[place].take()?;
+        self.outstanding -= 1;
+        while let Some(None) = self.entries.front() {
+            self.entries.pop_front();
+            self.base = self.base.wrapping_add(1);
+        }
+        Some(entry)
+    }
+}
+
+/// Submits tasks, collects answers, knows what is out.
+#[pyclass(frozen, name = "Dispatcher", module = "procession._native")]
+pub struct PyDispatcher {
+    tasks: Py<PyRing>,
+    answers: Py<PyRing>,
+    /// Never held while Python code may run or while the GIL is released.
+    book: Mutex<Book>,
+}
+
+#[pymethods]
+impl PyDispatcher {
+    #[new]
+    fn new(tasks: Py<PyRing>, answers: Py<PyRing>) -> Self {
+        Self { tasks, answers, book: Mutex::default() }
+    }
+
+    /// Put one task for each of `payloads`; returns how many. All of them or none. `function` is the address of the
+    /// block that holds it; the results go to `job` from `index` on, one place for each item.
+    ///
+    /// Raises: PicklingError, ShutDown, ArenaFull.
+    fn submit(
+        &self,
+        py: Python<'_>,
+        job: &Bound<'_, PyJob>,
+        function: (u64, u64),
+        kind: u64,
+        index: usize,
+        payloads: &Bound<'_, PyAny>,
+    ) -> PyResult<usize> {
+        let tasks = &self.tasks.get().object;
+        let header = header_bytes(function.0 | kind, function.1);
+        let mut outgoing = Outgoing::default();
+        let mut entries = Vec::new();
+        let mut encoder = Encoder::take();
+        let mut next = index;
+        let made = payloads.try_iter()?.try_for_each(|payload| -> PyResult<()> {
+            let payload = payload?;
+            codec::encode(py, &payload, &mut encoder)?;
+            outgoing.add_with_header(py, tasks, &encoder, &header)?;
+            encoder.clear();
+            let items = if kind & MANY == 0 { 0 } else { payload.len()? };
+            entries.push(Some(Entry { job: job.clone().unbind(), index: next, items }));
+            next += items.max(1);
+            Ok(())
+        });
+        encoder.give_back();
+        made?;
+        let count = entries.len();
+        if count > 0 {
+            self.publish(py, job, &outgoing, entries.into_iter(), count)?;
+        }
+        Ok(count)
+    }
+
+    /// The same for one task whose result goes to place 0.
+    fn submit_one(
+        &self,
+        py: Python<'_>,
+        job: &Bound<'_, PyJob>,
+        function: (u64, u64),
+        kind: u64,
+        payload: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let tasks = &self.tasks.get().object;
+        let header = header_bytes(function.0 | kind, function.1);
+        let mut encoder = Encoder::take();
+        let mut outgoing = Outgoing::default();
+        let made = codec::encode(py, payload, &mut encoder)
+            .and_then(|()| outgoing.add_with_header(py, tasks, &encoder, &header));
+        encoder.give_back();
+        made?;
+        let entry = Entry { job: job.clone().unbind(), index: 0, items: 0 };
+        self.publish(py, job, &outgoing, std::iter::once(Some(entry)), 1)
+    }
+
+    /// Wait for answers, then note what is there, up to `most`. Returns the jobs that are finished by it and the news of
+    /// workers, (status, worker, object) each; None when the timeout passed.
+    fn collect<'py>(&self, py: Python<'py>, most: usize, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let answers = &self.answers.get().object;
+        let deadline = wait::deadline(timeout)?;
+        let mut incoming = Incoming::take();
+        let taken = receive(py, &mut incoming, answers, most, || deadline, None)?.unwrap_or(0);
+        if taken == 0 {
+            incoming.give_back();
+            return Ok(None);
+        }
+        let finished = PyList::empty(py);
+        for place in 0..taken {
+            let Some((first, nanos)) = header_words(&incoming, place) else { continue };
+            let (number, status) = (first as u32, (first >> 32) as u32);
+            let decoded = incoming.decode_behind(py, answers, place, HEADER);
+            let (status, value) = match decoded {
+                Ok(value) => (status, value),
+                Err(error) => (if status >= NEWS { status } else { UNREADABLE }, error.into_value(py).into_any()),
+            };
+            if status >= NEWS {
+                finished.append((status, number, value))?;
+            } else if let Some(job) = self.settle(py, number, status, value, nanos)? {
+                finished.append(job)?;
+            }
+        }
+        incoming.give_back();
+        Ok(Some(finished))
+    }
+
+    /// A task ended otherwise than by an answer. Returns its job if that was the last one it waited for.
+    fn fail(&self, py: Python<'_>, number: u32, status: u32, value: Py<PyAny>) -> PyResult<Option<Py<PyJob>>> {
+        self.settle(py, number, status, value, 0)
+    }
+
+    /// The job of a task that is out, with index and items; None for an answered one.
+    fn owner(&self, py: Python<'_>, number: u32) -> Option<(Py<PyJob>, usize, usize)> {
+        let book = lock(&self.book);
+        let entry = book.entries[book.place(number)?].as_ref()?;
+        Some((entry.job.clone_ref(py), entry.index, entry.items))
+    }
+
+    /// Numbers of the tasks that are out: of `job`, or all.
+    #[pyo3(signature = (job = None))]
+    fn numbers(&self, job: Option<&Bound<'_, PyJob>>) -> Vec<u32> {
+        let book = lock(&self.book);
+        let of_job = |entry: &Entry| job.is_none_or(|job| entry.job.is(job));
+        let numbered = book.entries.iter().zip(0u32..);
+        numbered
+            .filter(|(entry, _)| entry.as_ref().is_some_and(of_job))
+            .map(|(_, place)| book.base.wrapping_add(place))
+            .collect()
+    }
+
+    /// Answers to these are not wanted any more.
+    fn forget(&self, numbers: Vec<u32>) {
+        let removed: Vec<_> = {
+            let mut book = lock(&self.book);
+            numbers.into_iter().map(|number| book.remove(number)).collect()
+        };
+        drop(removed); // after the lock: a job's end runs Python code
+    }
+
+    /// Tasks that are out.
+    #[getter]
+    fn outstanding(&self) -> usize {
+        lock(&self.book).outstanding
+    }
+}
+
+impl PyDispatcher {
+    /// Put the messages and enter them in the book, which is locked meanwhile: no answer can be looked up before.
+    fn publish(
+        &self,
+        py: Python<'_>,
+        job: &Bound<'_, PyJob>,
+        outgoing: &Outgoing,
+        entries: impl Iterator<Item = Option<Entry>>,
+        count: usize,
+    ) -> PyResult<()> {
+        let mut book = lock(&self.book);
+        let first = put(py, &self.tasks.get().object, outgoing)?;
+        if book.entries.is_empty() {
+            book.base = first;
+        }
+        book.entries.extend(entries);
+        book.outstanding += count;
+        job.get().submitted(count);
+        Ok(())
+    }
+
+    fn settle(
+        &self,
+        py: Python<'_>,
+        number: u32,
+        status: u32,
+        value: Py<PyAny>,
+        nanos: u64,
+    ) -> PyResult<Option<Py<PyJob>>> {
+        let entry = lock(&self.book).remove(number);
+        let Some(Entry { job, index, items }) = entry else { return Ok(None) };
+        let last = job.get().note(py, (index, items, status, value), nanos)?;
+        Ok(last.then_some(job))
+    }
+}

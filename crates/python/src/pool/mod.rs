@@ -1,0 +1,104 @@
+//! A pool's tasks and answers: the parent's book of what is out, and the loop that a worker runs.
+//!
+//! Two rings, tasks to the workers and answers back. The parent is the only putter of tasks and does it under one lock,
+//! so a task *is* its number in the ring: the book ([`dispatcher`]) is a queue of entries from the oldest outstanding
+//! number on, and a worker's claim cell names its task by that number. Everything between taking an answer off the ring
+//! and noting it in its [`job`] is native: no signal handler can run in between, so Ctrl-C loses no answer.
+//!
+//! Both kinds of message are a header of two words and then an encoded object, so that an object which cannot be decoded
+//! costs the one task it belongs to:
+//!
+//! ```text
+//! task     offset of the function's block, its low 6 bits the kind | serial of that block
+//! answer   number of the task (32 bits) | status (32)              | nanoseconds of work
+//! ```
+
+mod dispatcher;
+mod job;
+mod worker;
+
+pub use dispatcher::PyDispatcher;
+pub use job::PyJob;
+pub use worker::{die_with_parent, put_news, serve};
+
+use crate::arena::Object;
+use crate::ring::{Incoming, Outgoing};
+use crate::{errors, wait};
+use procession_core::error::{GetError, PutError, WaitError};
+use procession_core::ring::{ClaimCell, Ring, Wait};
+use pyo3::prelude::*;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+pub(super) const HEADER: usize = 16;
+
+/// What to do with a task's object, in the low bits of its first word: call the function with `(args, kwargs)`, ...
+pub(super) const CALL: u64 = 0;
+/// ... with the object itself, ...
+pub(super) const ONE: u64 = 1;
+/// ... or with its items as arguments.
+pub(super) const STAR: u64 = 2;
+/// Added to the others: the object is a list, and each of its items is a call; the answer is the list of results.
+pub(super) const MANY: u64 = 4;
+pub(super) const KIND_BITS: u64 = 63;
+
+/// How a task ended. Python knows these numbers from `procession.pool.state`.
+pub(super) const VALUE: u32 = 0;
+pub(super) const RAISED: u32 = 1;
+pub(super) const UNSENDABLE: u32 = 2;
+pub(super) const UNREADABLE: u32 = 3;
+/// From here on a message is no task's answer but news of a worker, whose number stands in the place of a task's.
+pub(super) const NEWS: u32 = 16;
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn header_bytes(first: u64, second: u64) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    bytes[..8].copy_from_slice(&first.to_le_bytes());
+    bytes[8..].copy_from_slice(&second.to_le_bytes());
+    bytes
+}
+
+pub(super) fn header_words(incoming: &Incoming, index: usize) -> Option<(u64, u64)> {
+    let bytes: [u8; HEADER] = incoming.header(index, HEADER)?.try_into().ok()?;
+    let number = u128::from_le_bytes(bytes);
+    Some((number as u64, (number >> 64) as u64))
+}
+
+/// Put messages into a ring without bounds. All of them or none: the only failures are the arena's and a closed ring.
+pub(super) fn put(py: Python<'_>, ring: &Object<Ring>, outgoing: &Outgoing) -> PyResult<u32> {
+    let messages = outgoing.messages();
+    loop {
+        match ring.home().put(ring.get(), &messages, Wait::Until(None)) {
+            Ok((_, first)) => return Ok(first),
+            Err(PutError::Interrupted | PutError::Full) => {}
+            Err(error) => return Err(errors::put(py, &error)),
+        }
+    }
+}
+
+/// Wait until `deadline` for up to `most` messages. None: the ring is closed and empty. 0: the deadline passed.
+pub(super) fn receive(
+    py: Python<'_>,
+    incoming: &mut Incoming,
+    ring: &Object<Ring>,
+    most: usize,
+    deadline: impl FnOnce() -> Option<Instant>,
+    claim: Option<&ClaimCell>,
+) -> PyResult<Option<usize>> {
+    match incoming.receive(ring, most, Wait::Never, claim) {
+        Ok(taken) => return Ok(Some(taken)),
+        Err(GetError::Closed) => return Ok(None),
+        Err(_) => {}
+    }
+    let taken =
+        wait::until(py, deadline(), |deadline| match incoming.receive(ring, most, Wait::Until(deadline), claim) {
+            Ok(taken) => Ok(Some(taken)),
+            Err(GetError::Closed) => Ok(None),
+            Err(GetError::Interrupted) => Err(WaitError::Interrupted),
+            Err(GetError::Empty) => Err(WaitError::TimedOut),
+        })?;
+    Ok(taken.unwrap_or(Some(0)))
+}

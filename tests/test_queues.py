@@ -8,8 +8,9 @@ import signal
 import threading
 from typing import Any
 
-import procession
 import pytest
+
+import procession
 from procession import _native, _store
 from procession.errors import Empty, Full, ItemTooLarge, ObjectGone, PicklingError, ShutDown
 from procession.testing import wait_until_blocked
@@ -61,7 +62,7 @@ def send_a_queue_and_forget_it(outbox: Any, context_name: str) -> None:
     outbox.put("sent")
 
 
-# --- the same in every context -----------------------------------------------------------------------------------------
+# --- the same in every context ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -220,7 +221,7 @@ def test_a_bound_beyond_counting_is_refused(context: Any) -> None:
         context.Queue(2**31)
 
 
-# --- between processes -------------------------------------------------------------------------------------------------
+# --- between processes -----------------------------------------------------------------------------------------------
 
 
 def test_what_was_put_stays_when_the_producer_is_killed(process_context: Any) -> None:
@@ -361,8 +362,7 @@ def test_a_full_arena_is_an_error_and_the_queue_goes_on() -> None:
     with pytest.raises(MemoryError, match="PROCESSION_ARENA_LIMIT"):
         small.put(b"x" * (9 << 20))
     with pytest.raises(MemoryError):
-        for _ in range(100):
-            small.put(b"x" * (1 << 20))
+        put_all(small, [b"x" * (1 << 20)] * 100)
     taken = 0
     while not small.empty():
         assert len(small.get()) == 1 << 20

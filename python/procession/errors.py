@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 
-def _rebuild(cls: type["ProcessionError"], args: tuple[Any, ...], facts: dict[str, Any]) -> "ProcessionError":
+def _rebuild(cls: type[ProcessionError], args: tuple[Any, ...], facts: dict[str, Any]) -> ProcessionError:
     """Make an exception again, with the fields and notes it had."""
     error = cls(*args)
     error.__dict__.update(facts)
@@ -210,7 +210,7 @@ class WorkerDied(RemoteError, ChildProcessError):
     """
 
     @classmethod
-    def of(cls, name: str | None, pid: int | None, exitcode: int | None, *, item: object = None) -> "WorkerDied":
+    def of(cls, name: str | None, pid: int | None, exitcode: int | None, *, item: object = None) -> WorkerDied:
         """Build the error with a message made of its facts."""
         while_doing = "" if item is None else f" while working on {item}"
         message = f"{name or 'process'} (pid {pid}) {describe_exit(exitcode)}{while_doing} before it gave a result"

@@ -23,7 +23,7 @@
 use crate::error::WaitError;
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use crate::owner::{Liveness, OwnerId};
-use crate::wait::{Signal, ALL};
+use crate::wait::{ALL, Signal};
 use std::time::Instant;
 
 /// As many parties as the word can count.
@@ -182,11 +182,7 @@ impl Barrier {
     /// How many wait.
     pub fn waiting(&self) -> u32 {
         let state = self.load();
-        if state.status == Status::Broken {
-            0
-        } else {
-            state.arrived
-        }
+        if state.status == Status::Broken { 0 } else { state.arrived }
     }
 
     /// Whether it is broken.

@@ -3,7 +3,7 @@
 
 use crate::error::WaitError;
 use crate::loom::{AtomicU32, Ordering};
-use crate::wait::{Signal, ALL};
+use crate::wait::{ALL, Signal};
 use std::time::Instant;
 
 /// Bit 0 of the state: set. The other 31 bits count the changes from clear to set (wrapping around).
@@ -43,11 +43,7 @@ impl Event {
 
     /// How many wait. A waiter that was killed stays counted until the event is seen without any.
     pub fn waiters(&self) -> u32 {
-        if self.signal.has_sleepers() {
-            self.waiting.load(Ordering::Relaxed)
-        } else {
-            0
-        }
+        if self.signal.has_sleepers() { self.waiting.load(Ordering::Relaxed) } else { 0 }
     }
 
     /// Begin to wait: any `set` from now on ends the wait, even if `clear` follows.

@@ -111,11 +111,7 @@ impl Mutex {
 
     /// How many wait. A waiter that was killed stays counted until the lock is seen without any.
     pub fn waiters(&self) -> u32 {
-        if self.lock.has_sleepers() {
-            self.waiting.load(Ordering::Relaxed).max(1)
-        } else {
-            0
-        }
+        if self.lock.has_sleepers() { self.waiting.load(Ordering::Relaxed).max(1) } else { 0 }
     }
 
     /// The counters.

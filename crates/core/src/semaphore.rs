@@ -45,11 +45,7 @@ impl Semaphore {
 
     /// How many wait. A waiter that was killed stays counted until the semaphore is seen without any.
     pub fn waiters(&self) -> u32 {
-        if self.signal.has_sleepers() {
-            self.waiting.load(Ordering::Relaxed)
-        } else {
-            0
-        }
+        if self.signal.has_sleepers() { self.waiting.load(Ordering::Relaxed) } else { 0 }
     }
 
     /// Take a permit if there is one.

@@ -10,7 +10,7 @@
 //! must look for itself now and then; the same cut lets the caller look after signals.
 
 use crate::error::WaitError;
-use crate::loom::{fence, AtomicU32, Ordering};
+use crate::loom::{AtomicU32, Ordering, fence};
 use crate::sys::{self, FutexWait};
 use std::time::{Duration, Instant};
 
@@ -114,11 +114,7 @@ pub fn left(deadline: Option<Instant>, longest: Duration) -> Result<Duration, Wa
         None => Ok(longest),
         Some(deadline) => {
             let now = Instant::now();
-            if now >= deadline {
-                Err(WaitError::TimedOut)
-            } else {
-                Ok((deadline - now).min(longest))
-            }
+            if now >= deadline { Err(WaitError::TimedOut) } else { Ok((deadline - now).min(longest)) }
         }
     }
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{process, soon, until, wait_for, Life};
+use common::{Life, process, soon, until, wait_for};
 use procession_core::barrier::{Arrival, Barrier, Outcome, Party};
 use procession_core::error::WaitError;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};

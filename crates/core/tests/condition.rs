@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{process, soon, until, Life};
-use procession_core::condition::{Condition, TooManyWaiters, CELLS};
+use common::{Life, process, soon, until};
+use procession_core::condition::{CELLS, Condition, TooManyWaiters};
 use procession_core::error::WaitError;
 use std::thread;
 

@@ -5,8 +5,8 @@
 #![cfg(loom)]
 #![allow(missing_docs)]
 
-use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::thread;
 use procession_core::barrier::{Arrival, Barrier, Outcome, Party};
 use procession_core::condition::Condition;

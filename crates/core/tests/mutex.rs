@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{process, soon, until, wait_for, Life};
+use common::{Life, process, soon, until, wait_for};
 use procession_core::error::{ReleaseError, WaitError};
 use procession_core::mutex::{Mutex, Taken};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

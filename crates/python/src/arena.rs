@@ -124,8 +124,7 @@ impl<T> Object<T> {
     /// A new object of `size` bytes, at least a `T`'s, all zero: for a `T` of which zeroes are a valid value.
     pub fn create_sized(arena: &Bound<'_, PyArena>, kind: Kind, size: u64) -> PyResult<Self> {
         assert!(align_of::<T>() <= 64 && size >= size_of::<T>() as u64);
-        let handle =
-            arena.get().arena.allocate(kind, size).map_err(|error| errors::arena(arena.py(), &error))?;
+        let handle = arena.get().arena.allocate(kind, size).map_err(|error| errors::arena(arena.py(), &error))?;
         // SAFETY: the block has `size` bytes and nobody else knows of it yet.
         unsafe { handle.contents().write_bytes(0, size as usize) };
         Ok(Self::from_handle(arena.clone().unbind(), handle))
@@ -234,7 +233,11 @@ impl PyBlock {
 
     /// # Safety
     /// Called by Python through the buffer protocol with a `view` to fill.
-    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut pyo3::ffi::Py_buffer, flags: std::ffi::c_int) -> PyResult<()> {
+    unsafe fn __getbuffer__(
+        slf: &Bound<'_, Self>,
+        view: *mut pyo3::ffi::Py_buffer,
+        flags: std::ffi::c_int,
+    ) -> PyResult<()> {
         let block = slf.get();
         let handle = block.object.handle();
         // SAFETY: `view` is Python's to fill; the memory lives as long as `slf`, which the view keeps alive.

@@ -1,17 +1,14 @@
 //! Every error of the core becomes one Python exception, here and nowhere else. The classes live in `procession.errors`.
 
 use procession_core::error::{ArenaError, GetError, PutError};
+use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::call::PyCallArgs;
 use pyo3::types::PyModule;
 
 fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    MODULE
-        .get_or_try_init(py, || PyModule::import(py, "procession.errors").map(Bound::unbind))?
-        .bind(py)
-        .getattr(name)
+    MODULE.get_or_try_init(py, || PyModule::import(py, "procession.errors").map(Bound::unbind))?.bind(py).getattr(name)
 }
 
 /// Whether an error is exactly a `procession.errors.<name>`.
@@ -27,10 +24,12 @@ pub fn raise<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> Py
 /// An arena gave nothing.
 pub fn arena(py: Python<'_>, error: &ArenaError) -> PyErr {
     let class = match error {
-        ArenaError::System { error, .. } => return error.raw_os_error().map_or_else(
-            || pyo3::exceptions::PyOSError::new_err(error.to_string()),
-            |code| pyo3::exceptions::PyOSError::new_err((code, error.to_string())),
-        ),
+        ArenaError::System { error, .. } => {
+            return error.raw_os_error().map_or_else(
+                || pyo3::exceptions::PyOSError::new_err(error.to_string()),
+                |code| pyo3::exceptions::PyOSError::new_err((code, error.to_string())),
+            );
+        }
         ArenaError::Full { .. } => "ArenaFull",
         ArenaError::TooManyProcesses { .. } => "TooManyProcesses",
         ArenaError::NotAnArena(_) => return pyo3::exceptions::PyValueError::new_err(error.to_string()),
@@ -46,7 +45,9 @@ pub fn put(py: Python<'_>, error: &PutError) -> PyErr {
         PutError::TooLarge { size, limit } => raise(
             py,
             "ItemTooLarge",
-            (format!("the item takes {size} bytes, and the queue may hold {limit}: raise max_bytes or send less at once"),),
+            (format!(
+                "the item takes {size} bytes, and the queue may hold {limit}: raise max_bytes or send less at once"
+            ),),
         ),
         PutError::Closed => raise(py, "ShutDown", ("the queue was shut down: nothing more can be put",)),
         PutError::Arena(error) => arena(py, error),

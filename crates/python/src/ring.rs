@@ -56,7 +56,8 @@ impl Outgoing {
             self.attach_copy(py, object, buffer.as_slice())?;
         }
         for carried in &encoder.carried {
-            self.handles.extend(handle_of(carried.bind(py)).filter(|handle| std::ptr::eq(handle.arena(), object.home())));
+            self.handles
+                .extend(handle_of(carried.bind(py)).filter(|handle| std::ptr::eq(handle.arena(), object.home())));
         }
         self.attachments.extend(self.handles[self.attachments.len()..].iter().map(Handle::offset));
         self.ends.push((self.bytes.len(), self.attachments.len()));
@@ -110,6 +111,7 @@ thread_local! {
 }
 
 impl Incoming {
+    #[allow(clippy::unnecessary_box_returns)] // it stays in its box from call to call
     pub fn take() -> Box<Self> {
         INCOMING.with(std::cell::Cell::take).unwrap_or_default()
     }
@@ -136,7 +138,7 @@ impl Incoming {
         claim: Option<&ClaimCell>,
     ) -> Result<usize, GetError> {
         let home = object.home();
-        let taken = object.get().get(&home, most, wait, claim, |count, payload, attachments| {
+        object.get().get(&home, most, wait, claim, |count, payload, attachments| {
             if self.ends.is_empty() {
                 self.first = count;
             }
@@ -146,8 +148,7 @@ impl Incoming {
             }
             self.ends.push((self.bytes.len(), self.handles.len()));
             self.bytes.len() < BATCH_BYTES
-        });
-        taken
+        })
     }
 
     /// Decode message `index`; its blocks' handles move to the objects that show them.
@@ -206,13 +207,12 @@ impl PyRing {
         let messages = outgoing.messages();
         let mut sent = 0;
         while sent < messages.len() {
-            let put = wait::until(py, deadline, |deadline| {
-                match home.put(ring, &messages[sent..], Wait::Until(deadline)) {
+            let put =
+                wait::until(py, deadline, |deadline| match home.put(ring, &messages[sent..], Wait::Until(deadline)) {
                     Ok((count, _)) => Ok(Ok(count)),
                     Err(PutError::Interrupted) => Err(WaitError::Interrupted),
                     Err(error) => Ok(Err(error)),
-                }
-            });
+                });
             match put {
                 Ok(Some(Ok(count))) => sent += count,
                 Ok(Some(Err(PutError::Full)) | None) if sent > 0 => break,
@@ -257,13 +257,12 @@ impl PyRing {
             Err(error) => return Err(errors::get(py, &error)),
         }
         let deadline = Self::deadline(block, timeout)?;
-        let fetched = wait::until(py, deadline, |deadline| {
-            match incoming.receive(object, most, Wait::Until(deadline), claim) {
+        let fetched =
+            wait::until(py, deadline, |deadline| match incoming.receive(object, most, Wait::Until(deadline), claim) {
                 Ok(count) => Ok(Ok(count)),
                 Err(GetError::Interrupted) => Err(WaitError::Interrupted),
                 Err(error) => Ok(Err(error)),
-            }
-        })?;
+            })?;
         fetched.unwrap_or(Err(GetError::Empty)).map_err(|error| errors::get(py, &error))
     }
 
@@ -288,12 +287,7 @@ impl PyRing {
 impl PyRing {
     #[new]
     #[pyo3(signature = (arena, max_items = 0, max_bytes = 0, *, address = None))]
-    fn new(
-        arena: &Bound<'_, PyArena>,
-        max_items: u32,
-        max_bytes: u64,
-        address: Option<(u64, u64)>,
-    ) -> PyResult<Self> {
+    fn new(arena: &Bound<'_, PyArena>, max_items: u32, max_bytes: u64, address: Option<(u64, u64)>) -> PyResult<Self> {
         if let Some(address) = address {
             let object = Object::open(arena, Kind::Ring, address)?;
             return Ok(Self { object, closed: AtomicBool::new(false) });
@@ -316,8 +310,8 @@ impl PyRing {
     #[pyo3(signature = (obj, block = true, timeout = None))]
     fn put(&self, py: Python<'_>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
         let mut encoder = Encoder::take();
-        let put = codec::encode(py, obj, &mut encoder)
-            .and_then(|()| self.put_message(py, &mut encoder, block, timeout));
+        let put =
+            codec::encode(py, obj, &mut encoder).and_then(|()| self.put_message(py, &mut encoder, block, timeout));
         encoder.give_back();
         put
     }
@@ -376,9 +370,8 @@ impl PyRing {
     ) -> PyResult<Py<PyAny>> {
         let claim = claim.map(|claim| claim.get().cell(cell)).transpose()?;
         let mut incoming = Incoming::take();
-        let result = self
-            .fetch(py, &mut incoming, 1, block, timeout, claim)
-            .and_then(|_| incoming.decode(py, &self.object, 0));
+        let result =
+            self.fetch(py, &mut incoming, 1, block, timeout, claim).and_then(|_| incoming.decode(py, &self.object, 0));
         incoming.give_back();
         result
     }
@@ -497,7 +490,9 @@ impl PyRing {
         py.detach(|| ring.close(&home));
         if immediate {
             let mut incoming = Incoming::take();
-            while let Ok(taken) = py.detach(|| incoming.receive(&self.object, 1024, Wait::Until(Some(Instant::now())), None)) {
+            while let Ok(taken) =
+                py.detach(|| incoming.receive(&self.object, 1024, Wait::Until(Some(Instant::now())), None))
+            {
                 (0..taken).for_each(|_| {
                     ring.task_done();
                 });

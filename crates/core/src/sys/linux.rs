@@ -8,10 +8,8 @@ use std::time::Duration;
 
 /// Sleep while `word` holds `expected`, at most `timeout`.
 pub fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) -> FutexWait {
-    let time = libc::timespec {
-        tv_sec: timeout.as_secs() as libc::time_t,
-        tv_nsec: timeout.subsec_nanos() as libc::c_long,
-    };
+    let time =
+        libc::timespec { tv_sec: timeout.as_secs() as libc::time_t, tv_nsec: timeout.subsec_nanos() as libc::c_long };
     // SAFETY: `word` is a live, aligned u32 for the length of the call; `time` outlives it; FUTEX_WAIT reads both only.
     let result = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const time) };
     if result == 0 {
@@ -146,11 +144,7 @@ pub fn monotonic() -> Duration {
 pub fn random(buffer: &mut [u8]) -> io::Result<()> {
     // SAFETY: writes at most `buffer.len()` bytes into `buffer`.
     let got = unsafe { libc::getrandom(buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-    if got == buffer.len() as isize {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if got == buffer.len() as isize { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Barrier: arrive, run the action or park, leave.
 
-use super::{opened, Address};
+use super::{Address, opened};
 use crate::arena::{Object, PyArena};
 use crate::{errors, wait};
 use procession_core::arena::Kind;

@@ -1,7 +1,7 @@
 //! Condition: a wait is enrol, release the lock, park, leave, take the lock again.
 
 use super::lock::{AnyLock, PyLock, PyRLock};
-use super::{deadline, opened, release_error, warn_abandoned, Address};
+use super::{Address, deadline, opened, release_error, warn_abandoned};
 use crate::arena::{Object, PyArena};
 use crate::{errors, wait};
 use procession_core::arena::Kind;

@@ -1,6 +1,6 @@
 //! Event.
 
-use super::{briefly, opened, Address};
+use super::{Address, briefly, opened};
 use crate::arena::{Object, PyArena};
 use crate::wait;
 use procession_core::arena::Kind;

@@ -8,12 +8,12 @@
 use super::lock::{AnyLock, PyLock, PyRLock};
 use super::{deadline, release_error};
 use procession_core::sys;
+use pyo3::PyClass;
 use pyo3::exceptions::{PySystemError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::PyClass;
 use std::ffi::CStr;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 trait Fast: AnyLock + PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync {}
@@ -165,11 +165,7 @@ unsafe extern "C" fn acquire<L: Fast>(
         // SAFETY: these are the arguments of this very call, by the convention METH_FASTCALL | METH_KEYWORDS.
         let until = unsafe { parse(py, arguments, count.unsigned_abs(), names)? };
         let thread = sys::thread_ident();
-        if lock.try_take(thread) {
-            Ok(true)
-        } else {
-            lock.take(py, thread, until)
-        }
+        if lock.try_take(thread) { Ok(true) } else { lock.take(py, thread, until) }
     };
     with_python(acquire, boolean)
 }

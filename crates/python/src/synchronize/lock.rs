@@ -1,6 +1,6 @@
 //! Lock and `RLock`. Their acquire, release, `__enter__` and `__exit__` are in `fast.rs`.
 
-use super::{briefly, opened, warn_abandoned, Address};
+use super::{Address, briefly, opened, warn_abandoned};
 use crate::arena::{Object, PyArena};
 use crate::wait;
 use procession_core::arena::Kind;
@@ -52,11 +52,7 @@ pub trait AnyLock {
     #[inline]
     fn try_give(&self, thread: u64) -> Result<(), ReleaseError> {
         let object = self.object();
-        if Self::RECURSIVE {
-            object.release_once(object.me(), thread)
-        } else {
-            object.release()
-        }
+        if Self::RECURSIVE { object.release_once(object.me(), thread) } else { object.release() }
     }
 }
 
@@ -172,11 +168,7 @@ impl PyRLock {
     /// How often the holder has acquired it and not released it.
     #[getter]
     fn count(&self) -> u64 {
-        if self.object.is_locked() {
-            self.object.depth()
-        } else {
-            0
-        }
+        if self.object.is_locked() { self.object.depth() } else { 0 }
     }
 
     /// How often it was taken over from a holder that had died.

@@ -1,6 +1,6 @@
 //! Semaphore.
 
-use super::{briefly, deadline, opened, release_error, Address};
+use super::{Address, briefly, deadline, opened, release_error};
 use crate::arena::{Object, PyArena};
 use crate::wait;
 use procession_core::arena::Kind;
@@ -74,11 +74,7 @@ impl PySemaphore {
     }
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.object.try_acquire() {
-            Ok(true)
-        } else {
-            self.take(py, None)
-        }
+        if self.object.try_acquire() { Ok(true) } else { self.take(py, None) }
     }
 
     #[pyo3(signature = (_class = None, _error = None, _traceback = None))]

@@ -14,15 +14,20 @@ Errors are of two kinds at once: ours, and the kind pickle raised (TypeError, At
 existing programs catch.
 """
 
+from __future__ import annotations
+
 import copyreg
 import pickle
 from multiprocessing import reduction
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
 
 from . import _native
 from ._blame import find_unpicklable, shorten
 from .errors import PicklingError, ProcessionError, UnpicklingError
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__: list[str] = []
 

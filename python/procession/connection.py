@@ -32,11 +32,14 @@ import termios
 from multiprocessing import connection, reduction
 from multiprocessing.connection import Client, Listener, wait
 from time import monotonic
-from typing import Any
 
 from . import _native
 from ._store import Shared
 from .errors import Empty, Full
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Client", "Connection", "Listener", "Pipe", "wait"]
 

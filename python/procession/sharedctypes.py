@@ -15,17 +15,22 @@ lock's owner dying ends the wait. What `get_obj`, a buffer or numpy shows is the
 caller's.
 """
 
+from __future__ import annotations
+
 import ctypes
 import pickle
 import weakref
 from collections.abc import Sequence
 from multiprocessing import sharedctypes as _standard
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
 
 from . import _native
 from ._store import Shared, keep_in_flight, shared_arena
 from .synchronize import Lock, RLock
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "Array",
@@ -273,7 +278,7 @@ class SynchronizedString(SynchronizedArray, _standard.SynchronizedString):
     """The standard wrapper of an array of characters."""
 
 
-_wrappers: "weakref.WeakKeyDictionary[type[Any], type[Any]]" = weakref.WeakKeyDictionary()
+_wrappers: weakref.WeakKeyDictionary[type[Any], type[Any]] = weakref.WeakKeyDictionary()
 
 
 def _wrapper_of(cls: type[Any]) -> type[Any]:

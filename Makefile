@@ -49,7 +49,7 @@ demo: setup  ## word count over the text this machine already has, against one p
 	@$(BIN)/python scripts/demo.py
 
 test: setup  ## every test: the core in Rust, then the package
-	cargo test --quiet -p procession-core
+	cargo test --quiet -p procession-core --features failpoints
 	$(BIN)/python -m pytest -q $(TESTS)
 
 check: setup  ## what a commit must pass: style, types, lints, quick tests
@@ -67,7 +67,7 @@ format: $(TOOLS)  ## format Python and Rust in place
 
 # A build of its own: the flag changes every atomic in the crate.
 loom:  ## explore the interleavings of every primitive (minutes; stable Rust)
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p procession-core --test loom
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p procession-core --test loom --test loom_ring
 
 miri:  ## undefined behaviour in the core (needs a nightly toolchain with miri)
 	@sh scripts/miri.sh

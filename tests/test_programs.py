@@ -183,3 +183,30 @@ def test_ctrl_c_ends_everything_with_one_traceback(tmp_path: Path) -> None:
     assert stderr.count("Traceback") == 1
     with pytest.raises(ProcessLookupError):
         os.killpg(started.pid, 0)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_ctrl_c_in_parent_and_child_shows_one_traceback(tmp_path: Path, method: str) -> None:
+    path = program(
+        tmp_path,
+        f"""
+        import procession, time
+        def work():
+            print("ready", flush=True)
+            time.sleep(600)
+        if __name__ == "__main__":
+            worker = procession.get_context({method!r}).Process(target=work)
+            worker.start()
+            worker.join()
+        """,
+    )
+    started = subprocess.Popen(
+        [sys.executable, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert started.stdout is not None
+    assert started.stdout.readline() == "ready\n"
+    os.killpg(started.pid, signal.SIGINT)
+    _, stderr = started.communicate(timeout=30)
+    assert stderr.count("Traceback") == 1
+    with pytest.raises(ProcessLookupError):
+        os.killpg(started.pid, 0)

@@ -97,6 +97,9 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """Bind a public name on first use."""
+    if name in ("context", "process"):  # as `multiprocessing.context` and `.process`, there without an import
+        __import__(f"{__name__}.{name}")  # `importlib` would be one more module to load
+        return globals()[name]
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .context import default

@@ -8,6 +8,8 @@ visible children can be pickled, or after `_MAX_DEPTH` steps.
 
 from __future__ import annotations
 
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +44,9 @@ def find_unpicklable(obj: object, dumps: Callable[[object], object], path: str =
 
 
 def shorten(obj: object) -> str:
-    """A repr that fits on a line; of an object whose repr fails, its type."""
+    """A repr that fits on a line; of a secret and of an object whose repr fails, its type."""
+    if isinstance(obj, AuthenticationString):
+        return f"<{type(obj).__name__}>"
     try:
         text = repr(obj)
     except Exception:

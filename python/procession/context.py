@@ -270,7 +270,15 @@ class Process(process.ProcessWithResult, multiprocessing.context.Process):
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        return default.get_context().Process._Popen(process_obj)
+        chosen = default.get_context()
+        if isinstance(chosen, ThreadContext):
+            from .errors import NotSupported
+
+            raise NotSupported(
+                "the start method is 'thread', and procession.Process always starts a process: use procession.Thread, "
+                "or get_context('thread').Process"
+            )
+        return chosen.Process._Popen(process_obj)
 
     @staticmethod
     def _after_fork() -> None:
@@ -291,6 +299,11 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         if method is not None:
             return super().get_context(method)
         return self._actual_context or _contexts[self._interpreters_choice()]
+
+    def Manager(self) -> SyncManager:
+        """A manager in a process of its own, started by the method in use ('thread': by the interpreter's)."""
+        manager: SyncManager = self.get_context().Manager()
+        return manager
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Choose the context behind the package's names; None with `force` goes back to the interpreter's own.

@@ -30,6 +30,7 @@ __all__ = [
     "Empty",
     "Full",
     "InputError",
+    "InvalidSize",
     "ItemTooLarge",
     "JobError",
     "MainNotImportable",
@@ -52,6 +53,7 @@ __all__ = [
     "TooManyWaiters",
     "UnpicklingError",
     "WorkerDied",
+    "WrongTypecode",
     "describe_exit",
     "signal_name",
 ]
@@ -112,6 +114,14 @@ class ItemTooLarge(Full, ValueError):
 
     size_bytes: int | None = None
     limit_bytes: int | None = None
+
+
+class WrongTypecode(ProcessionError, TypeError, ValueError):
+    """No such typecode. A TypeError as in multiprocessing, and a ValueError, which it is."""
+
+
+class InvalidSize(ProcessionError, ValueError):
+    """A size, bound or number of workers that cannot be: negative, zero where there must be one, or beyond counting."""
 
 
 # The arena

@@ -149,6 +149,9 @@ class _Recorded:
             if error.code is None or error.code == 0:
                 self._outcome.write_nothing()
             raise
+        except KeyboardInterrupt as error:
+            self._outcome.write_exception(error, self._name)
+            raise SystemExit(1) from None  # without a traceback: an interrupt reaches the parent too, which prints one
         except BaseException as error:
             self._outcome.write_exception(error, self._name)
             raise

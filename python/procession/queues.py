@@ -19,7 +19,7 @@ from time import monotonic
 
 from . import _native
 from ._store import Shared
-from .errors import Empty, Full, ShutDown
+from .errors import Closed, Empty, Full, InvalidSize, ShutDown
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -48,8 +48,13 @@ def _bound(maxsize: int) -> int:
     if not isinstance(maxsize, int):
         raise TypeError(f"maxsize must be an int, not {type(maxsize).__name__}")
     if maxsize > MOST_ITEMS:
-        raise ValueError(f"maxsize must be at most {MOST_ITEMS}, not {maxsize}; 0 is unbounded")
+        raise InvalidSize(f"maxsize must be at most {MOST_ITEMS}, not {maxsize}; 0 is unbounded")
     return max(maxsize, 0)
+
+
+def _check_max_bytes(max_bytes: int) -> None:
+    if max_bytes < 0:
+        raise InvalidSize(f"max_bytes must be a number of bytes, or 0 for no bound, not {max_bytes}")
 
 
 class _RingQueue(_native.Ring, Shared):
@@ -65,8 +70,7 @@ class _RingQueue(_native.Ring, Shared):
         arena: _native.Arena,
         address: tuple[int, int] | None = None,
     ) -> Any:
-        if max_bytes < 0:
-            raise ValueError(f"max_bytes must be a number of bytes, or 0 for no bound, not {max_bytes}")
+        _check_max_bytes(max_bytes)
         return super().__new__(cls, arena, _bound(maxsize), max_bytes, address=address)
 
     if TYPE_CHECKING:
@@ -147,8 +151,11 @@ class ThreadQueue(_PlainQueue):
     """The thread context's Queue: objects are handed over as they are, with the names of the shared one."""
 
     def __init__(self, maxsize: int = 0, *, max_bytes: int = 0) -> None:
+        """`max_bytes` is checked and otherwise ignored: nothing is encoded here, so there are no bytes to count."""
         super().__init__(_bound(maxsize))
+        _check_max_bytes(max_bytes)
         self._shut = False
+        self.closed = False  # whether `close` was called
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.qsize()} items, {self.maxsize or 'unbounded'})>"
@@ -169,6 +176,7 @@ class ThreadQueue(_PlainQueue):
         """As `queue.Queue.put`; Full is also a `procession` error, and a shut-down queue raises ShutDown."""
         timeout = None if timeout is None else max(timeout, 0.0)
         end = None if timeout is None else monotonic() + timeout
+        self._check_open()
         with self.not_full:
             while not self._shut and 0 < self.maxsize <= self._qsize():
                 left = None if end is None else end - monotonic()
@@ -184,6 +192,7 @@ class ThreadQueue(_PlainQueue):
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """As `queue.Queue.get`; Empty is also a `procession` error; shut down and empty raises ShutDown."""
         end = None if timeout is None else monotonic() + max(timeout, 0.0)
+        self._check_open()
         with self.not_empty:
             while not self._qsize():
                 if self._shut:
@@ -235,7 +244,12 @@ class ThreadQueue(_PlainQueue):
             self.not_full.notify_all()
 
     def close(self) -> None:
-        """Nothing to close; the shared queue's name."""
+        """The queue is used no more: `put` and `get` raise Closed, in every thread."""
+        self.closed = True
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise Closed("this queue is closed: close() was called on it")
 
     def join_thread(self) -> None:
         """Nothing to wait for; the shared queue's name."""

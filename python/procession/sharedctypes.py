@@ -26,6 +26,7 @@ from multiprocessing.reduction import ForkingPickler
 
 from . import _native
 from ._store import Shared, keep_in_flight, shared_arena
+from .errors import InvalidSize, WrongTypecode
 from .synchronize import Lock, RLock
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -54,12 +55,12 @@ _type_to_typecode: dict[type[Any], str] = {type_: code for code, type_ in revers
 
 
 def _type_of(typecode_or_type: Any) -> type[Any]:
-    """The ctypes type meant. Raises: ValueError for an unknown typecode, TypeError for anything that is no C type."""
+    """The ctypes type meant. Raises: WrongTypecode for an unknown typecode, TypeError for what is no C type."""
     if isinstance(typecode_or_type, str):
         try:
             return typecode_to_type[typecode_or_type]
         except KeyError:
-            raise ValueError(f"no typecode {typecode_or_type!r}; there are {' '.join(typecode_to_type)}") from None
+            raise WrongTypecode(f"no typecode {typecode_or_type!r}; there are {' '.join(typecode_to_type)}") from None
     if not isinstance(typecode_or_type, type) or not _is_c_type(typecode_or_type):
         raise TypeError(f"expected a typecode or a ctypes type, not {typecode_or_type!r}")
     return typecode_or_type
@@ -117,7 +118,7 @@ def _reduce_ctype(obj: Any) -> Any:
 def RawValue(typecode_or_type: Any, *args: Any, arena: _native.Arena | None = None) -> Any:
     """A ctypes object in shared memory, without a lock; `args` initialise it.
 
-    Raises: ValueError for an unknown typecode; TypeError for what is no C type, or as its constructor does.
+    Raises: WrongTypecode for an unknown typecode; TypeError for what is no C type, or as its constructor does.
     """
     obj = _new_object(_type_of(typecode_or_type), arena)
     obj.__init__(*args)
@@ -127,7 +128,7 @@ def RawValue(typecode_or_type: Any, *args: Any, arena: _native.Arena | None = No
 def RawArray(typecode_or_type: Any, size_or_initializer: Any, *, arena: _native.Arena | None = None) -> Any:
     """A ctypes array in shared memory, without a lock: of so many zeroes, or of the items of a sequence.
 
-    Raises: ValueError for an unknown typecode or a negative size; TypeError for what is no C type.
+    Raises: WrongTypecode for an unknown typecode or a negative size; TypeError for what is no C type.
     """
     type_ = _type_of(typecode_or_type)
     if isinstance(size_or_initializer, int):
@@ -140,7 +141,7 @@ def RawArray(typecode_or_type: Any, size_or_initializer: Any, *, arena: _native.
 
 def _checked(size: int) -> int:
     if size < 0:
-        raise ValueError(f"the size of an array cannot be negative, and {size} is")
+        raise InvalidSize(f"the size of an array cannot be negative, and {size} is")
     return size
 
 
@@ -209,7 +210,7 @@ def Value(typecode_or_type: Any, *args: Any, lock: Any = True, arena: _native.Ar
     `lock` is True for a new RLock, False for none (the result is a `RawValue`), or a lock to use. Integers also have
     `add`, `exchange` and `compare_exchange`, each one step.
 
-    Raises: ValueError for an unknown typecode; TypeError for what is no C type or a value of another kind;
+    Raises: WrongTypecode for an unknown typecode; TypeError for what is no C type or a value of another kind;
     AttributeError for a lock that has no `acquire`.
     """
     arena = arena or shared_arena()
@@ -231,7 +232,7 @@ def Array(
 
     Its buffer is writable, so `numpy.asarray(array)` is a view of it.
 
-    Raises: as `Value`; ValueError for a negative size.
+    Raises: as `Value`; InvalidSize for a negative size.
     """
     arena = arena or shared_arena()
     code = _native_code(typecode_or_type, lock)

@@ -10,6 +10,8 @@
 //! must look for itself now and then; the same cut lets the caller look after signals.
 
 use crate::error::WaitError;
+#[cfg(not(loom))]
+use crate::loom::AtomicU64;
 use crate::loom::{AtomicU32, Ordering, fence};
 use crate::sys::{self, FutexWait};
 use std::time::{Duration, Instant};
@@ -20,6 +22,9 @@ pub const SLICE: Duration = Duration::from_millis(100);
 /// How long to spin with the CPU's pause instruction: about the time of one hand-over across cores, several times over.
 const SPIN: Duration = Duration::from_micros(3);
 
+/// How long to spin where that does not pay: a lock held for the fraction of a microsecond may still come free.
+const GLANCE: Duration = Duration::from_micros(1);
+
 /// How long to go on offering the CPU to others before sleeping. A wake-up across cores costs 50 to 90 µs on a virtual
 /// machine, so waiting this long costs at most what sleeping would have.
 const YIELD: Duration = Duration::from_micros(40);
@@ -27,84 +32,91 @@ const YIELD: Duration = Duration::from_micros(40);
 /// Wakes every sleeper when given to [`Signal::notify`].
 pub const ALL: u32 = u32::MAX;
 
-/// How many failures in a row it takes before this process all but gives up spinning.
+/// A yield that took longer than this gave the CPU to somebody with work of their own: there are more of those than CPUs.
 #[cfg(not(loom))]
-const PATIENCE: u32 = 4;
+const CROWDED: Duration = Duration::from_micros(200);
 
-/// Having given up, it still tries once in so many waits.
+/// For how long not to spin after the first such yield, and at most, as they go on (milliseconds).
 #[cfg(not(loom))]
-const RETRY: u32 = 64;
-
-/// A spin that took longer than this would better have been a sleep, though it found what it waited for.
+const FIRST_PAUSE: u64 = 10;
 #[cfg(not(loom))]
-const WORTHWHILE: Duration = Duration::from_micros(4);
+const LONGEST_PAUSE: u64 = 1000;
 
+/// What this process knows of the crowd: no spinning before `UNTIL` (milliseconds of the monotonic clock), and how long the
+/// last pause was. A heuristic that threads may blur.
 #[cfg(not(loom))]
-static FAILURES: AtomicU32 = AtomicU32::new(0);
+static UNTIL: AtomicU64 = AtomicU64::new(0);
+#[cfg(not(loom))]
+static PAUSE: AtomicU64 = AtomicU64::new(0);
 
-/// Whether spinning has paid lately in this process.
+/// Whether spinning can pay now: there is more than one CPU, and nobody else was found wanting ours lately.
 #[cfg(not(loom))]
 pub fn spinning_pays() -> bool {
-    FAILURES.load(Ordering::Relaxed) < PATIENCE
+    sys::cpus() > 1 && UNTIL.load(Ordering::Relaxed) <= sys::monotonic().as_millis() as u64
+}
+
+#[cfg(loom)]
+fn spinning_pays() -> bool {
+    true
 }
 
 /// Spin until `ready` says so or the spinning no longer pays. True: ready.
 ///
-/// Spinning against a peer that waits for this very CPU only keeps it waiting, and nothing tells where the peer runs. So
-/// a process that has spun in vain a few times goes to sleep at once, and tries again now and then. Measured on a busy
-/// machine of 2 CPUs: semaphore round trips of 15 to 40 µs while every wait spun; `wait.md` has those since.
+/// First with the pause instruction, for a peer on another CPU; then offering the CPU, for a peer that waits for this one.
+/// Where others with work of their own take it, spinning only holds everybody up: a sleeper is woken sooner than a spinner is
+/// scheduled. That is noticed by a yield that took long, and nobody spins here for a while. (Giving up after spins in
+/// vain, as tried before, locks in: two that sleep wake each other too late for either to find that spinning pays.)
 #[inline]
 pub fn spin(ready: impl Fn() -> bool) -> bool {
     if cfg!(loom) {
         return ready();
     }
-    patient(|| spin_now(&ready)).unwrap_or_else(&ready)
+    let pays = spinning_pays();
+    pause(&ready, if pays { SPIN } else { GLANCE }) || (pays && offer(&ready))
+}
+
+/// Look again and again for so long. Keeps the CPU.
+fn pause(ready: &impl Fn() -> bool, longest: Duration) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < longest {
+        for _ in 0..4 {
+            if ready() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+    }
+    false
 }
 
 #[cfg(loom)]
-fn patient(spin: impl FnOnce() -> bool) -> Option<bool> {
-    Some(spin())
+fn offer(_ready: &impl Fn() -> bool) -> bool {
+    false
 }
 
-/// None: not worth it now. The two counters are a heuristic of this process; its threads may blur them.
+/// Look again and again, and let others have the CPU in between.
 #[cfg(not(loom))]
-fn patient(spin: impl FnOnce() -> bool) -> Option<bool> {
-    static SKIPPED: AtomicU32 = AtomicU32::new(0);
-    let failures = FAILURES.load(Ordering::Relaxed);
-    if failures >= PATIENCE {
-        let skipped = SKIPPED.load(Ordering::Relaxed).wrapping_add(1);
-        SKIPPED.store(skipped, Ordering::Relaxed);
-        if skipped % RETRY != 0 {
-            return None;
-        }
-    }
+fn offer(ready: &impl Fn() -> bool) -> bool {
     let start = Instant::now();
-    let done = spin();
-    let paid = done && start.elapsed() < WORTHWHILE;
-    FAILURES.store(if paid { failures / 2 } else { PATIENCE.min(failures + 1) }, Ordering::Relaxed);
-    Some(done)
-}
-
-fn spin_now(ready: &impl Fn() -> bool) -> bool {
-    let start = Instant::now();
-    if sys::cpus() > 1 {
-        while start.elapsed() < SPIN {
-            for _ in 0..4 {
-                if ready() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-        }
-    }
+    let mut before = start;
     loop {
+        sys::yield_now();
+        let now = Instant::now();
+        if now - before > CROWDED {
+            let pause = (PAUSE.load(Ordering::Relaxed) * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            PAUSE.store(pause, Ordering::Relaxed);
+            UNTIL.store(sys::monotonic().as_millis() as u64 + pause, Ordering::Relaxed);
+            return ready();
+        }
         if ready() {
+            PAUSE.store(0, Ordering::Relaxed);
             return true;
         }
-        if start.elapsed() > YIELD {
+        if now - start > YIELD {
+            PAUSE.store(0, Ordering::Relaxed);
             return false;
         }
-        sys::yield_now();
+        before = now;
     }
 }
 

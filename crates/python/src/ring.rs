@@ -227,10 +227,10 @@ impl PyRing {
         Ok(sent)
     }
 
-    fn check_open(&self) -> PyResult<()> {
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
         if self.closed.load(Ordering::Relaxed) {
             let message = "this queue is closed: close() was called on it in this process";
-            return Err(pyo3::exceptions::PyValueError::new_err(message));
+            return Err(errors::raise(py, "Closed", (message,)));
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ impl PyRing {
         timeout: Option<f64>,
         claim: Option<&ClaimCell>,
     ) -> PyResult<usize> {
-        self.check_open()?;
+        self.check_open(py)?;
         let object = &self.object;
         match incoming.receive(object, most, Wait::Never, claim) {
             Ok(taken) => return Ok(taken),
@@ -267,7 +267,7 @@ impl PyRing {
     }
 
     fn put_message(&self, py: Python<'_>, encoder: &mut Encoder, block: bool, timeout: Option<f64>) -> PyResult<()> {
-        self.check_open()?;
+        self.check_open(py)?;
         if encoder.bytes.len() < OUT_OF_BAND && encoder.buffers.is_empty() && encoder.carried.is_empty() {
             let message = Message { payload: &encoder.bytes, attachments: &[] };
             match self.object.home().put(self.object.get(), &[message], Wait::Never) {
@@ -325,7 +325,7 @@ impl PyRing {
         block: bool,
         timeout: Option<f64>,
     ) -> PyResult<usize> {
-        self.check_open()?;
+        self.check_open(py)?;
         let deadline = Self::deadline(block, timeout)?;
         let mut encoder = Encoder::take();
         let mut put = || -> PyResult<usize> {

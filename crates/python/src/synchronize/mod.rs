@@ -19,7 +19,6 @@ use crate::arena::{Object, PyArena};
 use crate::{errors, wait};
 use procession_core::arena::Kind;
 use procession_core::error::ReleaseError;
-use procession_core::sys;
 use procession_core::wait::spinning_pays;
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
@@ -35,7 +34,7 @@ type Address = Option<(u64, u64)>;
 /// Spin for a moment with the GIL held: only for what another process does, as no thread of this one can.
 fn briefly(deadline: Option<Instant>, ready: impl Fn() -> bool) -> bool {
     let end = Instant::now() + BRIEFLY;
-    if sys::cpus() < 2 || !spinning_pays() || deadline.is_some_and(|deadline| deadline < end) {
+    if !spinning_pays() || deadline.is_some_and(|deadline| deadline < end) {
         return false;
     }
     loop {

@@ -94,6 +94,18 @@ fn offer(_ready: &impl Fn() -> bool) -> bool {
     false
 }
 
+/// Spin no more for a while: twice as long as the last time, unless that is long past.
+#[cfg(not(loom))]
+#[cold]
+fn crowded() {
+    let now = sys::monotonic().as_millis() as u64;
+    let calm = now.saturating_sub(UNTIL.load(Ordering::Relaxed)) > LONGEST_PAUSE;
+    let last = if calm { 0 } else { PAUSE.load(Ordering::Relaxed) };
+    let pause = (last * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+    PAUSE.store(pause, Ordering::Relaxed);
+    UNTIL.store(now + pause, Ordering::Relaxed);
+}
+
 /// Look again and again, and let others have the CPU in between.
 #[cfg(not(loom))]
 fn offer(ready: &impl Fn() -> bool) -> bool {
@@ -103,17 +115,13 @@ fn offer(ready: &impl Fn() -> bool) -> bool {
         sys::yield_now();
         let now = Instant::now();
         if now - before > CROWDED {
-            let pause = (PAUSE.load(Ordering::Relaxed) * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-            PAUSE.store(pause, Ordering::Relaxed);
-            UNTIL.store(sys::monotonic().as_millis() as u64 + pause, Ordering::Relaxed);
+            crowded();
             return ready();
         }
         if ready() {
-            PAUSE.store(0, Ordering::Relaxed);
             return true;
         }
         if now - start > YIELD {
-            PAUSE.store(0, Ordering::Relaxed);
             return false;
         }
         before = now;

@@ -4,194 +4,24 @@
 //! block of its own and the ring carries the reference. The ring is first tried with the GIL held; only a call that has
 //! to wait releases it.
 
-use crate::arena::{Object, PyArena, PyBlock, PyClaim, handle_of};
+mod messages;
+
+pub use messages::{Incoming, Outgoing};
+
+use crate::arena::{Object, PyArena, PyClaim};
 use crate::codec::{self, Encoder, OUT_OF_BAND};
 use crate::{errors, wait};
-use procession_core::arena::{Handle, Kind};
-use procession_core::error::{ArenaError, GetError, PutError, WaitError};
+use messages::BATCH_BYTES;
+use procession_core::arena::Kind;
+use procession_core::error::{GetError, PutError, WaitError};
 use procession_core::ring::{ClaimCell, Message, Ring, Wait};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Bytes of messages that `get_many` copies out in one go, so that other getters are not kept waiting.
-const BATCH_BYTES: usize = 1 << 20;
 /// Messages that `put_many` encodes in one go.
 const BATCH_ITEMS: usize = 256;
-
-/// The bytes and blocks of messages on their way into a ring.
-#[derive(Default)]
-pub struct Outgoing {
-    bytes: Vec<u8>,
-    attachments: Vec<u64>,
-    /// Keeps what `attachments` names alive until the ring does.
-    handles: Vec<Handle>,
-    /// Where each message ends in `bytes` and `attachments`.
-    pub ends: Vec<(usize, usize)>,
-}
-
-impl Outgoing {
-    /// Move an encoded message in; its large parts are copied into blocks.
-    fn add(&mut self, py: Python<'_>, object: &Object<Ring>, encoder: &Encoder) -> PyResult<()> {
-        self.add_with_header(py, object, encoder, &[])
-    }
-
-    /// The same behind a few bytes that are not the codec's.
-    pub fn add_with_header(
-        &mut self,
-        py: Python<'_>,
-        object: &Object<Ring>,
-        encoder: &Encoder,
-        header: &[u8],
-    ) -> PyResult<()> {
-        self.bytes.extend_from_slice(header);
-        if encoder.bytes.len() >= OUT_OF_BAND {
-            // An empty payload says: the message is in the first block.
-            self.attach_copy(py, object, &encoder.bytes)?;
-        } else {
-            self.bytes.extend_from_slice(&encoder.bytes);
-        }
-        for buffer in &encoder.buffers {
-            self.attach_copy(py, object, buffer.as_slice())?;
-        }
-        for carried in &encoder.carried {
-            self.handles
-                .extend(handle_of(carried.bind(py)).filter(|handle| std::ptr::eq(handle.arena(), object.home())));
-        }
-        self.attachments.extend(self.handles[self.attachments.len()..].iter().map(Handle::offset));
-        self.ends.push((self.bytes.len(), self.attachments.len()));
-        Ok(())
-    }
-
-    fn attach_copy(&mut self, py: Python<'_>, object: &Object<Ring>, bytes: &[u8]) -> PyResult<()> {
-        let home = object.home();
-        let copied = py.detach(|| -> Result<Handle, ArenaError> {
-            let handle = home.allocate(Kind::Block, bytes.len() as u64)?;
-            handle.fill(bytes);
-            Ok(handle)
-        });
-        self.handles.push(copied.map_err(|error| errors::arena(py, &error))?);
-        Ok(())
-    }
-
-    /// Forget the messages, keep the room.
-    pub fn clear(&mut self) {
-        if self.bytes.capacity() > 2 * BATCH_BYTES {
-            self.bytes = Vec::new();
-        }
-        self.bytes.clear();
-        self.attachments.clear();
-        self.handles.clear();
-        self.ends.clear();
-    }
-
-    pub fn messages(&self) -> Vec<Message<'_>> {
-        let starts = std::iter::once(&(0, 0)).chain(&self.ends);
-        let message = |(from, to): (&(usize, usize), &(usize, usize))| Message {
-            payload: &self.bytes[from.0..to.0],
-            attachments: &self.attachments[from.1..to.1],
-        };
-        starts.zip(&self.ends).map(message).collect()
-    }
-}
-
-/// The bytes and blocks of messages on their way out of a ring.
-#[derive(Default)]
-pub struct Incoming {
-    bytes: Vec<u8>,
-    handles: Vec<Handle>,
-    ends: Vec<(usize, usize)>,
-    /// Count of messages before the first.
-    pub first: u32,
-}
-
-thread_local! {
-    static INCOMING: std::cell::Cell<Option<Box<Incoming>>> = const { std::cell::Cell::new(None) };
-}
-
-impl Incoming {
-    #[allow(clippy::unnecessary_box_returns)] // it stays in its box from call to call
-    pub fn take() -> Box<Self> {
-        INCOMING.with(std::cell::Cell::take).unwrap_or_default()
-    }
-
-    /// Forget the messages, keep the room.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.handles.clear();
-        self.ends.clear();
-    }
-
-    pub fn give_back(mut self: Box<Self>) {
-        self.clear();
-        if self.bytes.capacity() <= 2 * BATCH_BYTES {
-            INCOMING.with(|spare| spare.set(Some(self)));
-        }
-    }
-
-    pub fn receive(
-        &mut self,
-        object: &Object<Ring>,
-        most: usize,
-        wait: Wait,
-        claim: Option<&ClaimCell>,
-    ) -> Result<usize, GetError> {
-        let home = object.home();
-        object.get().get(&home, most, wait, claim, |count, payload, attachments| {
-            if self.ends.is_empty() {
-                self.first = count;
-            }
-            self.bytes.extend_from_slice(payload);
-            if !attachments.is_empty() {
-                home.receive(attachments, &mut self.handles);
-            }
-            self.ends.push((self.bytes.len(), self.handles.len()));
-            self.bytes.len() < BATCH_BYTES
-        })
-    }
-
-    /// Decode message `index`; its blocks' handles move to the objects that show them.
-    fn decode(&mut self, py: Python<'_>, object: &Object<Ring>, index: usize) -> PyResult<Py<PyAny>> {
-        self.decode_behind(py, object, index, 0)
-    }
-
-    /// The first bytes of message `index`, which are not the codec's; None when it is shorter.
-    pub fn header(&self, index: usize, bytes: usize) -> Option<&[u8]> {
-        let from = if index == 0 { 0 } else { self.ends[index - 1].0 };
-        self.bytes[from..self.ends[index].0].get(..bytes)
-    }
-
-    /// The same, behind a header of so many bytes.
-    pub fn decode_behind(
-        &mut self,
-        py: Python<'_>,
-        object: &Object<Ring>,
-        index: usize,
-        header: usize,
-    ) -> PyResult<Py<PyAny>> {
-        let (from, first) = if index == 0 { (0, 0) } else { self.ends[index - 1] };
-        let (to, last) = self.ends[index];
-        let from = from + header;
-        if first == last {
-            return codec::decode(py, &self.bytes[from..to], &[]);
-        }
-        let handles = &self.handles[first..last];
-        let (payload, buffers) = if from == to { (handles.first(), &handles[1..]) } else { (None, handles) };
-        let blocks = buffers
-            .iter()
-            .map(|handle| Ok(Py::new(py, PyBlock::received(object.arena(py), handle.clone()))?.into_any()))
-            .collect::<PyResult<Vec<_>>>()?;
-        match payload {
-            None => codec::decode(py, &self.bytes[from..to], &blocks),
-            Some(block) => {
-                // SAFETY: the block was filled before it was sent, and `handle` keeps it for the length of the call.
-                let bytes = unsafe { std::slice::from_raw_parts(block.contents(), block.size() as usize) };
-                codec::decode(py, bytes, &blocks)
-            }
-        }
-    }
-}
 
 /// Many producers, many consumers, any objects; bounded by items and by bytes, or growing.
 #[pyclass(frozen, subclass, name = "Ring", module = "procession._native")]

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -428,7 +429,7 @@ def raise_awkward(kind: str) -> None:
 
 
 def test_arguments_that_cannot_be_pickled(process_pool: Pool) -> None:
-    with pytest.raises(PicklingError, match=r"made of stone.*args\[1\]\[0\]") as caught:
+    with pytest.raises(PicklingError, match=r" at args\[1\]\[0\]: .*made of stone") as caught:
         process_pool.apply_async(add, (1, [Unpicklable()]))
     assert caught.value.path == "args[1][0]"
     with pytest.raises(PicklingError, match=r"kwds\['right'\]"):
@@ -445,6 +446,15 @@ def test_arguments_that_cannot_be_pickled(process_pool: Pool) -> None:
     assert next(results) == 3
     assert process_pool.apply(double, (1,)) == 2
     assert process_pool.statistics().outstanding == 0
+
+
+def test_the_path_to_an_argument_is_said_once(fork_pool: Pool) -> None:
+    for chunksize in (None, 1, 2):
+        with pytest.raises(PicklingError) as caught:
+            fork_pool.map(identity, [1, {"k": threading.Lock()}], chunksize)
+        assert " at items[1]['k']: " in str(caught.value)
+        assert str(caught.value).count("['k']") == 1
+        assert caught.value.path == "items[1]['k']"
 
 
 def test_an_argument_that_fails_to_unpickle_fails_its_task(process_pool: Pool) -> None:
@@ -534,6 +544,20 @@ def test_other_ways_to_die(fork_pool: Pool) -> None:
         with pytest.raises(WorkerDied, match=match):
             fork_pool.apply(call, args)
     assert fork_pool.apply(double, (1,)) == 2
+
+
+def interrupt(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_task_in_a_thread_does_not_end_its_caller(thread_pool: Pool) -> None:
+    for call, argument, code in ((leave, 3, 3), (leave, "oh", 1), (leave, None, 0), (interrupt, None, 1)):
+        with pytest.raises(WorkerDied, match=f"exited with code {code} while working on {call.__name__}") as caught:
+            thread_pool.apply(call, (argument,))
+        assert caught.value.exitcode == code
+    with pytest.raises(WorkerDied):
+        thread_pool.map(leave, range(4), 2)
+    assert thread_pool.apply(double, (1,)) == 2
 
 
 def test_an_idle_worker_killed_costs_nothing(process_pool: Pool) -> None:
@@ -717,6 +741,12 @@ def test_wrong_arguments(context: Any) -> None:
     pool.join()
 
 
+def test_a_number_of_processes_that_is_none() -> None:
+    for processes in ("2", 2.0):
+        with pytest.raises(TypeError, match=f"processes must be an int, not {type(processes).__name__}"):
+            procession.get_context("fork").Pool(processes)
+
+
 def test_a_pool_cannot_be_pickled(fork_pool: Pool) -> None:
     with pytest.raises(NotImplementedError, match="cannot be passed"):
         pickle.dumps(fork_pool)
@@ -882,3 +912,34 @@ def test_functions_typed_at_a_prompt(method: str) -> None:
     """)
     out, errors = program.communicate(timeout=20)
     assert out == "[3, 6] 9\n", errors
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_functions_read_from_standard_input(method: str) -> None:
+    program = f"""if True:
+        import procession, sys
+        sys.modules["cloudpickle"] = None
+        def triple(number): return 3 * number
+        with procession.get_context({method!r}).Pool(1) as pool:
+            pool.apply(triple, (3,))
+    """
+    done = subprocess.run([sys.executable], input=textwrap.dedent(program), capture_output=True, text=True, timeout=20)
+    last = done.stderr.splitlines()[-1]
+    assert "Can't get attribute 'triple'" in last, done.stderr
+    assert "get_context('fork')" in last
+    assert "cloudpickle" in last
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_missing_guard_is_told_once(method: str, tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(f"""\
+import procession
+pool = procession.get_context({method!r}).Pool(2)
+print(pool.map(abs, [-1]))
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1, done.stderr
+    assert "PoolBroken" in done.stderr
+    assert 'if __name__ == "__main__":' in done.stderr

@@ -154,23 +154,18 @@ class ThreadQueue(_PlainQueue):
         """`max_bytes` is checked and otherwise ignored: nothing is encoded here, so there are no bytes to count."""
         super().__init__(_bound(maxsize))
         _check_max_bytes(max_bytes)
-        self._shut = False
+        self.is_shutdown = False  # whether `shutdown` was called; the standard library's name from 3.13 on
         self.closed = False  # whether `close` was called
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.qsize()} items, {self.maxsize or 'unbounded'})>"
-
-    @property
-    def is_shutdown(self) -> bool:
-        """Whether `shutdown` was called."""
-        return self._shut
 
     def statistics(self) -> QueueStatistics:
         """A snapshot. Counts of items ever put and taken are not kept here and read 0."""
         waiters = len(self.not_empty._waiters) + len(self.not_full._waiters)  # type: ignore[attr-defined]
         from .statistics import QueueStatistics
 
-        return QueueStatistics(self.qsize(), 0, 0, 0, waiters, self._shut)
+        return QueueStatistics(self.qsize(), 0, 0, 0, waiters, self.is_shutdown)
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         """As `queue.Queue.put`; Full is also a `procession` error, and a shut-down queue raises ShutDown."""
@@ -178,12 +173,12 @@ class ThreadQueue(_PlainQueue):
         end = None if timeout is None else monotonic() + timeout
         self._check_open()
         with self.not_full:
-            while not self._shut and 0 < self.maxsize <= self._qsize():
+            while not self.is_shutdown and 0 < self.maxsize <= self._qsize():
                 left = None if end is None else end - monotonic()
                 if not block or (left is not None and left <= 0):
                     raise Full("the queue is full")
                 self.not_full.wait(left)
-            if self._shut:
+            if self.is_shutdown:
                 raise ShutDown("the queue was shut down: nothing more can be put")
             self._put(obj)
             self.unfinished_tasks += 1
@@ -195,7 +190,7 @@ class ThreadQueue(_PlainQueue):
         self._check_open()
         with self.not_empty:
             while not self._qsize():
-                if self._shut:
+                if self.is_shutdown:
                     raise ShutDown("the queue was shut down and is empty")
                 left = None if end is None else end - monotonic()
                 if not block or (left is not None and left <= 0):
@@ -234,7 +229,7 @@ class ThreadQueue(_PlainQueue):
     def shutdown(self, immediate: bool = False) -> None:
         """Let nothing more be put; `immediate` also drops what is there, as done."""
         with self.mutex:
-            self._shut = True
+            self.is_shutdown = True
             while immediate and self._qsize():
                 self._get()
                 self.unfinished_tasks -= 1

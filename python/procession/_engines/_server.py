@@ -28,7 +28,8 @@ def serve(control_fd: int, wishes_fd: int) -> None:
     """Import what was wished for, then fork a child for each request until the last client is gone."""
     _prepare(Outcome(wishes_fd))
     os.set_inheritable(control_fd, False)
-    _Server(socket.socket(fileno=control_fd)).run()
+    with socket.socket(fileno=control_fd) as control:
+        _Server(control).run()
     os._exit(0)
 
 

@@ -16,6 +16,7 @@ The names and meanings are `multiprocessing.pool.Pool`'s. What is different:
 
 from __future__ import annotations
 
+import operator
 import os
 import warnings
 import weakref
@@ -78,8 +79,9 @@ class Pool:
     `processes`: how many, by default as many as CPUs may be used. `initializer(*initargs)` runs in each worker first.
     `maxtasksperchild`: a worker ends after so many tasks (chunks count as one) and a fresh one takes its place.
 
-    Raises: ValueError for less than one process or task; PicklingError for an initializer that cannot be sent (spawn
-    and forkserver); AssertionError in a daemonic process, which may have no children: workers are such.
+    Raises: ValueError for less than one process or task; TypeError for a number that is not an int; PicklingError for
+    an initializer that cannot be sent (spawn and forkserver); AssertionError in a daemonic process, which may have no
+    children: workers are such.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Pool:
             context = multiprocessing.get_context()
         if processes is None:
             processes = int(context.cpu_count())
+        processes = _whole(processes)
         if processes < 1:
             raise ValueError(f"Number of processes must be at least 1, not {processes}")
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
@@ -364,6 +367,13 @@ class Pool:
         self._check()
         _check_chunksize(chunksize)
         return job.begin(self._core, function, iterable, chunksize)
+
+
+def _whole(processes: Any) -> int:
+    try:
+        return operator.index(processes)
+    except TypeError:
+        raise TypeError(f"processes must be an int, not {type(processes).__name__}") from None
 
 
 def _check_chunksize(chunksize: int | None) -> None:

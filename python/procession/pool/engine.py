@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import contextmanager
 
 from .. import _native
 from .._store import Shared, shared_arena
-from ..errors import describe_exit
-from ..process import ForkProcess, ForkServerProcess, SpawnProcess
+from ..errors import NotGuarded, WorkerDied, describe_exit
+from ..process import ForkProcess, ForkServerProcess, SpawnProcess, current_process
 from .functions import FunctionTable
 from .state import Ended
 from .worker import Surroundings, main
@@ -122,7 +123,11 @@ class ProcessEngine:
         process = self._class(target=main, args=(given,), daemon=True)
         process.name = process.name.replace("Process", "PoolWorker")
         with _interrupts_later(in_main and self.method != "forkserver"):
-            process.start()
+            try:
+                process.start()
+            except NotGuarded:
+                _leave_quietly()
+                raise
         self.workers[number] = process
 
     def ended(self) -> list[int]:
@@ -135,8 +140,11 @@ class ProcessEngine:
         claim = self._claims[2 * number]
         taken = self._tasks.position[0]
         others = frozenset(self._claims[2 * other] for other in self.workers)
+        described = describe_exit(worker.exitcode)
+        if worker.exitcode == 1 and self.method != "fork":
+            described += _reason(worker)
         worker._popen.close()
-        return Ended(number, worker.exitcode, claim, taken, others, describe_exit(worker.exitcode))
+        return Ended(number, worker.exitcode, claim, taken, others, described)
 
     def item_of(self, number: int) -> int:
         """See `Engine`."""
@@ -169,6 +177,30 @@ class ProcessEngine:
             if worker.exitcode is not None:
                 worker._popen.close()  # gives the descriptors back; the exit code stays known
         return all(worker.exitcode is not None for worker in self.workers.values())
+
+
+def _reason(worker: Any) -> str:
+    """Why a new process could not become a worker, if it left word: its main module, which lacks the guard, say."""
+    try:
+        worker.result(0)
+    except WorkerDied:
+        return ""
+    except Exception as error:
+        return f": {error}"
+    return ""
+
+
+def _leave_quietly() -> None:
+    """In a worker whose main module starts a pool when imported: its parent's PoolBroken will say so, once."""
+    if "PoolWorker" not in current_process().name:
+        return
+    previous = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not isinstance(error, NotGuarded):
+            previous(kind, error, trace)
+
+    sys.excepthook = show
 
 
 @contextmanager

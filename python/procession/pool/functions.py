@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["FunctionTable", "load"]
+__all__ = ["FunctionTable", "load", "main_is_typed_in"]
 
 MOST = 256  # functions kept; when more are known and no task is out, all are forgotten
 
@@ -35,7 +35,12 @@ def _is_found_by_name(function: Any) -> bool:
 
 def _is_typed_in(function: Any) -> bool:
     """Whether the function stands in a main module that a worker cannot have: a prompt, or standard input."""
-    return getattr(function, "__module__", None) == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+    return getattr(function, "__module__", None) == "__main__" and main_is_typed_in()
+
+
+def main_is_typed_in() -> bool:
+    """Whether the main module is one that a new interpreter cannot import: a prompt, or standard input."""
+    return getattr(sys.modules["__main__"], "__file__", "<stdin>") == "<stdin>"
 
 
 def _message(function: Any) -> tuple[bytes, list[Any]]:

@@ -6,12 +6,15 @@ the tasks that nobody has begun, and the workers end after those they are at.
 
 from __future__ import annotations
 
+import os
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import _native
+from ..errors import WorkerDied
 from ..process import ThreadProcess
 from .state import BROKEN, RAISED, READY, VALUE, Ended
 
@@ -195,9 +198,26 @@ def _serve(
         began = time.perf_counter_ns()
         try:
             status, value = VALUE, _call(function, kind, payload)
-        except BaseException as error:
-            # SystemExit too: a thread that left would take nothing along but its place
+        except Exception as error:
             status, value = RAISED, error
+        except BaseException as error:
+            # What ends a worker process must not end the caller; this thread goes on, as a fresh one would
+            status, value = RAISED, _died(dispatcher, task_number, error)
         answers.put((task_number, status, value, time.perf_counter_ns() - began))
         del task, function, payload, value
         done += 1
+
+
+def _died(dispatcher: _Dispatcher, task: int, error: BaseException) -> WorkerDied:
+    """What the caller gets for a task that called `sys.exit`, as from a process."""
+    owner = dispatcher.owner(task)
+    what = None
+    if owner is not None:
+        job, index, items = owner
+        what = job.describe(index, items, 0) if items <= 1 else f"one of {items} items"
+    exitcode = 1
+    if isinstance(error, SystemExit):
+        exitcode = error.code if isinstance(error.code, int) else int(error.code is not None)
+    died = WorkerDied.of(threading.current_thread().name, os.getpid(), exitcode, item=what)
+    died.__cause__ = error
+    return died

@@ -44,7 +44,12 @@ def path_of(obj: Any) -> str | None:
 
 def renamed(error: PicklingError, path: str) -> PicklingError:
     """The error again, saying that what it is about is at `path`."""
-    again = type(error)(f"{error} (in {path})", path=path)
+    message, before = str(error), f" at {error.path}: "
+    if error.path and before in message:
+        message = message.replace(before, f" at {path}: ", 1)
+    else:
+        message = f"{message} (in {path})"
+    again = type(error)(message, path=path)
     again.__cause__ = error.__cause__
     return again
 

@@ -13,6 +13,7 @@ from itertools import islice
 from .. import _native
 from .._blame import shorten
 from ..errors import PicklingError, RemoteTraceback, TimeoutError, UnpicklingError
+from .functions import main_is_typed_in
 from .state import DIED, UNSENDABLE, VALUE
 
 TYPE_CHECKING = False  # as in `state`
@@ -35,6 +36,20 @@ def name_of(function: Any) -> str:
     return getattr(function, "__qualname__", None) or shorten(function)
 
 
+_MAIN_ADVICE = (
+    "; it is defined in the main module, which was read from standard input or a prompt: a new interpreter cannot "
+    "import it. Save the program in a file, use get_context('fork'), or (for functions) install cloudpickle"
+)
+
+
+def _advise(error: BaseException) -> None:
+    """Say what to do where workers lack something of a main module that they cannot import."""
+    if isinstance(error, UnpicklingError) and isinstance(error, AttributeError):
+        message = str(error)
+        if "module '__main__'" in message and main_is_typed_in():
+            error.args = (message + _MAIN_ADVICE,)
+
+
 def failure(status: int, told: Any, what: str) -> BaseException:
     """The exception for a task that did not return. `told` is what came back, `what` names the task."""
     if isinstance(told, BaseException):
@@ -54,6 +69,8 @@ def failure(status: int, told: Any, what: str) -> BaseException:
             error = pickle.loads(pickled)
         except Exception as again:
             error = UnpicklingError(f"{what} raised {shown}, which cannot be rebuilt here: {again}")
+        else:
+            _advise(error)
     error.__cause__ = RemoteTraceback(text)
     return error
 

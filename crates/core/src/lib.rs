@@ -5,7 +5,7 @@
 //! - [`failpoint`]: numbered steps at which a test may kill the process.
 //! - `loom`: the only door to atomics.
 //! - [`sys`]: the only system calls.
-//! - [`layout`]: the byte tables of what lives in an arena. [`segment`]: a span of mapped memory.
+//! - [`segment`]: a span of mapped memory. The byte tables of what lives in it are in `docs/memory.md`.
 //! - [`owner`]: which processes there are, and whether they live. [`wait`]: the only spinning and sleeping.
 //! - [`lock`]: a lock that knows its owner.
 //! - [`heap`]: space within a segment. [`arena`]: a segment with processes, a heap, and counted objects.

@@ -114,6 +114,8 @@ struct PutSide {
 #[derive(Debug)]
 struct GetSide {
     lock: OwnerLock,
+    /// Where the tail was when a getter last looked; spares the putters' cache line. Guarded by `lock`, never before `head`.
+    tail_seen: AtomicU64,
     head: AtomicU64,
 }
 
@@ -190,7 +192,7 @@ impl Ring {
             max_bytes: AtomicU64::new(max_bytes),
             buffer: AtomicU64::new(0),
             put: PutSide { lock: OwnerLock::new(), head_seen: AtomicU64::new(0), tail: AtomicU64::new(0) },
-            get: GetSide { lock: OwnerLock::new(), head: AtomicU64::new(0) },
+            get: GetSide { lock: OwnerLock::new(), tail_seen: AtomicU64::new(0), head: AtomicU64::new(0) },
             sleepers: Sleepers {
                 items: Signal::new(),
                 space: Signal::new(),
@@ -205,7 +207,7 @@ impl Ring {
     pub fn new_at(max_items: u32, max_bytes: u64, messages: u32, words: u32) -> Self {
         let ring = Self::new(max_items, max_bytes);
         let start = Cursor::new(words, messages).0;
-        for word in [&ring.put.head_seen, &ring.put.tail, &ring.get.head] {
+        for word in [&ring.put.head_seen, &ring.put.tail, &ring.get.tail_seen, &ring.get.head] {
             word.store(start, Ordering::Relaxed);
         }
         ring.sleepers.done.store(messages, Ordering::Relaxed);

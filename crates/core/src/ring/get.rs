@@ -27,7 +27,12 @@ impl Ring {
             })?;
             let mut head = Cursor(self.get.head.load(Ordering::Relaxed));
             let closed = self.is_closed(); // before the tail: nothing is put after it
-            let tail = self.tail();
+            // SYNC: Acquire pairs with the Release below, as for the tail itself: whoever looked may have died since.
+            let mut tail = Cursor(self.get.tail_seen.load(Ordering::Acquire));
+            if (tail.messages_since(head) as usize) < most {
+                tail = self.tail();
+                self.get.tail_seen.store(tail.0, Ordering::Release);
+            }
             if head.count() != tail.count() {
                 let (base, capacity) = self.storage_of(storage);
                 let mut taken = 0;

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from parties import Team
 
 import procession
 from procession.testing import check_leaks, descendants
@@ -33,6 +34,26 @@ def context(request: pytest.FixtureRequest) -> Any:
 def process_context(request: pytest.FixtureRequest) -> Any:
     """Every context that starts processes, in turn."""
     return procession.get_context(request.param)
+
+
+@pytest.fixture(params=["fork", "thread"])
+def ctx(request: pytest.FixtureRequest) -> Any:
+    """One shared arena, one private."""
+    return procession.get_context(request.param)
+
+
+@pytest.fixture
+def fork() -> Any:
+    """Processes that can be killed."""
+    return procession.get_context("fork")
+
+
+@pytest.fixture
+def team() -> Iterator[Team]:
+    """Parties that have ended when the test has."""
+    team = Team()
+    yield team
+    team.end()
 
 
 @pytest.fixture(autouse=True)

@@ -10,37 +10,15 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from parties import Team, blocked, failure, kill
 
-import procession
 from procession.errors import AbandonedLockWarning, BrokenBarrierError, NotOwner, ReleaseError
 from procession.testing import wait_until
 
 SHORT_S = 0.03
-
-
-@pytest.fixture(params=["fork", "thread"])
-def ctx(request: pytest.FixtureRequest) -> Any:
-    """One shared arena, one private."""
-    return procession.get_context(request.param)
-
-
-@pytest.fixture
-def fork() -> Any:
-    """Processes that can be killed."""
-    return procession.get_context("fork")
-
-
-@pytest.fixture
-def team() -> Iterator[Team]:
-    """Parties that have ended when the test has."""
-    team = Team()
-    yield team
-    team.end()
 
 
 def hold(lock: Any, held: Any, until: Any) -> None:

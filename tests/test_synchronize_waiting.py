@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,26 +13,6 @@ import procession
 from procession.errors import BrokenBarrierError, TooManyWaiters
 
 SHORT_S = 0.03
-
-
-@pytest.fixture(params=["fork", "thread"])
-def ctx(request: pytest.FixtureRequest) -> Any:
-    """One shared arena, one private."""
-    return procession.get_context(request.param)
-
-
-@pytest.fixture
-def fork() -> Any:
-    """Processes that can be killed."""
-    return procession.get_context("fork")
-
-
-@pytest.fixture
-def team() -> Iterator[Team]:
-    """Parties that have ended when the test has."""
-    team = Team()
-    yield team
-    team.end()
 
 
 # Condition

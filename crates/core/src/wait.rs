@@ -75,8 +75,8 @@ pub fn spin(ready: impl Fn() -> bool) -> bool {
     pause(&ready, if pays { SPIN } else { GLANCE }) || (pays && offer(&ready))
 }
 
-/// Look again and again for so long. Keeps the CPU.
-fn pause(ready: &impl Fn() -> bool, longest: Duration) -> bool {
+/// Look again and again for so long, and keep the CPU meanwhile. True: ready.
+pub fn pause(ready: &impl Fn() -> bool, longest: Duration) -> bool {
     let start = Instant::now();
     while start.elapsed() < longest {
         for _ in 0..4 {

@@ -45,20 +45,6 @@ fn decode(py: Python<'_>, data: &[u8], buffers: Vec<Py<PyAny>>) -> PyResult<Py<P
     decode_message(py, data, &buffers)
 }
 
-/// Encode and decode `obj` so many times, as a queue does, and return the last copy. For measuring: no bytes object and
-/// no call in between.
-#[pyfunction]
-fn _codec_round_trips(py: Python<'_>, obj: &Bound<'_, PyAny>, times: usize) -> PyResult<Py<PyAny>> {
-    let mut last = py.None();
-    for _ in 0..times {
-        let mut encoder = Encoder::take();
-        encode_message(py, obj, &mut encoder)?;
-        last = decode_message(py, &encoder.bytes, &[])?;
-        encoder.give_back();
-    }
-    Ok(last)
-}
-
 /// Keep `handle` alive as long as the message now being made on this thread; see `pickling::carry`.
 #[pyfunction]
 #[pyo3(name = "carry")]
@@ -72,7 +58,6 @@ pub fn add_to_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(encode, module)?)?;
     module.add_function(wrap_pyfunction!(decode, module)?)?;
     module.add_function(wrap_pyfunction!(carry_object, module)?)?;
-    module.add_function(wrap_pyfunction!(_codec_round_trips, module)?)?;
     module.add_class::<Sink>()?;
     module.add_class::<DispatchTable>()
 }

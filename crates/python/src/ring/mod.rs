@@ -8,15 +8,15 @@ mod messages;
 
 pub use messages::{Incoming, Outgoing};
 
-use crate::arena::{Object, PyArena, PyClaim};
+use crate::arena::{Object, PyArena};
 use crate::codec::{self, Encoder, OUT_OF_BAND};
 use crate::{errors, wait};
 use messages::BATCH_BYTES;
 use procession_core::arena::Kind;
 use procession_core::error::{GetError, PutError, WaitError};
-use procession_core::ring::{ClaimCell, Message, Ring, Wait};
+use procession_core::ring::{Message, Ring, Wait};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyList;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -77,18 +77,17 @@ impl PyRing {
         most: usize,
         block: bool,
         timeout: Option<f64>,
-        claim: Option<&ClaimCell>,
     ) -> PyResult<usize> {
         self.check_open(py)?;
         let object = &self.object;
-        match incoming.receive(object, most, Wait::Never, claim) {
+        match incoming.receive(object, most, Wait::Never, None) {
             Ok(taken) => return Ok(taken),
             Err(GetError::Empty) => {}
             Err(error) => return Err(errors::get(py, &error)),
         }
         let deadline = Self::deadline(block, timeout)?;
         let fetched =
-            wait::until(py, deadline, |deadline| match incoming.receive(object, most, Wait::Until(deadline), claim) {
+            wait::until(py, deadline, |deadline| match incoming.receive(object, most, Wait::Until(deadline), None) {
                 Ok(count) => Ok(Ok(count)),
                 Err(GetError::Interrupted) => Err(WaitError::Interrupted),
                 Err(error) => Ok(Err(error)),
@@ -188,20 +187,12 @@ impl PyRing {
         result
     }
 
-    /// Take an object; with `claim`, cell `cell` of it tells from the moment of taking what was taken.
-    #[pyo3(signature = (block = true, timeout = None, claim = None, cell = 0))]
-    fn get(
-        &self,
-        py: Python<'_>,
-        block: bool,
-        timeout: Option<f64>,
-        claim: Option<&Bound<'_, PyClaim>>,
-        cell: usize,
-    ) -> PyResult<Py<PyAny>> {
-        let claim = claim.map(|claim| claim.get().cell(cell)).transpose()?;
+    /// Take an object.
+    #[pyo3(signature = (block = true, timeout = None))]
+    fn get(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let mut incoming = Incoming::take();
         let result =
-            self.fetch(py, &mut incoming, 1, block, timeout, claim).and_then(|_| incoming.decode(py, &self.object, 0));
+            self.fetch(py, &mut incoming, 1, block, timeout).and_then(|_| incoming.decode(py, &self.object, 0));
         incoming.give_back();
         result
     }
@@ -221,7 +212,7 @@ impl PyRing {
         }
         let mut incoming = Incoming::take();
         let mut take = || -> PyResult<()> {
-            let taken = self.fetch(py, &mut incoming, max_items, block, timeout, None)?;
+            let taken = self.fetch(py, &mut incoming, max_items, block, timeout)?;
             for index in 0..taken {
                 list.append(incoming.decode(py, &self.object, index)?)?;
             }
@@ -230,31 +221,6 @@ impl PyRing {
         let result = take();
         incoming.give_back();
         result.map(|()| list)
-    }
-
-    /// Put bytes as they are.
-    #[pyo3(signature = (payload, block = true, timeout = None))]
-    fn put_bytes(&self, py: Python<'_>, payload: &[u8], block: bool, timeout: Option<f64>) -> PyResult<()> {
-        let mut encoder = Encoder::take();
-        encoder.bytes.extend_from_slice(payload);
-        let put = self.put_message(py, &mut encoder, block, timeout);
-        encoder.give_back();
-        put
-    }
-
-    /// Take bytes as they were put by `put_bytes`; of an object, its encoded form.
-    #[pyo3(signature = (block = true, timeout = None))]
-    fn get_bytes<'py>(&self, py: Python<'py>, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
-        let mut incoming = Incoming::take();
-        let result = self.fetch(py, &mut incoming, 1, block, timeout, None).map(|_| match incoming.handles.first() {
-            Some(block) if incoming.bytes.is_empty() => {
-                // SAFETY: as in `Incoming::decode`.
-                PyBytes::new(py, unsafe { std::slice::from_raw_parts(block.contents(), block.size() as usize) })
-            }
-            _ => PyBytes::new(py, &incoming.bytes),
-        });
-        incoming.give_back();
-        result
     }
 
     /// Wait until there is something to take, or the ring is closed. False: the timeout passed.

@@ -19,7 +19,7 @@ use crate::arena::{Object, PyArena};
 use crate::{errors, wait};
 use procession_core::arena::Kind;
 use procession_core::error::ReleaseError;
-use procession_core::wait::spinning_pays;
+use procession_core::wait::{pause, spinning_pays};
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 use std::ffi::CString;
@@ -33,21 +33,8 @@ type Address = Option<(u64, u64)>;
 
 /// Spin for a moment with the GIL held: only for what another process does, as no thread of this one can.
 fn briefly(deadline: Option<Instant>, ready: impl Fn() -> bool) -> bool {
-    let end = Instant::now() + BRIEFLY;
-    if !spinning_pays() || deadline.is_some_and(|deadline| deadline < end) {
-        return false;
-    }
-    loop {
-        for _ in 0..8 {
-            if ready() {
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        if Instant::now() >= end {
-            return false;
-        }
-    }
+    let in_time = deadline.is_none_or(|deadline| deadline >= Instant::now() + BRIEFLY);
+    in_time && spinning_pays() && pause(&ready, BRIEFLY)
 }
 
 /// multiprocessing's pair of arguments as one deadline: `block=False` is now.

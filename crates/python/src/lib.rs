@@ -3,6 +3,7 @@
 mod arena;
 mod codec;
 mod errors;
+mod gather;
 mod pool;
 mod ring;
 mod sharedctypes;
@@ -18,6 +19,16 @@ mod _native {
 
     #[pymodule_export]
     use crate::arena::{PyArena, PyBlock, PyClaim, reap};
+    #[pymodule_export]
+    use crate::gather::answer::{PyAnswer, build_answer, seal_answer};
+    #[pymodule_export]
+    use crate::gather::combiner::PyCombiner;
+    #[pymodule_export]
+    use crate::gather::csv::{PyColumns, csv_borders, csv_header};
+    #[pymodule_export]
+    use crate::gather::merging::{forget_slots, merge, run_slots, spool_init};
+    #[pymodule_export]
+    use crate::gather::text::PyWords;
     #[pymodule_export]
     use crate::pool::{PyDispatcher, PyJob, die_with_parent, put_news, serve};
     #[pymodule_export]

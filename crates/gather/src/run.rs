@@ -1,0 +1,258 @@
+//! A run: everything a table held, sorted by (hash, kind, key bytes), in chunks of a spool.
+//!
+//! A record is the hash (eight bytes), the key's kind (one), the lengths of key and state (LEB128 each), the key and the
+//! state. Records lie one after another, across the chunks; the run's description, which travels to the parent and from
+//! there to those who merge, says where the chunks are, and where the records of each slot begin. A slot is one of 256
+//! equal parts of the space of hashes.
+
+use std::io;
+
+use crate::error::GatherError;
+use crate::item::{Item, Kind, read_length, write_length};
+use crate::spool::Spool;
+
+/// Parts of the space of hashes.
+pub const SLOTS: usize = 256;
+
+/// Bytes written at once; arbitrary above the cost of a system call.
+const CHUNK: usize = 1 << 20;
+
+/// The description of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Offset in the spool and length of each chunk.
+    chunks: Vec<(u64, u64)>,
+    /// Where each slot begins, in bytes from the run's start; the last is the run's length.
+    starts: Vec<u64>,
+}
+
+impl Run {
+    /// Bytes of the records in slots `low` to `high`, the latter excluded.
+    pub fn size(&self, low: usize, high: usize) -> u64 {
+        self.starts[high] - self.starts[low]
+    }
+
+    /// Bytes of all records.
+    pub fn length(&self) -> u64 {
+        self.starts[SLOTS]
+    }
+
+    /// Where in the spool the records of slots `low` to `high` (excluded) are: offset and length of each stretch.
+    pub fn stretches(&self, low: usize, high: usize) -> Vec<(u64, u64)> {
+        let (start, end) = (self.starts[low], self.starts[high]);
+        let (mut found, mut position) = (Vec::new(), 0);
+        for (offset, length) in &self.chunks {
+            let (from, to) = (start.max(position), end.min(position + length));
+            if from < to {
+                found.push((offset + (from - position), to - from));
+            }
+            position += length;
+        }
+        found
+    }
+
+    /// Append the description's bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        write_length(self.chunks.len(), out);
+        for (offset, length) in &self.chunks {
+            write_length(*offset as usize, out);
+            write_length(*length as usize, out);
+        }
+        let mut before = 0;
+        for start in &self.starts[1..] {
+            write_length((start - before) as usize, out);
+            before = *start;
+        }
+    }
+
+    /// Take a description from the front of `input`. None: these bytes are none.
+    pub fn read(input: &mut &[u8]) -> Option<Self> {
+        let count = read_length(input)?;
+        let mut chunks = Vec::new();
+        for _ in 0..count {
+            chunks.push((read_length(input)? as u64, read_length(input)? as u64));
+        }
+        let mut starts = vec![0u64];
+        for slot in 0..SLOTS {
+            starts.push(starts[slot].checked_add(read_length(input)? as u64)?);
+        }
+        let length = chunks.iter().try_fold(0u64, |sum, chunk| sum.checked_add(chunk.1))?;
+        (length == starts[SLOTS]).then_some(Self { chunks, starts })
+    }
+}
+
+/// Writes a run.
+pub struct RunWriter<'a> {
+    spool: &'a Spool,
+    buffer: Vec<u8>,
+    run: Run,
+    flushed: u64,
+}
+
+impl<'a> RunWriter<'a> {
+    /// A run in this spool, empty so far.
+    pub fn new(spool: &'a Spool) -> Self {
+        Self { spool, buffer: Vec::with_capacity(CHUNK + CHUNK / 8), run: Run::default(), flushed: 0 }
+    }
+
+    /// The next record; they come in ascending order.
+    pub fn push(&mut self, hash: u64, key: &Item, state: &[u8]) -> io::Result<()> {
+        let slot = (hash >> 56) as usize;
+        let position = self.flushed + self.buffer.len() as u64;
+        while self.run.starts.len() <= slot {
+            self.run.starts.push(position);
+        }
+        self.buffer.extend_from_slice(&hash.to_le_bytes());
+        self.buffer.push(key.kind as u8);
+        write_length(key.bytes.len(), &mut self.buffer);
+        write_length(state.len(), &mut self.buffer);
+        self.buffer.extend_from_slice(key.bytes);
+        self.buffer.extend_from_slice(state);
+        if self.buffer.len() >= CHUNK { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let length = self.buffer.len() as u64;
+        if length > 0 {
+            let offset = self.spool.append(&mut self.buffer)?;
+            self.run.chunks.push((offset, length));
+            self.flushed += length;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Write what is left; the description.
+    pub fn finish(mut self) -> io::Result<Run> {
+        self.flush()?;
+        self.run.starts.resize(SLOTS + 1, self.flushed);
+        Ok(self.run)
+    }
+}
+
+/// Reads the records of some slots of a run, one after another, through a buffer.
+pub struct RunReader<'a> {
+    spool: &'a Spool,
+    run: &'a Run,
+    chunk: usize, // the one that `next` lies in, or one before
+    chunk_start: u64,
+    next: u64, // to be read into the buffer
+    end: u64,
+    buffer: Vec<u8>,
+    at: usize, // the record at the head, in the buffer
+    head: Head,
+    ended: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Head {
+    hash: u64,
+    kind: Kind,
+    key: usize,
+    state: usize,
+    end: usize,
+}
+
+impl<'a> RunReader<'a> {
+    /// A reader of slots `low` to `high` (excluded) with a buffer of so many bytes, at the first record.
+    pub fn new(spool: &'a Spool, run: &'a Run, low: usize, high: usize, buffer: usize) -> Result<Self, GatherError> {
+        let head = Head { hash: 0, kind: Kind::None, key: 0, state: 0, end: 0 };
+        let mut reader = Self {
+            spool,
+            run,
+            chunk: 0,
+            chunk_start: 0,
+            next: run.starts[low],
+            end: run.starts[high],
+            buffer: Vec::with_capacity(buffer),
+            at: 0,
+            head,
+            ended: false,
+        };
+        reader.advance()?;
+        Ok(reader)
+    }
+
+    /// Are there no more records?
+    #[inline]
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The hash of the record at the head.
+    #[inline]
+    pub fn hash(&self) -> u64 {
+        self.head.hash
+    }
+
+    /// The key of the record at the head.
+    #[inline]
+    pub fn key(&self) -> Item<'_> {
+        Item { kind: self.head.kind, bytes: &self.buffer[self.head.key..self.head.state] }
+    }
+
+    /// The state of the record at the head.
+    #[inline]
+    pub fn state(&self) -> &[u8] {
+        &self.buffer[self.head.state..self.head.end]
+    }
+
+    /// Go on to the next record.
+    #[inline]
+    pub fn advance(&mut self) -> Result<(), GatherError> {
+        self.at = self.head.end;
+        loop {
+            if let Some(head) = parse(&self.buffer, self.at)? {
+                self.head = head;
+                return Ok(());
+            }
+            if self.next == self.end {
+                self.ended = true;
+                return if self.at == self.buffer.len() { Ok(()) } else { Err(GatherError::Corrupt("cut short")) };
+            }
+            self.refill()?;
+        }
+    }
+
+    #[cold]
+    fn refill(&mut self) -> Result<(), GatherError> {
+        self.buffer.drain(..self.at);
+        (self.at, self.head.end) = (0, 0);
+        if self.buffer.len() == self.buffer.capacity() {
+            self.buffer.reserve(self.buffer.len().max(4096)); // a record that is longer than the buffer
+        }
+        while self.next >= self.chunk_start + self.run.chunks[self.chunk].1 {
+            self.chunk_start += self.run.chunks[self.chunk].1;
+            self.chunk += 1;
+        }
+        let (offset, length) = self.run.chunks[self.chunk];
+        let within = self.next - self.chunk_start;
+        let room = (self.buffer.capacity() - self.buffer.len()) as u64;
+        let count = room.min(length - within).min(self.end - self.next);
+        let filled = self.buffer.len();
+        self.buffer.resize(filled + count as usize, 0);
+        self.spool.read(&mut self.buffer[filled..], offset + within)?;
+        self.next += count;
+        Ok(())
+    }
+}
+
+/// The record at `at`, if all of it is there.
+#[inline]
+fn parse(buffer: &[u8], at: usize) -> Result<Option<Head>, GatherError> {
+    let mut input = &buffer[at..];
+    let Some((hash, rest)) = input.split_first_chunk::<8>() else { return Ok(None) };
+    let Some((&kind, rest)) = rest.split_first() else { return Ok(None) };
+    input = rest;
+    let (Some(key_length), Some(state_length)) = (read_length(&mut input), read_length(&mut input)) else {
+        return Ok(None);
+    };
+    let kind = Kind::from_byte(kind).ok_or(GatherError::Corrupt("a kind that is none"))?;
+    let key = buffer.len() - input.len();
+    let whole = key_length.checked_add(state_length).ok_or(GatherError::Corrupt("a length beyond memory"))?;
+    if input.len() < whole {
+        return Ok(None);
+    }
+    let state = key + key_length;
+    Ok(Some(Head { hash: u64::from_le_bytes(*hash), kind, key, state, end: key + whole }))
+}

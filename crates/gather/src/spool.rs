@@ -1,0 +1,79 @@
+//! A file without a name to which several processes append: sorted runs on their way, or the segments of an answer.
+//!
+//! The file is made by somebody else, in memory (memfd) or on disk (unlinked), and goes away with its last descriptor,
+//! so a death leaves nothing behind. Whoever appends opens it anew, with `O_APPEND`: the kernel then finds the end and
+//! writes in one step, and the position of the descriptor, shared with nobody, tells where it was. What a process was
+//! writing when it died is never mentioned by anyone; it is lost space until the file goes.
+//!
+//! The first page is kept for a header.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileExt;
+
+/// Where the first block may lie.
+pub const HEADER: usize = 4096;
+
+/// Blocks start at multiples of this.
+pub const ALIGNED: u64 = 8;
+
+/// One process's way into the file.
+pub struct Spool {
+    file: File,
+}
+
+impl Spool {
+    /// Open the file behind a descriptor of this process.
+    pub fn open(descriptor: RawFd) -> io::Result<Self> {
+        let path = format!("/proc/self/fd/{descriptor}");
+        Ok(Self { file: OpenOptions::new().read(true).append(true).open(path)? })
+    }
+
+    /// Write the header's page, empty. Once, by whoever made the file.
+    pub fn init(&self) -> io::Result<()> {
+        (&self.file).write_all(&[0; HEADER])
+    }
+
+    /// Append a block, in one piece; gives its offset. The length is rounded up to [`ALIGNED`] with zeros.
+    ///
+    /// `ENOSPC` if the disk (or memory) is full.
+    pub fn append(&self, block: &mut Vec<u8>) -> io::Result<u64> {
+        block.resize(block.len().next_multiple_of(ALIGNED as usize), 0);
+        loop {
+            let written = (&self.file).write(block)? as u64;
+            let start = (&self.file).stream_position()? - written;
+            if written == block.len() as u64 && start.is_multiple_of(ALIGNED) {
+                return Ok(start);
+            }
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            // Cut short, by a disk nearly full say: the rest may not be a neighbour. The next attempt says why.
+            let end = start + written;
+            let missing = (ALIGNED - end % ALIGNED) % ALIGNED;
+            (&self.file).write_all(&vec![0; missing as usize])?;
+        }
+    }
+
+    /// Give back the memory (or disk) of a stretch, as far as it covers whole pages. It reads as zeros afterwards.
+    pub fn punch(&self, offset: u64, length: u64) {
+        let (start, end) = (offset.next_multiple_of(HEADER as u64), (offset + length) / HEADER as u64 * HEADER as u64);
+        if start < end {
+            // SAFETY: the descriptor is our file's. A file system that cannot do it (an error) keeps what it has.
+            unsafe {
+                libc::fallocate(
+                    self.file.as_raw_fd(),
+                    libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+                    start as libc::off_t,
+                    (end - start) as libc::off_t,
+                );
+            }
+        }
+    }
+
+    /// Read exactly this stretch.
+    pub fn read(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(into, offset)
+    }
+}

@@ -1,0 +1,67 @@
+//! What goes wrong in `procession-gather`, as Python exceptions that name the key.
+
+use procession_gather::error::GatherError;
+use procession_gather::item::Item;
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+
+use super::items::{item_to_python, shown};
+
+/// An error of the combining or merging, or one that Python code raised meanwhile.
+pub enum Failure {
+    /// Ours.
+    Gather(GatherError),
+    /// Python's.
+    Raised(PyErr),
+}
+
+impl From<GatherError> for Failure {
+    fn from(error: GatherError) -> Self {
+        Self::Gather(error)
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+/// The exception for a failure: of the reducer `how`, at the key if one is to blame.
+pub fn raised(py: Python<'_>, failure: Failure, how: &str, key: Option<&Item>) -> PyErr {
+    let key = key.map(|item| show(py, *item));
+    let at = key.as_ref().map_or(String::new(), |key| format!(" (at key {key})"));
+    let packed = |bytes: &[u8]| Item::unpack(&mut &*bytes).map_or("?".into(), |item| show(py, item));
+    match failure {
+        Failure::Raised(error) => {
+            if let Some(key) = key {
+                let note = format!("while values of the key {key} were reduced");
+                let _ = error.value(py).call_method1("add_note", (note,));
+            }
+            error
+        }
+        Failure::Gather(GatherError::Io(error)) => match error.raw_os_error() {
+            Some(code) => PyOSError::new_err((code, error.to_string())),
+            None => PyOSError::new_err(error.to_string()),
+        },
+        Failure::Gather(GatherError::NotANumber(value)) => PyTypeError::new_err(format!(
+            "{how} takes int and float, not {}{at}: give numbers, or combine= a function",
+            packed(&value)
+        )),
+        Failure::Gather(GatherError::Unorderable(left, right)) => PyTypeError::new_err(format!(
+            "{how} needs values that can be ordered, not both {} and {}{at}",
+            packed(&left),
+            if right.is_empty() { "a value of another type".into() } else { packed(&right) },
+        )),
+        Failure::Gather(GatherError::Overflow) => {
+            PyOverflowError::new_err(format!("an int of {how} is beyond 127 bits{at}: use combine=operator.add"))
+        }
+        Failure::Gather(error @ (GatherError::Corrupt(_) | GatherError::Collision)) => {
+            PyRuntimeError::new_err(format!("{error}{at}"))
+        }
+    }
+}
+
+fn show(py: Python<'_>, item: Item) -> String {
+    item_to_python(py, item).map_or_else(|_| "?".into(), |object| shown(object.bind(py)))
+}

@@ -322,9 +322,9 @@ def test_merged_slots_give_their_memory_back(files: Any) -> None:
     combiner.add(list(range(300_000)), 0)
     combiner.flush()
     before = os.fstat(spool).st_blocks
-    _native.forget_slots(spool, combiner.runs[0], 0, 128)
+    _native.forget_slots(spool, combiner.runs[0], 0, 128, 0)
     assert os.fstat(spool).st_blocks < 0.6 * before
-    _native.forget_slots(spool, combiner.runs[0], 128, 256)
+    _native.forget_slots(spool, combiner.runs[0], 128, 256, 0)
     assert os.fstat(spool).st_blocks < 0.1 * before
 
 

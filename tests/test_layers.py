@@ -29,6 +29,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "_engines": 3,
     "queues": 3,
     "sharedctypes": 3,
+    "gather": 4,
     "process": 4,
     "pool": 5,
     "context": 6,

@@ -48,6 +48,7 @@ __all__ = [
     "RemoteTraceback",
     "ResultUnpicklable",
     "ShutDown",
+    "SpillFull",
     "TimeoutError",
     "TooManyProcesses",
     "TooManyWaiters",
@@ -268,6 +269,16 @@ class PoolTerminated(ProcessionError, RuntimeError):
 
 class TimeoutError(ProcessionError, multiprocessing.TimeoutError, builtins.TimeoutError):
     """The deadline passed before the awaited thing happened. Nothing was cancelled."""
+
+
+# Gathering by key
+
+
+class SpillFull(ProcessionError, OSError):
+    """The disk (or memory) in which a map_reduce_by_key keeps what it gathered is full. Nothing was left behind."""
+
+    directory: str | None = None  # None for memory
+    written_bytes: int | None = None  # what was there when it was full
 
 
 # Starting processes

@@ -21,6 +21,7 @@
 
 #![allow(clippy::cast_ptr_alignment)] // blocks are aligned to 64 bytes, their headers asserted to be
 
+mod fill;
 mod holders;
 mod kinds;
 mod transfer;
@@ -59,7 +60,8 @@ struct Header {
     /// Never used twice, so that an address never names a later object.
     serial: AtomicU64,
     lock: OwnerLock,
-    _pad: AtomicU32,
+    /// Who writes through the descriptor (`fill.rs`).
+    pen: OwnerLock,
     /// End of the blocks.
     top: AtomicU64,
     /// Bytes of blocks in use.
@@ -335,7 +337,7 @@ impl Heap {
     }
 
     /// Whether a block's pages may be untouched; asking makes them count as touched.
-    pub fn take_cold(&self, offset: u64) -> bool {
+    fn take_cold(&self, offset: u64) -> bool {
         let cold = &self.block(offset).cold;
         cold.load(Relaxed) != 0 && cold.swap(0, Relaxed) != 0
     }

@@ -8,6 +8,8 @@ use crate::error::ArenaError;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+const PAGE: u64 = 4096;
+
 /// A mapped span of memory. Never unmapped: addresses in it stay valid for the life of the process.
 #[derive(Debug)]
 pub struct Segment {
@@ -131,6 +133,16 @@ impl Segment {
             } else {
                 libc::madvise(self.base.add(offset as usize).cast(), length as usize, libc::MADV_DONTNEED);
             }
+        }
+    }
+
+    /// Let the pages of a range exist and be mapped for writing, all at once: advice, for who is about to write there.
+    pub fn populate(&self, offset: u64, length: u64) {
+        let (from, to) = (offset / PAGE * PAGE, (offset + length).next_multiple_of(PAGE).min(self.length));
+        // SAFETY: the range lies within the segment; no contents change. An older kernel knows no such advice.
+        unsafe {
+            let start = self.base.add(from as usize).cast();
+            libc::madvise(start, (to - from) as usize, libc::MADV_POPULATE_WRITE);
         }
     }
 

@@ -38,6 +38,54 @@ fn freed_space_is_used_again_and_counted() {
 }
 
 #[test]
+fn what_is_filled_is_there_whatever_its_size_and_temperature_and_its_neighbours_stay() {
+    let heap = Heap::create(Segment::shared(LENGTH).unwrap(), LENGTH / 2, [1, 2]);
+    let me = heap.processes().enter().unwrap();
+    for size in [1usize, 131_071, 131_072, (1 << 20) - 192, 1 << 20, (1 << 20) + 3905, (3 << 20) + 7] {
+        for round in 0..3 {
+            // Cold in the first round, warm from then on.
+            let offsets: Vec<_> = (0..3).map(|_| heap.allocate(me, Kind::Block, size as u64).unwrap()).collect();
+            let bytes: Vec<u8> = (0..size).map(|at| (at / 251 + at + round) as u8).collect();
+            for &offset in &offsets {
+                heap.fill(me, offset, &bytes);
+            }
+            for &offset in &offsets {
+                // SAFETY: the block has `size` bytes, all written.
+                let found = unsafe { std::slice::from_raw_parts(heap.contents(offset), size) };
+                assert!(found == bytes, "{size} bytes, round {round}");
+                assert_eq!(heap.describe(offset).2, size as u64);
+            }
+            offsets.iter().for_each(|&offset| free(&heap, me, offset));
+            heap.check(me).unwrap();
+        }
+    }
+}
+
+#[test]
+fn many_fill_at_once() {
+    let heap = Heap::create(Segment::shared(LENGTH).unwrap(), LENGTH / 2, [1, 2]);
+    let me = heap.processes().enter().unwrap();
+    std::thread::scope(|scope| {
+        for byte in 1..5u8 {
+            let heap = &heap;
+            // Processes as far as the heap is concerned: each has a place of its own.
+            let other = heap.processes().enter().unwrap();
+            scope.spawn(move || {
+                let bytes = vec![byte; 5 << 20];
+                for _ in 0..4 {
+                    let offset = heap.allocate(other, Kind::Block, bytes.len() as u64).unwrap();
+                    heap.fill(other, offset, &bytes);
+                    // SAFETY: the block has so many bytes, all written.
+                    let found = unsafe { std::slice::from_raw_parts(heap.contents(offset), bytes.len()) };
+                    assert!(found == bytes);
+                }
+            });
+        }
+    });
+    heap.check(me).unwrap();
+}
+
+#[test]
 fn a_new_ring_is_zeroes_whatever_stood_there() {
     let (heap, me) = heap();
     let offset = heap.allocate(me, Kind::Block, 500).unwrap();

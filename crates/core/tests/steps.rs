@@ -134,6 +134,45 @@ fn a_putter_of_blocks_while_the_ring_grows() {
 }
 
 #[test]
+fn a_putter_with_a_large_block_half_written() {
+    let _alone = alone();
+    const LARGE: usize = 5 << 19; // three pieces
+    // Blocks of the size that were in use before are warm: in turn with cold ones, which are written with the pen.
+    let kept: Vec<_> = (0..2).map(|_| block(arena(), LARGE, 9)).collect();
+    at_every_step(
+        20,
+        |scene| {
+            let blocks = [block(scene.arena, LARGE, 3), block(scene.arena, LARGE / 2, 3)];
+            put(scene.arena, scene.ring, &payload(3, 10), &[&blocks[0], &blocks[1]]);
+        },
+        |numbers| starts_with(numbers, &[1, 2, 3]),
+    );
+    assert!(kept.iter().all(|block| contents(block).iter().all(|&byte| byte == 9)), "written beyond its block");
+}
+
+#[test]
+fn a_pen_of_the_dead_is_taken_over() {
+    let _alone = alone();
+    let arena = arena();
+    // The third step of a cold block's filling is within the pen; whoever fills next must not be kept waiting.
+    for step in 1..12 {
+        let child = fork(|| {
+            failpoint::arm(step);
+            block(arena, (4 << 20) + step as usize, 1);
+            failpoint::disarm();
+        });
+        wait(child);
+        let start = Instant::now();
+        let handle = block(arena, (6 << 20) + (step as usize) * (2 << 20), 2);
+        assert!(contents(&handle).iter().all(|&byte| byte == 2));
+        assert!(start.elapsed() < SOON);
+        drop(handle);
+        arena.reap_all();
+        arena.check().unwrap();
+    }
+}
+
+#[test]
 fn a_getter() {
     let _alone = alone();
     at_every_step(

@@ -16,7 +16,6 @@ The names and meanings are `multiprocessing.pool.Pool`'s. What is different:
 
 from __future__ import annotations
 
-import operator
 import os
 import warnings
 import weakref
@@ -25,24 +24,25 @@ from multiprocessing import util
 from .._bootstrap import at_fork_in_child
 from ..errors import NotSupported, PicklingError, PoolBroken
 from . import mapping
+from .arguments import check_chunksize, sequence, whole
 from .engine import ProcessEngine
 from .folding import NOTHING, map_reduce
+from .records import PoolStatistics
 from .results import CALL, ONE, STAR, AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
 from .supervisor import Supervisor
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from dataclasses import dataclass
     from typing import Any, TypeVar
 
+    from ..gather.result import KeyedResult
+    from .board import KeyedProgress
     from .engine import Engine
 
     T = TypeVar("T")
     R = TypeVar("R")
     _Callback = Callable[[Any], object]
-else:
-    from ._record import dataclass
 
 __all__ = ["AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult", "Pool", "PoolStatistics"]
 
@@ -58,19 +58,6 @@ def _disown() -> None:
 
 
 at_fork_in_child(_disown)
-
-
-@dataclass(frozen=True)
-class PoolStatistics:
-    """A snapshot of a pool."""
-
-    workers: int  # processes or threads there are
-    serving: int  # of these, ready to take tasks
-    started: int  # workers ever started
-    deaths: int  # workers that took a task with them or died before they served
-    waiting: int  # tasks that no worker has taken
-    outstanding: int  # tasks without an answer, the waiting among them
-    functions: int  # functions shipped
 
 
 class Pool:
@@ -99,7 +86,7 @@ class Pool:
             context = multiprocessing.get_context()
         if processes is None:
             processes = int(context.cpu_count())
-        processes = _whole(processes)
+        processes = whole(processes)
         if processes < 1:
             raise ValueError(f"Number of processes must be at least 1, not {processes}")
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
@@ -258,8 +245,51 @@ class Pool:
         Raises: TypeError for no items and no `initial`, as `functools.reduce`; as `map`.
         """
         self._check()
-        _check_chunksize(chunksize)
+        check_chunksize(chunksize)
         result: R = map_reduce(self._core, map_function, items, reduce_function, chunksize, initial, progress)
+        return result
+
+    def map_reduce_by_key(
+        self,
+        map_function: Callable[[T], Any],
+        items: Iterable[T],
+        reduce: Any = None,
+        *,
+        combine: Callable[[Any, Any], Any] | None = None,
+        chunksize: int | None = None,
+        memory_budget: int | None = None,
+        spill_dir: str | os.PathLike[str] | None = None,
+        retries: int = 1,
+        progress: Callable[[KeyedProgress], object] | None = None,
+    ) -> KeyedResult:
+        """Map every item to keys or to pairs of a key and a value, and make one value of each key's values.
+
+        `map_function` gives, for one item: for `reduce="count"` an iterable of keys, or a dict of key to number; for
+        all others an iterable of pairs, a dict, or two columns `(keys, values)`, of which the second may be an
+        `itertools.repeat`; a list, numpy or Arrow column is quickest; `None` for nothing; `Batches` of these. Keys are
+        str, bytes, int, float, bool, None or tuples of them, and different if their types are.
+
+        `reduce` is "count", "sum", "mean", "min", "max", "first", "list", "set", `top(n)`, or a function
+        `reduce(key, values)`; instead of it, `combine(value, value)` is an associative function. Values come in the
+        order of the items. A worker combines what it maps at once, so a `reduce` function, which needs all values of a
+        key, costs more than a `combine`.
+
+        `items` are read only a little ahead; an object with `divide` and `read`, as the files of `mapreduce`, gives
+        pieces that the workers read. Beyond `memory_budget` bytes (default: half of the memory available; see
+        `gather.budget`) what is gathered lies on disk, in `spill_dir`, in files without a name. An item whose worker
+        dies is mapped again, up to `retries` times, and so is a part of the reduce; `progress` is called ten times a
+        second. Blocks until the answer is there: a Mapping in shared memory.
+
+        Raises: what a function raised, with a note of where; WorkerDied naming the item; SpillFull; TypeError for what
+        is no key or no pair; as `apply_async`.
+        """
+        self._check()
+        check_chunksize(chunksize)
+        from .keyed import map_reduce_by_key
+
+        result: KeyedResult = map_reduce_by_key(
+            self._core, map_function, items, reduce, combine, chunksize, memory_budget, spill_dir, retries, progress
+        )
         return result
 
     # The end
@@ -335,8 +365,8 @@ class Pool:
 
     def _map(self, function: Any, iterable: Iterable[Any], kind: int, chunksize: int | None) -> Any:
         self._check()
-        _check_chunksize(chunksize)
-        items = _sequence(iterable)
+        check_chunksize(chunksize)
+        items = sequence(iterable)
         job = self._map_job(function, items)
         try:
             mapping.feed(self._core, job, kind, function, items, chunksize)
@@ -350,8 +380,8 @@ class Pool:
         self, function: Any, iterable: Iterable[Any], kind: int, chunksize: int | None, callback: Any, on_error: Any
     ) -> MapResult:
         self._check()
-        _check_chunksize(chunksize)
-        items = _sequence(iterable)
+        check_chunksize(chunksize)
+        items = sequence(iterable)
         if not items:
             callback = on_error = None  # as the standard library: nothing was called, nobody is told
         job = self._map_job(function, items, callback, on_error)
@@ -365,21 +395,5 @@ class Pool:
 
     def _imap(self, job: IMapIterator, function: Any, iterable: Iterable[Any], chunksize: int) -> IMapIterator:
         self._check()
-        _check_chunksize(chunksize)
+        check_chunksize(chunksize)
         return job.begin(self._core, function, iterable, chunksize)
-
-
-def _whole(processes: Any) -> int:
-    try:
-        return operator.index(processes)
-    except TypeError:
-        raise TypeError(f"processes must be an int, not {type(processes).__name__}") from None
-
-
-def _check_chunksize(chunksize: int | None) -> None:
-    if chunksize is not None and chunksize < 1:
-        raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-
-
-def _sequence(iterable: Iterable[Any]) -> Sequence[Any]:
-    return iterable if isinstance(iterable, list | tuple | range) else list(iterable)

@@ -38,8 +38,10 @@ _CLASSES: dict[str, Any] = {"fork": ForkProcess, "spawn": SpawnProcess, "forkser
 class Engine(Protocol):
     """What a supervisor needs of the place where workers run."""
 
+    method: str
     dispatcher: Any
     functions: Any
+    tasks: Any  # what no worker has taken: has `qsize`, and travels to the workers
     workers: dict[int, Any]  # the live ones: objects with name, pid, exitcode
 
     @property
@@ -90,7 +92,7 @@ class ProcessEngine:
         arena = shared_arena()
         self.method: str = context.get_start_method()
         self._class = getattr(context, "Process", None) or _CLASSES[self.method]
-        self._tasks = _Ring(arena)
+        self.tasks = self._tasks = _Ring(arena)
         self._answers = _Ring(arena)
         self._claims = _Claims(arena, 2 * size)
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks

@@ -49,7 +49,9 @@ class _Dispatcher:
     def outstanding(self) -> int:
         return len(self._out)
 
-    def submit(self, job: _native.Job, function: Any, kind: int, index: int, payloads: Iterable[Any]) -> int:
+    def submit(
+        self, job: _native.Job, function: Any, kind: int, index: int, payloads: Iterable[Any], most_bytes: int = 0
+    ) -> int:
         tasks = []
         for payload in payloads:
             items = len(payload) if kind & MANY else 0
@@ -118,6 +120,7 @@ class LocalEngine:
         self, size: int, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...], most_tasks: int
     ) -> None:
         self.dispatcher = _Dispatcher()
+        self.tasks = self.dispatcher.tasks
         self.functions = _Functions()
         self.workers: dict[int, Any] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks

@@ -38,16 +38,7 @@ impl Handle {
 
     /// Copy `bytes` to the start of a block that nobody else has seen yet.
     pub fn fill(&self, bytes: &[u8]) {
-        assert!(bytes.len() as u64 <= self.size());
-        // Fresh pages are cheaper to fill through the descriptor than by faulting them in one by one.
-        if bytes.len() >= 1 << 17
-            && self.arena.heap.take_cold(self.offset)
-            && self.arena.heap.segment().write_at(self.offset + crate::heap::BLOCK_HEADER, bytes)
-        {
-            return;
-        }
-        // SAFETY: the block has room, by the assertion; a slice of ours cannot overlap a block that nobody has seen.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.contents(), bytes.len()) };
+        self.arena.heap.fill(self.arena.me(), self.offset, bytes);
     }
 }
 

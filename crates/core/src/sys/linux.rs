@@ -52,6 +52,16 @@ pub fn cpus() -> usize {
     })
 }
 
+/// Pages that the calling thread touched and the kernel had to map, ever, without reading them from a disk.
+pub fn page_faults() -> u64 {
+    // SAFETY: an all-zero rusage is valid; the call writes into it only.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
+        usage.ru_minflt as u64
+    }
+}
+
 /// This process's id.
 pub fn pid() -> u32 {
     std::process::id()

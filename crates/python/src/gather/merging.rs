@@ -35,15 +35,14 @@ pub fn spool_init(spool: i32) -> PyResult<()> {
     Ok(Spool::open(spool)?.init()?)
 }
 
-/// Give back the memory of slots `low` to `high` (excluded) of a run: they have been merged, for good.
+/// Give back the memory of slots `low` to `high` (excluded) of a run: they have been merged, for good. `which` as below.
 #[pyfunction]
-pub fn forget_slots(spool: i32, run: &[u8], low: usize, high: usize) -> PyResult<()> {
+pub fn forget_slots(spool: i32, run: &[u8], low: usize, high: usize, which: u8) -> PyResult<()> {
     let (entries, members) = runs_of(run)?;
     let spool = Spool::open(spool)?;
     check_slots(low, high)?;
-    for run in [entries, members] {
-        run.stretches(low, high).into_iter().for_each(|(offset, length)| spool.punch(offset, length));
-    }
+    let run = if which == 0 { entries } else { members };
+    run.stretches(low, high).into_iter().for_each(|(offset, length)| spool.punch(offset, length));
     Ok(())
 }
 

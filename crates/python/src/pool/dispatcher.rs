@@ -15,6 +15,8 @@ struct Entry {
     job: Py<PyJob>,
     index: usize,
     items: usize,
+    /// Bytes of its message, blocks included.
+    bytes: u64,
 }
 
 /// Entries of the tasks from number `base` on; None where the answer came.
@@ -59,10 +61,13 @@ impl PyDispatcher {
         Self { tasks, answers, book: Mutex::default() }
     }
 
-    /// Put one task for each of `payloads`; returns how many. All of them or none. `function` is the address of the
-    /// block that holds it; the results go to `job` from `index` on, one place for each item.
+    /// Put one task for each of `payloads`, or for the first of them: none is begun once `most_bytes` are reached.
+    /// Returns how many; after an error none was put. `function` is the address of the block that holds it; the results
+    /// go to `job` from `index` on, one place for each item.
     ///
     /// Raises: PicklingError, ShutDown, ArenaFull.
+    #[allow(clippy::too_many_arguments)] // as Python calls it
+    #[pyo3(signature = (job, function, kind, index, payloads, most_bytes = u64::MAX))]
     fn submit(
         &self,
         py: Python<'_>,
@@ -71,28 +76,34 @@ impl PyDispatcher {
         kind: u64,
         index: usize,
         payloads: &Bound<'_, PyAny>,
+        most_bytes: u64,
     ) -> PyResult<usize> {
         let tasks = &self.tasks.get().object;
         let header = header_bytes(function.0 | kind, function.1);
         let mut outgoing = Outgoing::default();
         let mut entries = Vec::new();
         let mut encoder = Encoder::take();
-        let mut next = index;
-        let made = payloads.try_iter()?.try_for_each(|payload| -> PyResult<()> {
-            let payload = payload?;
-            codec::encode(py, &payload, &mut encoder)?;
-            outgoing.add_with_header(py, tasks, &encoder, &header)?;
-            encoder.clear();
-            let items = if kind & MANY == 0 { 0 } else { payload.len()? };
-            entries.push(Some(Entry { job: job.clone().unbind(), index: next, items }));
-            next += items.max(1);
+        let (mut next, mut total) = (index, 0);
+        let mut payloads = payloads.try_iter()?;
+        let mut make = || -> PyResult<()> {
+            while total < most_bytes {
+                let Some(payload) = payloads.next().transpose()? else { break };
+                codec::encode(py, &payload, &mut encoder)?;
+                let bytes = outgoing.add_with_header(py, tasks, &encoder, &header)?;
+                encoder.clear();
+                let items = if kind & MANY == 0 { 0 } else { payload.len()? };
+                entries.push(Some(Entry { job: job.clone().unbind(), index: next, items, bytes }));
+                next += items.max(1);
+                total += bytes;
+            }
             Ok(())
-        });
+        };
+        let made = make();
         encoder.give_back();
         made?;
         let count = entries.len();
         if count > 0 {
-            self.publish(py, job, &outgoing, entries.into_iter(), count)?;
+            self.publish(py, job, &outgoing, entries.into_iter(), count, total)?;
         }
         Ok(count)
     }
@@ -113,9 +124,9 @@ impl PyDispatcher {
         let made = codec::encode(py, payload, &mut encoder)
             .and_then(|()| outgoing.add_with_header(py, tasks, &encoder, &header));
         encoder.give_back();
-        made?;
-        let entry = Entry { job: job.clone().unbind(), index: 0, items: 0 };
-        self.publish(py, job, &outgoing, std::iter::once(Some(entry)), 1)
+        let bytes = made?;
+        let entry = Entry { job: job.clone().unbind(), index: 0, items: 0, bytes };
+        self.publish(py, job, &outgoing, std::iter::once(Some(entry)), 1, bytes)
     }
 
     /// Wait for answers, then note what is there, up to `most`. Returns the jobs that are finished by it and the news of
@@ -133,6 +144,7 @@ impl PyDispatcher {
         for place in 0..taken {
             let Some((first, nanos)) = header_words(&incoming, place) else { continue };
             let (number, status) = (first as u32, (first >> 32) as u32);
+            let weight = incoming.weight(place);
             let decoded = incoming.decode_behind(py, answers, place, HEADER);
             let (status, value) = match decoded {
                 Ok(value) => (status, value),
@@ -140,7 +152,7 @@ impl PyDispatcher {
             };
             if status >= NEWS {
                 finished.append((status, number, value))?;
-            } else if let Some(job) = self.settle(py, number, status, value, nanos)? {
+            } else if let Some(job) = self.settle(py, number, status, value, (nanos, weight))? {
                 finished.append(job)?;
             }
         }
@@ -150,7 +162,7 @@ impl PyDispatcher {
 
     /// A task ended otherwise than by an answer. Returns its job if that was the last one it waited for.
     fn fail(&self, py: Python<'_>, number: u32, status: u32, value: Py<PyAny>) -> PyResult<Option<Py<PyJob>>> {
-        self.settle(py, number, status, value, 0)
+        self.settle(py, number, status, value, (0, 0))
     }
 
     /// The job of a task that is out, with index and items; None for an answered one.
@@ -197,6 +209,7 @@ impl PyDispatcher {
         outgoing: &Outgoing,
         entries: impl Iterator<Item = Option<Entry>>,
         count: usize,
+        bytes: u64,
     ) -> PyResult<()> {
         let mut book = lock(&self.book);
         let first = put(py, &self.tasks.get().object, outgoing)?;
@@ -205,7 +218,7 @@ impl PyDispatcher {
         }
         book.entries.extend(entries);
         book.outstanding += count;
-        job.get().submitted(count);
+        job.get().submitted(count, bytes);
         Ok(())
     }
 
@@ -215,10 +228,11 @@ impl PyDispatcher {
         number: u32,
         status: u32,
         value: Py<PyAny>,
-        nanos: u64,
+        (nanos, weight): (u64, u64),
     ) -> PyResult<Option<Py<PyJob>>> {
         let entry = lock(&self.book).remove(number);
-        let Some(Entry { job, index, items }) = entry else { return Ok(None) };
+        let Some(Entry { job, index, items, bytes }) = entry else { return Ok(None) };
+        job.get().weighed(bytes, weight);
         let last = job.get().note(py, (index, items, status, value), nanos)?;
         Ok(last.then_some(job))
     }

@@ -22,6 +22,10 @@ struct JobState {
     sealed: bool,
     items: u64,
     nanos: u64,
+    /// Bytes of its tasks that are out, of all its tasks, and of their answers; blocks included.
+    out: u64,
+    sent: u64,
+    come: u64,
 }
 
 /// What one call on a pool waits for: its tasks' results, and how many are still out.
@@ -51,9 +55,19 @@ impl PyJob {
         Ok(state.sealed && state.answered == state.submitted)
     }
 
-    /// So many tasks are out, from now on.
-    pub(super) fn submitted(&self, tasks: usize) {
-        lock(&self.state).submitted += tasks;
+    /// So many tasks, of so many bytes, are out from now on.
+    pub(super) fn submitted(&self, tasks: usize, bytes: u64) {
+        let mut state = lock(&self.state);
+        state.submitted += tasks;
+        state.out += bytes;
+        state.sent += bytes;
+    }
+
+    /// A task of `bytes` is out no more; its answer had `weight`.
+    pub(super) fn weighed(&self, bytes: u64, weight: u64) {
+        let mut state = lock(&self.state);
+        state.out -= bytes;
+        state.come += weight;
     }
 }
 
@@ -75,6 +89,9 @@ impl PyJob {
                 sealed: false,
                 items: 0,
                 nanos: 0,
+                out: 0,
+                sent: 0,
+                come: 0,
             }),
         })
     }
@@ -112,6 +129,13 @@ impl PyJob {
         (state.items, state.nanos)
     }
 
+    /// Bytes of messages, with their blocks: of tasks that are out, of all tasks so far, of all answers so far.
+    #[getter]
+    fn bytes(&self) -> (u64, u64, u64) {
+        let state = lock(&self.state);
+        (state.out, state.sent, state.come)
+    }
+
     /// Nothing more will be submitted. True: and everything is answered.
     fn seal(&self) -> bool {
         let mut state = lock(&self.state);
@@ -121,7 +145,7 @@ impl PyJob {
 
     /// So many tasks more are out.
     fn expect(&self, tasks: usize) {
-        self.submitted(tasks);
+        self.submitted(tasks, 0);
     }
 
     /// One task is answered. True: that was the last.

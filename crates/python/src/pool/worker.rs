@@ -81,7 +81,7 @@ impl<'py> Worker<'_, 'py> {
         self.outgoing.clear();
         let sent = codec::encode(self.py, value.bind(self.py), &mut encoder)
             .and_then(|()| self.outgoing.add_with_header(self.py, self.answers, &encoder, &header))
-            .and_then(|()| put(self.py, self.answers, &self.outgoing));
+            .and_then(|_| put(self.py, self.answers, &self.outgoing));
         encoder.give_back();
         self.outgoing.clear();
         sent.map(|_| ())
@@ -174,7 +174,7 @@ pub fn put_news(
     let header = header_bytes(u64::from(worker) | u64::from(status.max(NEWS)) << 32, 0);
     let sent = codec::encode(py, object, &mut encoder)
         .and_then(|()| outgoing.add_with_header(py, answers, &encoder, &header))
-        .and_then(|()| put(py, answers, &outgoing));
+        .and_then(|_| put(py, answers, &outgoing));
     encoder.give_back();
     sent.map(|_| ())
 }

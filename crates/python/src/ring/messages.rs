@@ -25,17 +25,18 @@ pub struct Outgoing {
 impl Outgoing {
     /// Move an encoded message in; its large parts are copied into blocks.
     pub fn add(&mut self, py: Python<'_>, object: &Object<Ring>, encoder: &Encoder) -> PyResult<()> {
-        self.add_with_header(py, object, encoder, &[])
+        self.add_with_header(py, object, encoder, &[]).map(|_| ())
     }
 
-    /// The same behind a few bytes that are not the codec's.
+    /// The same behind a few bytes that are not the codec's. Returns the bytes of the message and its blocks.
     pub fn add_with_header(
         &mut self,
         py: Python<'_>,
         object: &Object<Ring>,
         encoder: &Encoder,
         header: &[u8],
-    ) -> PyResult<()> {
+    ) -> PyResult<u64> {
+        let mut total = header.len() + encoder.bytes.len();
         self.bytes.extend_from_slice(header);
         if encoder.bytes.len() >= OUT_OF_BAND {
             // An empty payload says: the message is in the first block.
@@ -45,6 +46,7 @@ impl Outgoing {
         }
         for buffer in &encoder.buffers {
             self.attach_copy(py, object, buffer.as_slice())?;
+            total += buffer.len();
         }
         for carried in &encoder.carried {
             self.handles
@@ -52,7 +54,7 @@ impl Outgoing {
         }
         self.attachments.extend(self.handles[self.attachments.len()..].iter().map(Handle::offset));
         self.ends.push((self.bytes.len(), self.attachments.len()));
-        Ok(())
+        Ok(total as u64)
     }
 
     fn attach_copy(&mut self, py: Python<'_>, object: &Object<Ring>, bytes: &[u8]) -> PyResult<()> {
@@ -145,6 +147,13 @@ impl Incoming {
     /// Decode message `index`; its blocks' handles move to the objects that show them.
     pub fn decode(&mut self, py: Python<'_>, object: &Object<Ring>, index: usize) -> PyResult<Py<PyAny>> {
         self.decode_behind(py, object, index, 0)
+    }
+
+    /// Bytes of message `index` and its blocks.
+    pub fn weight(&self, index: usize) -> u64 {
+        let (from, first) = if index == 0 { (0, 0) } else { self.ends[index - 1] };
+        let (to, last) = self.ends[index];
+        (to - from) as u64 + self.handles[first..last].iter().map(Handle::size).sum::<u64>()
     }
 
     /// The first bytes of message `index`, which are not the codec's; None when it is shorter.

@@ -35,6 +35,9 @@ TARGETS = (
     Target("pool.map", 1),
     Target("pool.apply/median", 5),
     Target("pool.submit", 50, _FUTURES),
+    *[Target(f"pool.arrays-in{suffix}", 5) for suffix in ("", "-forkserver")],
+    *[Target(f"pool.arrays-out{suffix}", 8) for suffix in ("", "-forkserver")],
+    *[Target(f"pool.arrays-{way}-peak", 1) for way in ("in", "out")],
     *[
         Target(f"start.{what}/{when}", ratio)
         for method, ratio in (("fork", 2), ("forkserver", 2), ("spawn", 1.3))
@@ -43,4 +46,8 @@ TARGETS = (
     ],
 )
 
-CEILINGS = (Ceiling("memory.idle/descriptors", 20), Ceiling("memory.idle/rss-mib", 200))
+CEILINGS = (
+    Ceiling("memory.idle/descriptors", 20),
+    Ceiling("memory.idle/rss-mib", 200),
+    Ceiling("pool.heavy-tail", 1.08),
+)

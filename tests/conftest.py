@@ -16,6 +16,7 @@ import pytest
 from parties import Team
 
 import procession
+from procession.pool import Pool
 from procession.testing import check_leaks, descendants
 
 WATCHDOG_S = 60
@@ -54,6 +55,47 @@ def team() -> Iterator[Team]:
     team = Team()
     yield team
     team.end()
+
+
+# Pools. A spawned worker takes a tenth of a second to start: spawn is tested where it makes a difference, in one go.
+
+
+@pytest.fixture(params=["fork", "forkserver", "thread"])
+def quick_context(request: pytest.FixtureRequest) -> Any:
+    return procession.get_context(request.param)
+
+
+@pytest.fixture(params=["fork", "forkserver"])
+def quick_process_context(request: pytest.FixtureRequest) -> Any:
+    return procession.get_context(request.param)
+
+
+@pytest.fixture
+def pool(quick_context: Any) -> Iterator[Pool]:
+    with quick_context.Pool(2) as pool:
+        yield pool
+    pool.join()
+
+
+@pytest.fixture
+def process_pool(quick_process_context: Any) -> Iterator[Pool]:
+    with quick_process_context.Pool(2) as pool:
+        yield pool
+    pool.join()
+
+
+@pytest.fixture
+def fork_pool() -> Iterator[Pool]:
+    with procession.get_context("fork").Pool(2) as pool:
+        yield pool
+    pool.join()
+
+
+@pytest.fixture
+def thread_pool() -> Iterator[Pool]:
+    with procession.get_context("thread").Pool(2) as pool:
+        yield pool
+    pool.join()
 
 
 @pytest.fixture(autouse=True)

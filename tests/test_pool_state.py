@@ -154,6 +154,20 @@ def test_short_tasks_grow_by_doubling() -> None:
     assert next_size(10**6, 2, 10**6, 100, 1000) == MOST_ITEMS
 
 
+def test_items_of_a_millisecond_are_single() -> None:
+    assert next_size(600, 2, 64, 10, 10 * 10**6) == 1
+    assert next_size(600, 2, 64, 10, 2 * 10**6) == 5
+
+
+def test_large_items_are_few() -> None:
+    assert next_size(10**6, 2, 10**6, 100, 1000, 3) == 3
+
+
+@pytest.mark.parametrize("workers", [1, 2, 16])
+def test_no_chunk_of_a_call_of_which_nothing_is_known_is_a_large_part_of_it(workers: int) -> None:
+    assert max(guided(1000, workers)) <= -(-1000 // (16 * workers))
+
+
 def test_the_last_chunks_are_small() -> None:
     assert next_size(40, 2, 1000, 100, 1000) == 10
     assert next_size(3, 2, 1000, 100, 1000) == 1

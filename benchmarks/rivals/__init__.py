@@ -36,7 +36,7 @@ class Batches(Protocol):
 class TaskPool(Protocol):
     """Two workers, started and warm."""
 
-    def map(self, function: Callable[[int], int], items: range, chunksize: int | None) -> Iterable[int]:
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int | None) -> Iterable[Any]:
         """All results in order. `chunksize` None means the rival's own default."""
 
     def call(self, function: Callable[[int], int], item: int) -> int:
@@ -62,7 +62,8 @@ class Rival(Protocol):
     def process(self, target: Callable[..., object], *args: Any) -> Any:
         """A process by fork, not started."""
 
-    def pool(self) -> TaskPool: ...
+    def pool(self, method: str = "fork") -> TaskPool:
+        """Two workers, started by `method` where that can be chosen."""
 
 
 class Base:
@@ -85,7 +86,7 @@ class Base:
 
         return get_context("fork").Process(target=target, args=args)
 
-    def pool(self) -> TaskPool:
+    def pool(self, method: str = "fork") -> TaskPool:
         raise Missing("Pool")
 
 

@@ -40,8 +40,8 @@ class MappingPool:
         self._pool = pool
         self.call_async = pool.apply_async
 
-    def map(self, function: Callable[[int], int], items: range, chunksize: int | None) -> Iterable[int]:
-        results: Iterable[int] = self._pool.map(function, items, chunksize=chunksize)
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int | None) -> Iterable[Any]:
+        results: Iterable[Any] = self._pool.map(function, items, chunksize=chunksize)
         return results
 
     def call(self, function: Callable[[int], int], item: int) -> int:
@@ -61,6 +61,7 @@ class DropIn(Base):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         module = import_module(name)
+        self._module = module
         self._context = module.get_context("fork") if hasattr(module, "get_context") else module
 
     def primitive(self, kind: str, *args: Any) -> Any:
@@ -82,7 +83,9 @@ class DropIn(Base):
         maker = getattr(self._context, "Process", None)
         return maker(target=target, args=args) if maker else super().process(target, *args)
 
-    def pool(self) -> TaskPool:
+    def pool(self, method: str = "fork") -> TaskPool:
+        if method != "fork":
+            return MappingPool(self._module.get_context(method).Pool(WORKERS))
         return MappingPool(self.primitive("Pool", WORKERS))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Any
 
 from benchmarks.rivals import Base, TaskPool
 
@@ -15,7 +16,7 @@ class ExecutorPool:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def map(self, function: Callable[[int], int], items: range, chunksize: int | None) -> Iterable[int]:
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int | None) -> Iterable[Any]:
         if chunksize is None:
             return list(self._executor.map(function, items))
         return list(self._executor.map(function, items, chunksize=chunksize))
@@ -32,7 +33,7 @@ class ExecutorPool:
 
 
 class Futures(Base):
-    def pool(self) -> TaskPool:
+    def pool(self, method: str = "fork") -> TaskPool:
         return ExecutorPool(ProcessPoolExecutor(WORKERS, mp_context=get_context("fork")))
 
 
@@ -43,7 +44,7 @@ class Loky(Base):
 
         self._make = loky.ProcessPoolExecutor
 
-    def pool(self) -> TaskPool:
+    def pool(self, method: str = "fork") -> TaskPool:
         return ExecutorPool(self._make(WORKERS))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from benchmarks.rivals import Base, TaskPool
@@ -20,7 +20,7 @@ class JoblibPool:
         results: list[int] = self._joblib.Parallel(n_jobs=WORKERS, batch_size=batch_size)(calls)
         return results
 
-    def map(self, function: Callable[[int], int], items: range, chunksize: int | None) -> Iterable[int]:
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int | None) -> Iterable[Any]:
         delayed = self._joblib.delayed(function)
         return self._run((delayed(item) for item in items), chunksize or "auto")
 
@@ -42,7 +42,7 @@ class MpirePool:
 
         self._pool = mpire.pool.WorkerPool(n_jobs=WORKERS, start_method="fork", keep_alive=True)
 
-    def map(self, function: Callable[[int], int], items: range, chunksize: int | None) -> Iterable[int]:
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int | None) -> Iterable[Any]:
         results: list[int] = self._pool.map(function, items, chunk_size=chunksize)
         return results
 
@@ -59,12 +59,12 @@ class MpirePool:
 
 
 class Joblib(Base):
-    def pool(self) -> TaskPool:
+    def pool(self, method: str = "fork") -> TaskPool:
         return JoblibPool()
 
 
 class Mpire(Base):
-    def pool(self) -> TaskPool:
+    def pool(self, method: str = "fork") -> TaskPool:
         return MpirePool()
 
 

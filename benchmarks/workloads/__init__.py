@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from benchmarks.model import Workload
-from benchmarks.workloads import latency, pool, programs, queue, shared
+from benchmarks.workloads import arrays, latency, pool, programs, queue, shared
 
-ALL: dict[str, Workload] = {
-    workload.name: workload for module in (queue, latency, shared, pool, programs) for workload in module.WORKLOADS
-}
+_MODULES = (queue, latency, shared, pool, arrays, programs)
+
+ALL: dict[str, Workload] = {workload.name: workload for module in _MODULES for workload in module.WORKLOADS}
 
 
 def chosen(only: list[str], quick: bool) -> list[Workload]:

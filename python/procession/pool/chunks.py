@@ -1,9 +1,10 @@
 """How many items go into the next task. Pure: numbers in, numbers out.
 
-A task should take a few milliseconds, so that handing it over costs nothing beside it, and the last tasks of a call
-should be small, so that the workers end together (guided self-scheduling: Polychronopoulos and Kuck, 1987). Nothing is
-known at first, so a call starts with single items; what they took decides from there on. A chunk at most doubles what
-was tried before, because items at the front need not resemble those behind.
+A task should take a millisecond, so that handing it over costs little beside it, and the last tasks of a call should be
+small, so that the workers end together (guided self-scheduling: Polychronopoulos and Kuck, 1987). Nothing is known at
+first, so a call starts with single items; what they took decides from there on. A chunk at most doubles what was tried
+before, because items at the front need not resemble those behind. Of items that take a millisecond and more each is a
+task: nothing is gained by joining them, and one that takes fifty times as long keeps no others waiting behind it.
 """
 
 from __future__ import annotations
@@ -14,23 +15,25 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_ITEMS", "guided", "next_size"]
 
-TARGET_NS = 4_000_000  # work in a chunk; handing over costs about a thousandth of it
+TARGET_NS = 1_000_000  # work in a chunk; handing over costs about a hundredth of it
 MOST_ITEMS = 2048  # in a chunk: a list of so many plain values is still written without pickle
 SHARES = 2  # a worker's part of what is left is divided by this much
+LEAST_CHUNKS = 16  # of a call of which nothing is known, for each worker
 
 
-def next_size(left: int, workers: int, largest: int, items: int, nanos: int) -> int:
+def next_size(left: int, workers: int, largest: int, items: int, nanos: int, most: int = MOST_ITEMS) -> int:
     """Items for the next chunk when `left` are left, `largest` was the largest answered, `items` took `nanos`."""
     if items == 0:
         return 1
     wanted = TARGET_NS * items // max(nanos, items)
     fair = -(-left // (SHARES * workers))
-    return max(1, min(wanted, 2 * largest, fair, MOST_ITEMS))
+    return max(1, min(wanted, 2 * largest, fair, most))
 
 
 def guided(total: int, workers: int) -> Iterator[int]:
     """Sizes that add up to `total` when nothing can be measured on the way: large first, then ever smaller."""
+    most = min(-(-total // (LEAST_CHUNKS * workers)), MOST_ITEMS)
     while total > 0:
-        size = max(1, min(-(-total // (SHARES * 2 * workers)), MOST_ITEMS))
+        size = max(1, min(-(-total // (SHARES * 2 * workers)), most))
         yield size
         total -= size

@@ -1,14 +1,16 @@
 """A synchronous map: tasks are made as answers come in, on the caller's thread.
 
 So the ring stays short (its messages in the cache, memory bounded however long the input), and the size of a chunk can
-follow the measured time of a task.
+follow the measured time of a task. Large arguments are copied when a worker will soon want them, into the blocks that
+were read just now: those are warm, and few.
 """
 
 from __future__ import annotations
 
 from ..errors import PicklingError
-from .chunks import guided, next_size
-from .results import MANY, MapResult
+from .chunks import MOST_ITEMS, guided, next_size
+from .results import AHEAD, MANY, MapResult
+from .supervisor import ANY
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["drop", "feed", "path_of", "renamed", "submit_all"]
 
 MOST_OUT = 4096  # items in tasks of given size that are out at a time, at least two for each worker
+CHUNK_BYTES = 1 << 20  # arguments and results of a chunk; joining larger ones gains nothing, and holds up what is done
 
 
 def name_culprit(error: PicklingError, payloads: Sequence[Any], name: str, first: int = 0) -> PicklingError:
@@ -68,12 +71,22 @@ def _slices(items: Sequence[Any], first: int, sizes: Sequence[int]) -> list[list
 
 
 def _submit(
-    core: Supervisor, job: Any, kind: int, function: Any, items: Sequence[Any], first: int, sizes: Sequence[int]
-) -> None:
-    """Submit items from `first` on: in chunks of these sizes; with no MANY in `kind` one by one, sum(sizes) of them."""
+    core: Supervisor,
+    job: Any,
+    kind: int,
+    function: Any,
+    items: Sequence[Any],
+    first: int,
+    sizes: Sequence[int],
+    most_bytes: int = ANY,
+) -> int:
+    """Submit items from `first` on: in chunks of these sizes; with no MANY in `kind` one by one, sum(sizes) of them.
+
+    Returns how many tasks went out: no further one is begun once `most_bytes` are reached.
+    """
     payloads: Sequence[Any] = _slices(items, first, sizes) if kind & MANY else items[first : first + sum(sizes)]
     try:
-        core.submit(job, function, kind, first, payloads)
+        return core.submit(job, function, kind, first, payloads, most_bytes)
     except PicklingError as error:
         raise name_culprit(error, items[first : first + sum(sizes)], "items", first) from error.__cause__
 
@@ -100,57 +113,92 @@ def feed(
     """Submit everything bit by bit and return when the last task is out. Raises: PicklingError naming the item."""
     plan: _Adaptive | _Fixed
     if chunksize is None:
-        plan, kind = _Adaptive(core, job, len(items)), kind | MANY
+        plan, kind = _Adaptive(core, job), kind | MANY
     else:
         plan = _Fixed(core, job, chunksize)
         kind = kind if chunksize == 1 else kind | MANY
     at, total = 0, len(items)
     while at < total:
         sizes = plan(total - at)
-        _submit(core, job, kind, function, items, at, sizes)
-        at += sum(sizes)
+        tasks = _submit(core, job, kind, function, items, at, sizes, plan.most_bytes)
+        at += sum(sizes[:tasks]) if kind & MANY else tasks
+        plan.submitted(tasks, at)
         if at < total:
             core.wait(plan.wants_more)
 
 
-class _Fixed:
+class _Plan:
+    """How many tasks may go out now."""
+
+    def __init__(self, core: Supervisor, job: MapResult) -> None:
+        self._size, self._job = core.size, job
+        self._tasks = self._items = 0  # submitted
+
+    @property
+    def most_bytes(self) -> int:
+        """For the next tasks together; the one that exceeds it goes out too."""
+        return max(1, AHEAD - self._job.bytes[0])
+
+    def submitted(self, tasks: int, items: int) -> None:
+        """So many tasks went out, so many items in all."""
+        self._tasks += tasks
+        self._items = items
+
+    def _room(self, most: int) -> int:
+        """Tasks of the bytes seen so far that may go out, at most `most`."""
+        out, sent, _ = self._job.bytes
+        if sent <= AHEAD:
+            return most
+        return max(self._size + 1 - self._job.outstanding, min(most, (AHEAD - out) * self._tasks // sent))
+
+
+class _Fixed(_Plan):
     """Chunks of one size, some thousand items out at a time."""
 
     def __init__(self, core: Supervisor, job: MapResult, size: int) -> None:
-        self._job, self._size = job, size
+        super().__init__(core, job)
+        self._items_each = size
         self._window = max(2 * core.size, MOST_OUT // size)
 
     def wants_more(self) -> bool:
-        return self._job.outstanding * 2 <= self._window
+        outstanding = self._job.outstanding
+        return outstanding <= self._size or (outstanding * 2 <= self._window and self._room(self._window) > 0)
 
     def __call__(self, left: int) -> list[int]:
-        room = min(left, (self._window - self._job.outstanding) * self._size)
-        return [room] if self._size == 1 else _equal(room, self._size)
+        room = min(left, self._room(self._window - self._job.outstanding) * self._items_each)
+        return [room] if self._items_each == 1 else _equal(room, self._items_each)
 
 
-class _Adaptive:
+class _Adaptive(_Plan):
     """Chunks whose size follows the measured time; two for each worker out at a time."""
 
-    def __init__(self, core: Supervisor, job: MapResult, total: int) -> None:
-        self._core, self._job = core, job
+    def __init__(self, core: Supervisor, job: MapResult) -> None:
+        super().__init__(core, job)
         self._seen = (0, 0)  # items and nanoseconds measured when sizes were last chosen
         self._recent = (0, 0)  # the same, of the time between the last two choices
         self._largest = 1  # chunk planned in the round before: it has been tried when this one is planned
 
     def wants_more(self) -> bool:
-        return self._job.outstanding <= self._core.size
+        return self._job.outstanding <= self._size
 
     def __call__(self, left: int) -> list[int]:
         items, nanos = self._job.measured
         if items > self._seen[0]:
             self._recent = items - self._seen[0], nanos - self._seen[1]
             self._seen = items, nanos
+        most = self._most_items(items)
         sizes: list[int] = []
-        for _ in range(2 * self._core.size - self._job.outstanding):
-            size = next_size(left, self._core.size, self._largest, *self._recent)
+        for _ in range(self._room(2 * self._size - self._job.outstanding)):
+            size = next_size(left, self._size, self._largest, *self._recent, most)
             sizes.append(size)
             left -= size
             if left == 0:
                 break
         self._largest = max(sizes)
         return sizes
+
+    def _most_items(self, answered: int) -> int:
+        """Items of the bytes seen so far that a chunk may have."""
+        _, sent, come = self._job.bytes
+        each = sent // max(1, self._items) + come // max(1, answered)
+        return max(1, min(MOST_ITEMS, CHUNK_BYTES // max(1, each)))

@@ -29,6 +29,7 @@ __all__ = ["AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
 CALL, ONE, STAR, MANY = 0, 1, 2, 4
 
 READ_AHEAD = 64  # tasks of an imap on their way or waiting to be given; 8 for each worker if that is more
+AHEAD = 64 << 20  # bytes of tasks and of answers likewise; more only for a task in each worker and one to come
 
 
 def name_of(function: Any) -> str:
@@ -165,7 +166,10 @@ def describe_item(items: Any, index: int) -> str:
 
 
 class IMapIterator(_native.Job):
-    """Results in the order of the input, which is read only so far ahead: 64 tasks, or 8 for each worker if more."""
+    """Results in the order of the input, which is read only so far ahead: 64 tasks, or 8 for each worker if more.
+
+    Of large arguments and results fewer: about 64 MiB, but always a task for each worker and one in reserve.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -269,10 +273,22 @@ class IMapIterator(_native.Job):
 
     def _feed(self) -> None:
         """Read on when less than half of the tasks allowed are on their way or wait to be given."""
-        if self._input is not None:
-            room = self._window - self.outstanding - len(self._ready)
-            if 2 * room > self._window:
-                self._submit(room)
+        while self._input is not None:
+            window = self._allowed()
+            room = window - self.outstanding - len(self._ready)
+            if 2 * room <= window:
+                return
+            self._submit(room)
+
+    def _allowed(self) -> int:
+        """Tasks that may be on their way or wait: few until it is known how large they are, and few large ones."""
+        least = min(self._core.size + 1, self._window)
+        tasks = -(-self._at // self._chunksize)
+        if not tasks:
+            return least
+        _, sent, come = self.bytes
+        each = (sent + come) // tasks
+        return max(least, min(self._window, AHEAD // max(each, 1)))
 
     def _submit(self, tasks: int) -> None:
         items: list[Any] = []

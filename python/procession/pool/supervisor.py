@@ -29,6 +29,7 @@ __all__ = ["Supervisor"]
 
 CHECK_S = 0.05  # how often the leader looks whether a worker has ended
 BATCH = 4096  # answers read at a time
+ANY = 2**64 - 1  # bytes of tasks
 
 
 class Supervisor:
@@ -62,11 +63,18 @@ class Supervisor:
 
     # Submitting
 
-    def submit(self, job: Any, function: Any, kind: int, index: int, payloads: Iterable[Any]) -> None:
-        """Put tasks for the workers: all of them or none. Raises: PicklingError, ValueError for a pool that ended."""
+    def submit(
+        self, job: Any, function: Any, kind: int, index: int, payloads: Iterable[Any], most_bytes: int = ANY
+    ) -> int:
+        """Put tasks for the workers, one for each payload, until `most_bytes` are reached; returns how many.
+
+        Raises: PicklingError, ValueError for a pool that ended; then none was put.
+        """
         engine = self.engine
         try:
-            self.dispatcher.submit(job, engine.functions.address(function), kind, index, payloads)
+            put: int = self.dispatcher.submit(
+                job, engine.functions.address(function), kind, index, payloads, most_bytes
+            )
         except ShutDown:
             if self.error is not None:
                 raise self.error.with_traceback(None)  # noqa: B904  (it has its own cause)
@@ -75,6 +83,7 @@ class Supervisor:
             self._fail_all(self.error)
         if self._retiring:
             self._start_driver()
+        return put
 
     def submit_one(self, job: Any, function: Any, kind: int, payload: Any) -> None:
         """The same for a single task, with less on the way."""

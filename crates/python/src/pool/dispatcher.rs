@@ -85,7 +85,7 @@ impl PyDispatcher {
         let mut encoder = Encoder::take();
         let (mut next, mut total) = (index, 0);
         let mut payloads = payloads.try_iter()?;
-        let mut make = || -> PyResult<()> {
+        let mut encode_all = || -> PyResult<()> {
             while total < most_bytes {
                 let Some(payload) = payloads.next().transpose()? else { break };
                 codec::encode(py, &payload, &mut encoder)?;
@@ -98,7 +98,7 @@ impl PyDispatcher {
             }
             Ok(())
         };
-        let made = make();
+        let made = encode_all();
         encoder.give_back();
         made?;
         let count = entries.len();

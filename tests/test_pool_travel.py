@@ -1,0 +1,167 @@
+"""Pools: functions, arguments, results and exceptions that travel, and those that cannot."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import multiprocessing.pool
+import threading
+from typing import Any
+
+import pytest
+
+from procession.errors import (
+    PicklingError,
+    RemoteTraceback,
+    UnpicklingError,
+)
+from procession.pool import Pool
+
+try:
+    import cloudpickle
+except ImportError:
+    cloudpickle = None
+
+from pool_tasks import add, double, identity, raise_for
+
+pytestmark = pytest.mark.watchdog(30)
+
+
+@pytest.mark.skipif(cloudpickle is None, reason="lambdas need cloudpickle")
+def test_lambdas_and_closures(process_pool: Pool) -> None:
+    for factor in range(3):
+        assert process_pool.map(lambda n, factor=factor: n * factor, [1, 2]) == [factor, 2 * factor]
+    counter = itertools.count()
+
+    class Adder:
+        def __init__(self) -> None:
+            self.amount = 1
+
+        def __call__(self, number: int) -> int:
+            return number + self.amount
+
+    adder = Adder()
+    assert process_pool.map(adder, [1]) == [2]
+    adder.amount = 10
+    assert process_pool.map(adder, [1]) == [11]
+    assert next(counter) == 0
+
+
+def test_a_function_is_shipped_once(fork_pool: Pool) -> None:
+    for _ in range(10):
+        fork_pool.map(double, range(10), 1)
+        fork_pool.apply(add, (1, 2))
+    assert fork_pool.statistics().functions == 2
+
+
+def test_what_is_no_function(pool: Pool) -> None:
+    with pytest.raises(TypeError, match="cannot be called"):
+        pool.map(3, [1])  # type: ignore[arg-type]
+    assert pool.apply(double, (1,)) == 2
+
+
+# Objects that cannot travel
+
+
+class Unpicklable:
+    def __reduce__(self) -> Any:
+        raise TypeError("made of stone")
+
+
+class FailsToUnpickle:
+    def __reduce__(self) -> Any:
+        return raise_for, (-7,)
+
+
+class AwkwardError(Exception):
+    """Its pickle has one argument, its constructor wants two."""
+
+    def __init__(self, left: object, right: object) -> None:
+        super().__init__(f"{left} {right}")
+
+
+def make(kind: str) -> Any:
+    return {"unpicklable": Unpicklable, "fails": FailsToUnpickle}[kind]() if kind != "plain" else 1
+
+
+def raise_awkward(kind: str) -> None:
+    if kind == "awkward":
+        raise AwkwardError(1, 2)
+    raise ValueError(Unpicklable())
+
+
+def test_arguments_that_cannot_be_pickled(process_pool: Pool) -> None:
+    with pytest.raises(PicklingError, match=r" at args\[1\]\[0\]: .*made of stone") as caught:
+        process_pool.apply_async(add, (1, [Unpicklable()]))
+    assert caught.value.path == "args[1][0]"
+    with pytest.raises(PicklingError, match=r"kwds\['right'\]"):
+        process_pool.apply(add, (1,), {"right": Unpicklable()})
+    for chunksize in (None, 1, 3):
+        with pytest.raises(PicklingError, match=r"items\[5\]") as caught:
+            process_pool.map(identity, [1, 2, 3, 4, 5, Unpicklable()], chunksize)
+        with pytest.raises(PicklingError, match=r"items\[5\]"):
+            process_pool.map_async(identity, [1, 2, 3, 4, 5, Unpicklable()], chunksize)
+    results = process_pool.imap(identity, [1, Unpicklable(), 3])
+    assert next(results) == 1
+    with pytest.raises(PicklingError):
+        next(results)
+    assert next(results) == 3
+    assert process_pool.apply(double, (1,)) == 2
+    assert process_pool.statistics().outstanding == 0
+
+
+def test_the_path_to_an_argument_is_said_once(fork_pool: Pool) -> None:
+    for chunksize in (None, 1, 2):
+        with pytest.raises(PicklingError) as caught:
+            fork_pool.map(identity, [1, {"k": threading.Lock()}], chunksize)
+        assert " at items[1]['k']: " in str(caught.value)
+        assert str(caught.value).count("['k']") == 1
+        assert caught.value.path == "items[1]['k']"
+
+
+def test_an_argument_that_fails_to_unpickle_fails_its_task(process_pool: Pool) -> None:
+    bad, good = process_pool.apply_async(identity, (FailsToUnpickle(),)), process_pool.apply_async(double, (1,))
+    with pytest.raises(UnpicklingError, match="-7 is negative"):
+        bad.get()
+    assert good.get() == 2
+    results = process_pool.imap(identity, [1, FailsToUnpickle(), 3])
+    assert next(results) == 1
+    with pytest.raises(UnpicklingError):
+        next(results)
+    assert next(results) == 3
+
+
+def test_results_that_cannot_be_pickled(process_pool: Pool) -> None:
+    with pytest.raises(multiprocessing.pool.MaybeEncodingError, match="made of stone") as caught:
+        process_pool.apply(make, ("unpicklable",))
+    assert isinstance(caught.value, PicklingError)
+    assert "make('unpicklable')" in str(caught.value) or "make" in str(caught.value)
+    assert isinstance(caught.value.__cause__, RemoteTraceback)
+    with pytest.raises(multiprocessing.pool.MaybeEncodingError):
+        process_pool.map(make, ["plain", "unpicklable"])
+    assert process_pool.apply(double, (1,)) == 2
+
+
+def test_results_that_fail_to_unpickle_fail_their_task(process_pool: Pool) -> None:
+    kinds = ["plain", "fails"] * 5
+    results = process_pool.imap(make, kinds)
+    for kind in kinds:
+        if kind == "plain":
+            assert next(results) == 1
+        else:
+            with pytest.raises(UnpicklingError, match="-7 is negative"):
+                next(results)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("awkward", "AwkwardError"), ("unpicklable", "ValueError")])
+def test_exceptions_that_cannot_travel(fork_pool: Pool, kind: str, name: str) -> None:
+    with pytest.raises(multiprocessing.pool.MaybeEncodingError, match=name) as caught:
+        fork_pool.apply(raise_awkward, (kind,))
+    assert "in raise_awkward" in str(caught.value.__cause__)
+
+
+def test_exceptions_bring_the_remote_traceback(process_pool: Pool) -> None:
+    with pytest.raises(ValueError, match="-1 is negative") as caught:
+        process_pool.map(raise_for, [1, 2, -1, 4])
+    assert isinstance(caught.value.__cause__, RemoteTraceback)
+    assert "in raise_for" in str(caught.value.__cause__)

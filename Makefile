@@ -19,7 +19,7 @@ EXTENSION := $(VENV)/.stamp-extension
 MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup develop demo test check format loom miri fuzz crash soak bench bench-quick changelog clean
+.PHONY: help setup develop demo test check format loom miri fuzz crash soak bench bench-quick bench-mapreduce changelog clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -91,6 +91,10 @@ bench: setup $(VENV)/.stamp-bench  ## every workload against every rival (many m
 
 bench-quick: setup $(VENV)/.stamp-bench  ## the same with short runs: a look, not a result
 	$(BIN)/python -m benchmarks --quick
+
+# CORPUS=DIR for where the text lies, or is to lie; otherwise the user's cache directory (7 GiB).
+bench-mapreduce: setup $(VENV)/.stamp-bench  ## map-reduce against plain Python, pools by hand, DuckDB, Polars
+	$(BIN)/python -m benchmarks.mapreduce $(if $(CORPUS),--corpus $(CORPUS))
 
 changelog:  ## print the entries waiting in changelog.d/, as the next release will list them
 	@$(PYTHON) scripts/changelog.py

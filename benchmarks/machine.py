@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.runner import ROOT
 
-PACKAGES = ("procession", "faster-fifo", "joblib", "loky", "mpire", "numpy")
+PACKAGES = ("procession", "duckdb", "faster-fifo", "joblib", "loky", "mpire", "numpy", "polars")
 
 
 def describe() -> dict[str, Any]:

@@ -9,20 +9,18 @@ import json
 import os
 import pty
 import random
+import re
 import select
 import signal
 import subprocess
-import sys
 import termios
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-COMMAND = [sys.executable, "-m", "procession"]
+from commands import COMMAND, left_behind, procession
 
 # A job that says it has begun and then never ends: what an interrupt meets.
 ENDLESS = """
@@ -58,13 +56,6 @@ def words_of(text: str) -> list[str]:
     return "".join(char if char.isalpha() else " " for char in text.lower()).split()
 
 
-def procession(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end, without a terminal."""
-    return subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=50, check=False, **options
-    )
-
-
 @pytest.fixture
 def corpus(tmp_path: Path) -> Iterator[Path]:
     """A folder with text in a few files below `text`."""
@@ -77,21 +68,6 @@ def corpus(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "text" / "binary").write_bytes(b"\0" * 100)
     yield tmp_path
     assert left_behind(tmp_path) == [], "a process outlived the command"
-
-
-def left_behind(folder: Path) -> list[int]:
-    """Processes whose working directory is the test's own: every process the command started, and no other."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        try:
-            state = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0]
-            if os.readlink(f"/proc/{entry}/cwd") == str(folder) and state != "Z":
-                found.append(int(entry))
-        except OSError:
-            continue
-    return found
 
 
 def expected(folder: Path) -> Counter[str]:
@@ -109,7 +85,8 @@ def test_word_count(context: str, corpus: Path) -> None:
     assert {word: int(count) for word, count in records} == expected(corpus)
     assert [int(count) for _, count in records] == sorted((int(count) for _, count in records), reverse=True)
     assert done.stderr.startswith("3 files (1 binary left out)")
-    assert done.stderr.count("\n") == 1, "no progress without a terminal"
+    assert done.stderr.count("\n") == 2, "a summary of two lines, and no progress without a terminal"
+    assert re.search(r"^CPU \d+\.\d\d s, \d+\.\d\d [×x] one core; peak memory [\d.]+ MiB; ", done.stderr, re.MULTILINE)
 
 
 def test_formats_top_and_output(corpus: Path) -> None:
@@ -269,7 +246,7 @@ def test_progress_on_a_terminal(corpus: Path) -> None:
     assert process.wait() == 0, seen
     assert "slow.py:Slow ━" in seen or "slow.py:Slow ─" in seen
     assert "MiB/s" in seen or "KiB/s" in seen
-    assert "\r\x1b[K" in seen
+    assert "\x1b[J" in seen.partition("column 1")[0][-20:], "taken away before the answer is shown"
     process, end = on_a_terminal("mapreduce", "wordcount", "text", "--no-progress", cwd=corpus)
     seen = read_terminal(end).decode()
     os.close(end)

@@ -1,22 +1,41 @@
-"""Map-reduce over files: divide the input, fold it in the workers, join what they found.
+"""Map-reduce over files: divide the input, map it in the workers, reduce what they found.
 
-`plan` divides, `reading` reads a piece, `jobs` says what a job is, `running` runs one, `rows` and `progress` show what
-came of it. The command `procession mapreduce` is a call of `run` and one of `write_rows`.
+`Files` is the input: `plan` divides, `reading` reads a piece. `jobs` says what a job is, `builtin` has those with a
+name, `running` runs one and `alone` does the same in one process; `rows` and `progress` show what came of it. The
+command `procession mapreduce` is a call of `run` and one of `write_rows`; `procession map` one of `map_lines`.
 """
 
-from procession.mapreduce.jobs import Job, Text, load_job
-from procession.mapreduce.progress import Bar, duration, size
-from procession.mapreduce.rows import FORMATS, rows_of, write_rows
-from procession.mapreduce.running import Answer, run, run_here
+from procession.mapreduce.alone import equal, run_here
+from procession.mapreduce.inputs import Files
+from procession.mapreduce.jobs import Job, built_in_jobs, load_job
+from procession.mapreduce.lines import ON_ERROR, LineFailed, LineNotReadable, map_lines
+from procession.mapreduce.progress import Bar, LineBar, counted, duration, size
+from procession.mapreduce.rows import FORMATS, can_show, check_format, rows_of, write_rows
+from procession.mapreduce.running import Answer, run
+from procession.mapreduce.stretches import CsvRaw, CsvText, Raw, Text
 
 __all__ = [
     "Answer",
     "Bar",
+    "CsvRaw",
+    "CsvText",
     "FORMATS",
+    "Files",
     "Job",
+    "LineBar",
+    "LineFailed",
+    "LineNotReadable",
+    "ON_ERROR",
+    "Raw",
     "Text",
+    "built_in_jobs",
+    "can_show",
+    "check_format",
+    "counted",
     "duration",
+    "equal",
     "load_job",
+    "map_lines",
     "rows_of",
     "run",
     "run_here",

@@ -12,6 +12,7 @@ from typing import Any
 from procession.errors import InputError, JobError
 
 __all__ = [
+    "InputBroken",
     "InputChanged",
     "InputNotText",
     "InputUnreadable",
@@ -19,6 +20,7 @@ __all__ = [
     "JobImportError",
     "JobIncomplete",
     "JobNotFound",
+    "NoDecompressor",
     "NoInput",
 ]
 
@@ -80,21 +82,41 @@ class InputChanged(InputError):
         return type(self), (self.path,)
 
 
+class InputBroken(InputError):
+    """A file does not hold what it begins as: compressed data that is damaged or cut short, CSV whose first record does
+    not end. `path` names it, `reason` says what is wrong."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.reason)
+
+
+class NoDecompressor(InputBroken):
+    """A file is compressed in a way that this interpreter cannot read without another package; `reason` names it."""
+
+
 class InputNotText(InputError, UnicodeError):
     """Bytes that are no text in the given encoding, met with `errors='strict'`.
 
-    `path` and `offset` (bytes from the start of the file) say where, `encoding` and `reason` what was expected.
+    `path` and `offset` say where, `encoding` and `reason` what was expected. The offset is in bytes from the start of
+    the file; of a compressed one (`unpacked`) from the start of what it unpacks to.
     """
 
-    def __init__(self, path: str, offset: int, encoding: str, reason: str) -> None:
+    def __init__(self, path: str, offset: int, encoding: str, reason: str, unpacked: bool = False) -> None:
+        of = " of what it unpacks to" if unpacked else ""
         super().__init__(
-            f"{path}: byte {offset} is not {encoding} ({reason}); "
+            f"{path}: byte {offset}{of} is not {encoding} ({reason}); "
             "choose another --encoding, or --errors replace to read on"
         )
         self.path = path
         self.offset = offset
         self.encoding = encoding
         self.reason = reason
+        self.unpacked = unpacked
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.offset, self.encoding, self.reason)
+        return type(self), (self.path, self.offset, self.encoding, self.reason, self.unpacked)

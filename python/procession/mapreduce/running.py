@@ -1,42 +1,45 @@
 """Running a job over divided input: on a pool, or in this process alone.
 
-The pieces lie in a shared queue, largest first, and each worker is given one task: take pieces until none is left, and
-fold each into one partial answer of its own. So work is balanced without the parent's help, and exactly one partial
-answer per worker travels back, however many pieces there were: with one per piece, the parent's unpickling and joining
-takes longer than the map itself. The parent meanwhile only reads how many bytes are done, from a shared number.
-
-An interrupt (Ctrl-C) belongs to the parent: workers are started with it held back, so that a terminal, which sends it
-to every process, does not make each of them print a traceback.
+A job by key is one call of `Pool.map_reduce_by_key`. For any other the pieces lie in a shared queue, and each worker is
+given one task: take pieces until none is left, and fold each into one partial answer of its own. So work is balanced
+without the parent's help, and exactly one partial answer per worker travels back, however many pieces there were: with
+one per piece, the parent's unpickling and joining takes longer than the map itself. The parent meanwhile only reads how
+many bytes are done, from a shared number.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from procession.errors import Empty, ShutDown
-from procession.mapreduce.jobs import Job, JobSource, Text, blamed
-from procession.mapreduce.plan import Piece, Plan, divide
-from procession.mapreduce.reading import read_text
+from procession.errors import Empty, JobError, RemoteTraceback, ShutDown
+from procession.mapreduce.crew import checked_workers, crew
+from procession.mapreduce.errors import InputNotText, JobFailed
+from procession.mapreduce.inputs import Files
+from procession.mapreduce.jobs import Job, JobSource, blamed, is_keyed, reducer_for
+from procession.mapreduce.loading import describe, of_user
+from procession.mapreduce.plan import Plan
+from procession.mapreduce.stretches import Text
+from procession.mapreduce.usage import Usage
+from procession.pool.board import KeyedProgress, WorkerProgress
 
-__all__ = ["Answer", "run", "run_here"]
+__all__ = ["Answer", "files_for", "run"]
 
 POLL_SECONDS = 0.1  # how often progress is reported; arbitrary; not measured
 
-Progress = Callable[[int, int], None]  # bytes done, bytes in all
+Progress = Callable[[KeyedProgress], object]
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a run found, and what it took."""
 
-    total: Any  # the job's answer, before `finish`
+    total: Any  # the job's answer, before `finish`; of a job by key a mapping
     job: Job[Any]
     files: int
     binary_files: int  # met in directories, and left out
@@ -44,34 +47,242 @@ class Answer:
     pieces: int
     workers: int
     seconds: float  # from the call until the answer was in the caller's hands
-    gather_seconds: float  # the part of it after the last byte was folded in: answers travelling and being joined
+    gather_seconds: float  # the part of it after the last byte was mapped: answers travelling and being joined
+    cpu_seconds: float = 0.0  # of the parent and the workers
+    peak_bytes: int = 0  # the most memory that they were seen to hold together, shared pages once; see `usage`
+    moved_bytes: int = 0  # written by the workers for each other: sorted runs; 0 for jobs that are not by key
+    spilled_bytes: int = 0  # the part of it that went to disk
 
 
-@dataclass
+def files_for(
+    job: Any, inputs: Sequence[str], encoding: str, errors: str, *, unpack: bool = True, plain: bool = False
+) -> Files:
+    """The input, taken as the job wants it; with `plain` always decoded, for `plain` and for one process.
+
+    Raises LookupError for an encoding that there is not.
+    """
+    takes: str = getattr(job, "takes", "text")
+    utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "u8")
+    if takes.endswith("bytes") and (plain or not utf8) and getattr(job, "utf8", False):
+        takes = "csv" if takes.startswith("csv") else "text"
+    return Files(*inputs, takes=takes, encoding=encoding, errors=errors, unpack=unpack)
+
+
+def run(
+    job: str | Job[Any],
+    inputs: Sequence[str],
+    *,
+    context: Any,
+    arguments: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    unpack: bool = True,
+    memory_budget: int | None = None,
+    spill_dir: str | None = None,
+    progress: Progress | None = None,
+) -> Answer:
+    """Runs a job over the inputs on a pool of `workers` (as many as there are CPUs, if not given) of the context.
+
+    `arguments` make the job, if it is given by name. `unpack=False` takes compressed files as they are (in directories
+    they are then left out). `memory_budget` (bytes) and `spill_dir` are for jobs by key: see `Pool.map_reduce_by_key`.
+
+    Blocks until the answer is there; meanwhile `progress` is called ten times a second in this thread. Whatever ends
+    the call early (an error in a worker, the death of one, an interrupt) ends the workers too before it is raised.
+
+    Raises ValueError if `workers` is below 1, JobError or InputError (see `errors`) for what is wrong with either, and
+    WorkerDied.
+    """
+    started = time.perf_counter()
+    workers = checked_workers(workers, context)
+    source = JobSource.of(job, arguments)
+    loaded = source.load()
+    usage = Usage()
+    files = files_for(loaded, inputs, encoding, errors, unpack=unpack)
+    with files.divide(workers) as plan:
+        size = max(1, min(workers, len(plan.pieces)))
+        with crew(context, size) as pool:
+
+            def report(now: KeyedProgress) -> None:
+                usage.look(pids_of(pool))
+                if progress is not None:
+                    progress(now)
+
+            report(KeyedProgress("map", 0, None, 0, plan.size_bytes, 0.0, ()))
+            if is_keyed(loaded):
+                options = {"memory_budget": memory_budget, "spill_dir": spill_dir}
+                answer = by_key(pool, source, files, plan, options, report)
+            else:
+                answer = gather(pool, context, source, files, plan, size, report)
+            seconds = time.perf_counter() - started
+            usage.look(pids_of(pool), now=True)
+    return Answer(
+        job=loaded,
+        files=plan.files,
+        binary_files=plan.binary_files,
+        size_bytes=plan.size_bytes,
+        pieces=len(plan.pieces),
+        workers=size,
+        seconds=seconds,
+        cpu_seconds=usage.cpu_seconds,
+        peak_bytes=usage.peak_bytes,
+        **answer,
+    )
+
+
+def pids_of(pool: Any) -> list[int]:
+    return [worker.pid for worker in pool._pool if worker.pid is not None]
+
+
+# Jobs by key
+
+
+class JobMap:
+    """The map function of a job by key, as it travels to the workers."""
+
+    def __init__(self, source: JobSource, errors: str) -> None:
+        self.source, self.errors = source, errors
+        self.__qualname__ = f"{source.name}.map"  # how messages call it
+
+    def __call__(self, text: Any) -> Any:
+        """What the job gives for a text. Raises JobFailed."""
+        job = self.source.load()
+        if hasattr(job, "errors"):
+            job.errors = self.errors
+        with blamed(self.source.name, str(text.place)):
+            produced = job.map(text)
+        return self.guarded(produced, text) if isinstance(produced, Iterator) else produced
+
+    def guarded(self, produced: Iterator[Any], text: Any) -> Iterator[Any]:
+        """What a generator gives; it fails while it is taken from, and then the place is still known."""
+        with blamed(self.source.name, str(text.place)):
+            yield from produced
+
+
+class JobMethod:
+    """A method of a job, as it travels to the workers."""
+
+    def __init__(self, source: JobSource, name: str) -> None:
+        self.source, self.name = source, name
+        self.__qualname__ = f"{source.name}.{name}"
+
+    def __call__(self, *values: Any) -> Any:
+        return getattr(self.source.load(), self.name)(*values)
+
+
+class Planned:
+    """An input that was divided already; what it was divided into stays the caller's."""
+
+    def __init__(self, files: Files, plan: Plan) -> None:
+        self.files, self.plan = files, plan
+
+    def divide(self, workers: int = 1) -> contextlib.AbstractContextManager[Plan]:
+        """The plan, for any number of workers."""
+        return contextlib.nullcontext(self.plan)
+
+    def read(self, piece: Any) -> Iterator[Any]:
+        """See `Files.read`."""
+        return self.files.read(piece)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Planned, (self.files, None)
+
+
+def by_key(
+    pool: Any, source: JobSource, files: Files, plan: Plan, options: dict[str, Any], report: Progress
+) -> dict[str, Any]:
+    """The answer of a job by key and what it took, as fields of `Answer`. Raises JobFailed, InputError, WorkerDied."""
+    reducer = reducer_for(source.load())
+    reduce: Any = JobMethod(source, "reduce") if reducer.reduce is not None else reducer
+    combine = JobMethod(source, "combine") if reducer.combine is not None else None
+    items = Planned(files, plan)
+    began = time.perf_counter()
+    try:
+        total = pool.map_reduce_by_key(
+            JobMap(source, files.form.errors),
+            items,
+            None if combine is not None else reduce,
+            combine=combine,
+            progress=report,
+            **options,
+        )
+    except (JobError, OSError):
+        raise
+    except Exception as error:
+        if not came_from_worker(error):
+            raise
+        with contextlib.suppress(NotImplementedError):
+            find_culprit(source, files, plan)
+        raise failed(source, error) from error
+    took = total.statistics
+    return {
+        "total": total,
+        "gather_seconds": max(0.0, time.perf_counter() - began - took.map_seconds),
+        "moved_bytes": took.run_bytes,
+        "spilled_bytes": took.spilled_bytes,
+    }
+
+
+def came_from_worker(error: Exception) -> bool:
+    """Whether an exception came out of a worker rather than of the call itself; threads leave only a note on it."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return isinstance(error.__cause__, RemoteTraceback) or any(note.startswith("in worker") for note in notes)
+
+
+def failed(source: JobSource, error: Exception) -> JobFailed:
+    """What came back from a worker for what the job's code did, with what is said of the key or the item."""
+    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    local = "".join(traceback.format_exception(error))
+    details = error.__cause__.text if isinstance(error.__cause__, RemoteTraceback) else local
+    return JobFailed(f"job {source.name} failed: {describe(error)}{notes}", of_user(details))
+
+
+def find_culprit(source: JobSource, files: Files, plan: Plan) -> None:
+    """Raises for the text that native code stumbled over, and does nothing if there is none.
+
+    That code reads a text when the job's own code has returned, and knows offsets but no names. So after a failure the
+    texts are read again, one after another, until one fails.
+    """
+    job = source.load()
+    if not getattr(job, "utf8", False):
+        return
+    task = JobMap(source, files.form.errors)
+    for piece in sorted(plan.pieces, key=lambda piece: piece.order):
+        for text in files.read(piece):
+            try:
+                iter(task(text))
+            except UnicodeDecodeError as error:
+                at = text.place.offset + error.start
+                raise InputNotText(text.path, at, "utf-8", error.reason, text.place.unpacked) from None
+            except ValueError as error:
+                culprit = getattr(job, "culprit", None)
+                raise (culprit(text, error) if culprit is not None else failed(source, error)) from None
+
+
+# Other jobs
+
+
 class Folding:
     """A partial answer in the making: adds pieces to it one after another."""
 
-    source: JobSource
-    encoding: str
-    errors: str
-    has_total: bool = field(default=False, init=False)
-    total: Any = field(default=None, init=False)
+    def __init__(self, source: JobSource, files: Files) -> None:
+        self.source, self.files = source, files
+        self.has_total = False
+        self.total: Any = None
 
-    def add(self, piece: Piece, on_bytes: Callable[[int], object] | None = None) -> None:
-        """Reads a piece and folds it in. Raises JobFailed, or what `read_text` raises."""
+    def add(self, piece: Any) -> int:
+        """Reads a piece and folds it in; its size in bytes. Raises JobFailed, or what `Files.read` raises."""
         job = self.source.load()
         fold = getattr(job, "fold", None)
-        for span in piece:
-            text = read_text(span, self.encoding, self.errors)
-            with blamed(self.source.name, span.place):
+        for text in self.files.read(piece):
+            with blamed(self.source.name, str(text.place)):
                 if not self.has_total:
                     self.total, self.has_total = job.map(text), True
                 elif fold is not None:
                     self.total = fold(self.total, text)
                 else:
                     self.total = job.reduce(self.total, job.map(text))
-        if on_bytes is not None:
-            on_bytes(sum(span.length for span in piece))
+        return int(piece.size_bytes)
 
     def join(self, total: Any) -> None:
         """Reduces another partial answer into this one. Raises JobFailed."""
@@ -93,152 +304,52 @@ class Share:
     `()` if no piece was left for it. A worker that dies takes its share with it: the run fails, naming the worker."""
 
     source: JobSource
-    encoding: str
-    errors: str
+    files: Files
     pieces: Any  # a shared queue of Piece
     done_bytes: Any  # a shared number
 
     def __call__(self, index: int) -> tuple[Any, ...]:
-        folding = Folding(self.source, self.encoding, self.errors)
+        folding = Folding(self.source, self.files)
         while True:
             try:
                 piece = self.pieces.get(block=False)
             except (Empty, ShutDown):
                 return (folding.total,) if folding.has_total else ()
-            folding.add(piece, self.done_bytes.add)
-
-
-def run(
-    job: str | Job[Any],
-    inputs: Sequence[str],
-    *,
-    context: Any,
-    workers: int | None = None,
-    encoding: str = "utf-8",
-    errors: str = "strict",
-    progress: Progress | None = None,
-) -> Answer:
-    """Runs a job over the inputs on a pool of `workers` (as many as there are CPUs, if not given) of the context.
-
-    Blocks until the answer is there; meanwhile `progress(bytes done, bytes in all)` is called ten times a second in
-    this thread. Whatever ends the call early (an error in a worker, the death of one, an interrupt) ends the workers
-    too before it is raised.
-
-    Raises ValueError if `workers` is below 1, JobError or InputError (see `errors`) for what is wrong with either, and
-    WorkerDied.
-    """
-    started = time.perf_counter()
-    if workers is not None and workers < 1:
-        raise ValueError(f"a run needs at least 1 worker, not {workers}")
-    workers = workers or context.cpu_count()
-    source = JobSource.of(job)
-    with divide(inputs, workers=workers, encoding=encoding) as plan:
-        crew = max(1, min(workers, len(plan.pieces)))
-        total, mapped = gather(source, plan, context, crew, (encoding, errors), progress)
-        return answer(source, plan, total, crew, started, mapped)
-
-
-def run_here(
-    job: str | Job[Any],
-    inputs: Sequence[str],
-    *,
-    encoding: str = "utf-8",
-    errors: str = "strict",
-    progress: Progress | None = None,
-) -> Answer:
-    """The same answer as `run`, made in this process and thread alone: what a run is compared with."""
-    started = time.perf_counter()
-    source = JobSource.of(job)
-    done_bytes = 0
-    with divide(inputs, encoding=encoding) as plan:
-        folding = Folding(source, encoding, errors)
-        for piece in plan.pieces:
-            folding.add(piece)
-            done_bytes += sum(span.length for span in piece)
-            if progress is not None:
-                progress(done_bytes, plan.size_bytes)
-        return answer(source, plan, folding.finish(), 1, started, time.perf_counter())
-
-
-def answer(source: JobSource, plan: Plan, total: Any, workers: int, started: float, mapped: float) -> Answer:
-    ended = time.perf_counter()
-    return Answer(
-        total=total,
-        job=source.load(),
-        files=plan.files,
-        binary_files=plan.binary_files,
-        size_bytes=plan.size_bytes,
-        pieces=len(plan.pieces),
-        workers=workers,
-        seconds=ended - started,
-        gather_seconds=ended - mapped,
-    )
+            self.done_bytes.add(folding.add(piece))
 
 
 def gather(
-    source: JobSource, plan: Plan, context: Any, workers: int, text_as: tuple[str, str], progress: Progress | None
-) -> tuple[Any, float]:
-    """Hands the plan's pieces to the workers of a new pool and joins what they return; also says when all bytes were
-    done, to a tenth of a second."""
-    folding = Folding(source, *text_as)
-    mapped: list[float] = []
-
-    def report(done: int, size: int) -> None:
-        if done >= size and not mapped:
-            mapped.append(time.perf_counter())
-        if progress is not None:
-            progress(done, size)
-
-    if not plan.pieces:
-        return folding.finish(), time.perf_counter()
-    pieces = context.Queue()
-    done_bytes = context.Value("q", 0)
+    pool: Any, context: Any, source: JobSource, files: Files, plan: Plan, workers: int, report: Progress
+) -> dict[str, Any]:
+    """Hands the plan's pieces to the workers and joins what they return; the answer and what it took, as fields of
+    `Answer`."""
+    folding = Folding(source, files)
+    started = mapped = time.perf_counter()
+    pieces, done_bytes = context.Queue(), context.Value("q", 0)
     pieces.put_many(plan.pieces)
-    share = Share(source, *text_as, pieces, done_bytes)
-    pool = None
+    answers = pool.imap_unordered(Share(source, files, pieces, done_bytes), range(workers), chunksize=1)
     try:
-        with interrupts_held():  # inside the try: one that was held back is raised here, with the workers running
-            pool = context.Pool(workers, initializer=leave_interrupts_to_parent, initargs=(os.getpid(),))
-        answers = pool.imap_unordered(share, range(workers), chunksize=1)
-        for part in polled(answers, done_bytes, plan.size_bytes, report):
+        for part in polled(answers):
+            now = time.perf_counter()
+            done = done_bytes.value
+            mapped = mapped if done >= plan.size_bytes and mapped > started else now
             if part:
                 folding.join(part[0])
-        pool.close()
+            busy = tuple(WorkerProgress(pid, "map", 0, 0, 0, 0) for pid in pids_of(pool))
+            report(KeyedProgress("map", 0, None, done, plan.size_bytes, now - started, busy))
     except BaseException:
         pieces.shutdown(immediate=True)  # a worker that cannot be killed (a thread) stops at its next piece
-        if pool is not None:
-            pool.terminate()
         raise
-    finally:
-        if pool is not None:
-            pool.join()
-    return folding.finish(), (mapped or [time.perf_counter()])[0]
+    total = folding.finish()
+    return {"total": total, "gather_seconds": time.perf_counter() - mapped}
 
 
-def polled(answers: Any, done_bytes: Any, size_bytes: int, report: Progress) -> Iterator[tuple[Any, ...]]:
-    """The answers as they come, with progress reported while none does."""
+def polled(answers: Any) -> Iterator[tuple[Any, ...]]:
+    """The answers as they come, and `()` ten times a second while none does."""
     while True:
         try:
             yield answers.next(timeout=POLL_SECONDS)
         except StopIteration:
             return
         except multiprocessing.TimeoutError:
-            pass
-        report(done_bytes.value, size_bytes)
-
-
-@contextlib.contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Blocks SIGINT meanwhile, in this thread and for good in every process started here; one that arrives is not lost
-    but raised at the end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def leave_interrupts_to_parent(parent: int) -> None:
-    """Makes a worker process ignore SIGINT, its descendants included; a worker thread is left as it is."""
-    if os.getpid() != parent:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+            yield ()

@@ -1,0 +1,221 @@
+"""`procession mapreduce`: one call of `mapreduce.run`, one of `write_rows`."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import os
+import sys
+from typing import Any
+
+import procession
+from procession import mapreduce
+from procession.cli.shared import EXIT_FAILED, EXIT_OK, add_workers, counted, output, size_argument
+
+__all__ = ["add_mapreduce"]
+
+DEFAULT_TOP = 20  # rows of a table, if not told; arbitrary; not measured
+
+HELP = """\
+Built-in jobs:
+    wordcount    how often each word occurs
+    index        in which files each word occurs
+    groupby      --by COLUMN[,COLUMN] [--of COLUMN --how sum|mean|min|max]: numbers for groups of CSV records
+    grep         --pattern RE [--ignore-case] [--how count]: matching lines, and how many each file has
+
+A job of your own is a class; the file spelling.py could hold:
+
+    class Spellings:
+        columns = ("word", "spellings")
+        reduce = "set"                    # or count sum mean min max first list, or a method
+
+        def map(self, text):              # a str of whole lines; pairs of a key and a value
+            for word in text.split():
+                yield word.lower(), word
+
+A job without keys joins partial answers; the file longest.py could hold:
+
+    class LongestLine:
+        columns = ("length", "line")
+
+        def map(self, text):
+            return max(((len(line), line) for line in text.splitlines()), default=(0, ""))
+
+        def reduce(self, left, right):    # two partial answers -> one, in any order
+            return max(left, right)
+
+Examples:
+    procession mapreduce wordcount /usr/share/doc --errors replace --top 10
+    procession mapreduce groupby sales.csv --by city --of price --how mean
+    procession mapreduce grep 'logs/**/*.log' --pattern 'timed? out' --format json
+    procession mapreduce spelling.py:Spellings books/*.gz --memory-budget 2G --save spellings.answer
+    zcat big.gz | procession mapreduce longest.py:LongestLine - --workers 4
+
+Exit code: 0 done; 1 the job failed, a worker died, a disk is full, or --compare found a difference; 2 wrong usage, or
+no such job or column; 3 the input is missing, unreadable, changed while read, or not what it should be;
+130 interrupted.
+"""
+
+
+def add_mapreduce(commands: Any) -> None:
+    """The arguments of `procession mapreduce`."""
+    one = commands.add_parser(
+        "mapreduce",
+        help="run a map-reduce job over text files on all cores",
+        description="Run a map-reduce job over text, divided among worker processes at line borders.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    one.set_defaults(command=run_mapreduce)
+    one.add_argument("job", metavar="JOB", help="a built-in job, or your own: module:Class or path/to/file.py:Class")
+    one.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="a file (gzip, bzip2, xz and zstd are unpacked), a directory (its text files, recursively, without "
+        "symbolic links), a glob pattern, or - for standard input",
+    )
+    add_workers(one)
+    add_job_arguments(one.add_argument_group("the job"))
+    add_input(one.add_argument_group("input"))
+    add_output(one.add_argument_group("output"))
+    memory = one.add_argument_group("memory")
+    memory.add_argument(
+        "--memory-budget", type=size_argument, metavar="SIZE", help="most memory for keys and values, as 2G (half)"
+    )
+    memory.add_argument("--spill-dir", metavar="DIR", help="where to put what exceeds it (the temporary directory)")
+
+
+def add_job_arguments(group: Any) -> None:
+    """What a job is made with."""
+    group.add_argument("--by", metavar="COLUMNS", help="groupby: columns whose values make the groups")
+    group.add_argument("--of", metavar="COLUMN", help="groupby: the column of numbers")
+    group.add_argument("--how", metavar="HOW", help="groupby: count, sum, mean, min or max; grep: lines or count")
+    group.add_argument("--pattern", metavar="RE", help="grep: a regular expression of Python")
+    group.add_argument("--ignore-case", action="store_const", const=True, help="grep: small and capital letters alike")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a keyword argument for the job's __init__; may be repeated",
+    )
+
+
+def add_input(group: Any) -> None:
+    """How text is read."""
+    group.add_argument("--encoding", default="utf-8", help="how the text is encoded (utf-8)")
+    group.add_argument(
+        "--errors",
+        choices=("strict", "replace", "ignore"),
+        default="strict",
+        help="bytes that are no text: end with the file and offset (strict), read them as �, or leave them out",
+    )
+
+
+def add_output(group: Any) -> None:
+    """What is written where."""
+    group.add_argument("--top", type=int, metavar="N", help=f"only the first N rows; 0: all (table: {DEFAULT_TOP})")
+    group.add_argument("--output", metavar="FILE", help="write there instead of standard output; - is standard output")
+    group.add_argument("--format", choices=tuple(mapreduce.FORMATS), default="table", help="how to print rows (table)")
+    group.add_argument(
+        "--save", metavar="FILE", help="keep the whole answer of a job by key, for procession.KeyedResult.open(FILE)"
+    )
+    group.add_argument("--no-progress", action="store_true", help="no progress display, even on a terminal")
+    group.add_argument("--compare", action="store_true", help="run again in one process; compare answers and times")
+
+
+def run_mapreduce(options: argparse.Namespace) -> int:
+    """`procession mapreduce`."""
+    check(options)
+    context = procession.get_context(options.context)
+    given = {"arguments": job_arguments(options), "encoding": options.encoding, "errors": options.errors}
+    with output(options.output) as out:
+        mapreduce.check_format(options.format, out)
+        with bar(options, options.job) as shown:
+            answer = mapreduce.run(
+                options.job,
+                options.inputs,
+                context=context,
+                workers=options.workers,
+                memory_budget=options.memory_budget,
+                spill_dir=options.spill_dir,
+                progress=shown.update,
+                **given,
+            )
+        if options.save is not None:
+            save(answer, options.save)
+        top = options.top if options.top is not None else DEFAULT_TOP if options.format == "table" else 0
+        rows = mapreduce.rows_of(answer.job, answer.total, top or None)
+        mapreduce.write_rows(rows, answer.job, out, options.format)
+    sys.stdout.flush()
+    print(summary(answer), file=sys.stderr)
+    return compare(options, answer, given) if options.compare else EXIT_OK
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises ValueError or LookupError for arguments that cannot be."""
+    if options.top is not None and options.top < 0:
+        raise ValueError(f"--top must not be negative, and is {options.top}")
+    codecs.lookup(options.encoding)
+    if options.compare and "-" in options.inputs:
+        raise ValueError("--compare reads its input twice, which standard input does not allow")
+    if options.spill_dir is not None and not os.path.isdir(options.spill_dir):
+        raise ValueError(f"--spill-dir is no directory: {options.spill_dir}")
+
+
+def job_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """What the job's class is called with. Raises ValueError for a --set without a name."""
+    named = ("by", "of", "how", "pattern", "ignore_case")
+    arguments = {name: getattr(options, name) for name in named if getattr(options, name) is not None}
+    for given in options.set:
+        name, equals, value = given.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--set takes NAME=VALUE, not {given!r}")
+        arguments[name] = value
+    return arguments
+
+
+def save(answer: mapreduce.Answer, path: str) -> None:
+    """Raises ValueError for a job without keys, OSError."""
+    if not hasattr(answer.total, "save"):
+        raise ValueError("--save keeps answers of jobs by key, and this job has no keys")
+    answer.total.save(path)
+
+
+def bar(options: argparse.Namespace, label: str) -> mapreduce.Bar:
+    return mapreduce.Bar(os.path.basename(label), sys.stderr, show=not options.no_progress)
+
+
+def compare(options: argparse.Namespace, answer: mapreduce.Answer, given: dict[str, Any]) -> int:
+    """Runs the same job in this process alone and says how the two differ."""
+    with bar(options, "one process") as shown:
+        alone = mapreduce.run_here(options.job, options.inputs, progress=shown.update, **given)
+    same = mapreduce.equal(alone.total, answer.total)
+    ratio = alone.seconds / answer.seconds
+    verdict = "the same answer" if same else "A DIFFERENT ANSWER"
+    print(f"one process alone: {alone.seconds:.2f} s, {verdict}; speed-up {ratio:.2f} {times()}", file=sys.stderr)
+    return EXIT_OK if same else EXIT_FAILED
+
+
+def summary(answer: mapreduce.Answer) -> str:
+    """A run in two lines: what was read and how fast; what it cost."""
+    left_out = f" ({answer.binary_files:,} binary left out)" if answer.binary_files else ""
+    rate = mapreduce.size(answer.size_bytes / answer.seconds)
+    cost = [
+        f"CPU {answer.cpu_seconds:.2f} s, {answer.cpu_seconds / answer.seconds:.2f} {times()} one core",
+        f"peak memory {mapreduce.size(answer.peak_bytes)}",
+    ]
+    if answer.moved_bytes:
+        on_disk = f", {mapreduce.size(answer.spilled_bytes)} of it on disk" if answer.spilled_bytes else ""
+        cost.append(f"{mapreduce.size(answer.moved_bytes)} moved{on_disk}")
+    return (
+        f"{counted(answer.files, 'file')}{left_out}, {mapreduce.size(answer.size_bytes)} in "
+        f"{counted(answer.pieces, 'piece')}, {counted(answer.workers, 'worker')}: {answer.seconds:.2f} s, {rate}/s\n"
+        f"{'; '.join(cost)}"
+    )
+
+
+def times() -> str:
+    """The multiplication sign, if standard error has it."""
+    return "×" if mapreduce.can_show("×", sys.stderr) else "x"

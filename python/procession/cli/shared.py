@@ -1,0 +1,93 @@
+"""What every command needs: exit codes, messages of one line, sizes as people write them, and where an answer goes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from procession.mapreduce import counted
+
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_INPUT",
+    "EXIT_INTERRUPTED",
+    "EXIT_OK",
+    "EXIT_PIPE_CLOSED",
+    "EXIT_USAGE",
+    "add_workers",
+    "complain",
+    "counted",
+    "output",
+    "size_argument",
+]
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INPUT = 3
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+def complain(message: str, code: int) -> int:
+    """Says in one line what is wrong."""
+    print(f"procession: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def size_argument(text: str) -> int:
+    """A number of bytes: `2G`, `512MiB`, `1.5 gb`; a unit is a power of 1024. For argparse, which words the error."""
+    found = SIZE.fullmatch(text.strip())
+    size_bytes = 0 if found is None else int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+    if size_bytes < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 2G or 512M")
+    return size_bytes
+
+
+def add_workers(one: Any) -> None:
+    """The arguments about workers."""
+    one.add_argument("--workers", type=int, metavar="N", help="how many workers (default: one per usable CPU)")
+    one.add_argument("--context", choices=("fork", "spawn", "forkserver", "thread"), help="how workers are started")
+
+
+@contextlib.contextmanager
+def output(path: str | None) -> Iterator[TextIO]:
+    """Where rows go. A file is opened before the work begins and appears, whole, when it ends without an error.
+
+    What is yielded has a `buffer` of bytes below it, as standard output has.
+    """
+    if path is None or path == "-":
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
+        yield sys.stdout
+        return
+    if os.path.lexists(path) and not os.path.isfile(path):  # a device, a pipe; or a directory, which raises
+        with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as out:
+            yield out
+        return
+    path = os.path.realpath(path)
+    descriptor, draft = tempfile.mkstemp(prefix=".procession-", dir=os.path.dirname(path))
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as out:
+            yield out
+        os.chmod(draft, os.stat(path).st_mode if os.path.exists(path) else 0o666 & ~current_umask())
+        os.replace(draft, path)
+    except BaseException:
+        os.unlink(draft)
+        raise
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

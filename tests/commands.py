@@ -1,0 +1,33 @@
+"""The command as tests run it: a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+COMMAND = [sys.executable, "-m", "procession"]
+
+
+def procession(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs the command to its end, without a terminal."""
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=50, check=False, **options
+    )
+
+
+def left_behind(folder: Path) -> list[int]:
+    """Processes whose working directory is the test's own: every process the command started, and no other."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            state = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0]
+            if os.readlink(f"/proc/{entry}/cwd") == str(folder) and state != "Z":
+                found.append(int(entry))
+        except OSError:
+            continue
+    return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import left_behind, procession
+from commands import COMMAND, left_behind, procession
 
 import procession as package
 from procession.gather.result import KeyedResult
@@ -194,6 +194,7 @@ def test_a_saved_answer_and_a_budget(corpus: Path) -> None:
         (["own.py:BadKeys", "text"], 1, "keys must be str, bytes, int"),
         (["own.py:BadReduce", "text"], 1, "ZeroDivisionError"),
         (["own.py:Dies", "text"], 1, "was killed by SIGKILL"),
+        (["own.py:BadRows", "text"], 1, "job BadRows failed at the rows of 'a': LookupError: no rows"),
     ],
 )
 def test_what_a_user_can_get_wrong(arguments: list[str], code: int, says: str, corpus: Path) -> None:
@@ -230,6 +231,22 @@ class BadReduce:
     def reduce(self, key, values):
         return 1 / 0
 
+class BadRows:
+    reduce = "count"
+
+    def map(self, text):
+        return ["a"]
+
+    def rows(self, key, value):
+        raise LookupError("no rows")
+
+print("printed by the import")
+
+class Prints(Old):
+    def map(self, text):
+        print("printed by the job", flush=True)
+        return len(text)
+
 class Dies:
     reduce = "count"
 
@@ -252,6 +269,29 @@ def test_the_jobs_of_the_help_run(corpus: Path) -> None:
     assert {word: json.loads(some) for word, some in found[1:]} == {
         word: sorted(some) for word, some in spellings.items()
     }
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn", "thread"])
+def test_what_a_job_prints_is_not_in_the_answer(context: str, corpus: Path) -> None:
+    (corpus / "own.py").write_text(OWN)
+    run = ["mapreduce", "own.py:Prints", "text/small.txt", "--context", context, "--format", "csv", "--compare"]
+    done = procession(*run, cwd=corpus)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr.count("printed by the job") == 2
+    assert "printed by the import" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_streams(closed: str, corpus: Path) -> None:
+    script = f'exec "$@" {closed}'
+    run = [*COMMAND, "mapreduce", "wordcount", "text", "--output", "counts", "--workers", "2"]
+    done = subprocess.run(["sh", "-c", script, "sh", *run], cwd=corpus, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    run[-4:-2] = []  # to standard output
+    done = subprocess.run(["sh", "-c", script, "sh", *run], cwd=corpus, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("" if "1" in closed else (corpus / "counts").read_text())
 
 
 def test_nothing_is_left_of_a_run_in_memory(corpus: Path) -> None:

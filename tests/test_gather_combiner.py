@@ -6,7 +6,7 @@ import math
 import operator
 import os
 import random
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, namedtuple
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import Any
@@ -116,6 +116,8 @@ def test_keys_of_subclasses_become_what_they_equal(gather: Any) -> None:
     found = gather("count", [keys])
     assert found == {"a": 2, 7: 1, 2.5: 1, True: 1, b"z": 1}
     assert {type(key) for key in found} == {str, int, float, bool, bytes}
+    with pytest.raises(TypeError, match="keys must be"):
+        gather("count", [[numpy.longdouble(1)]])  # whose item() is a longdouble again
 
 
 @pytest.mark.parametrize(
@@ -134,11 +136,15 @@ def test_every_form_of_keys_is_counted(gather: Any, batch: Any) -> None:
     assert gather("count", [batch, None, []]) == {"a": 2, "b": 1}
 
 
+Pair = namedtuple("Pair", "key value")
+
+
 def forms() -> dict[str, Any]:
     keys, values = ["a", "b", "a"], [1, 2, 3]
     return {
         "pairs": list(zip(keys, values, strict=True)),
         "lists as pairs": [[key, value] for key, value in zip(keys, values, strict=True)],
+        "named tuples": [Pair(*pair) for pair in zip(keys, values, strict=True)],
         "generator": (pair for pair in zip(keys, values, strict=True)),
         "columns": (keys, values),
         "tuples": (tuple(keys), tuple(values)),
@@ -208,6 +214,21 @@ def test_values_come_back_as_they_were(gather: Any) -> None:
     assert gather("first", [[(index, value)] for index, value in enumerate(values)]) == dict(enumerate(values))
 
 
+@pytest.mark.parametrize("members", range(1, 60))
+def test_sets_of_every_size(gather: Any, members: int) -> None:
+    pairs = [("k", number) for number in range(members)] * 3
+    random.Random(members).shuffle(pairs)
+    assert gather("set", [[pair] for pair in pairs]) == {"k": set(range(members))}
+    assert gather("set", [pairs]) == {"k": set(range(members))}
+
+
+def test_a_count_beyond_63_bits_is_an_error_and_no_other_number(gather: Any) -> None:
+    assert gather("count", [{"a": 2**62}, {"a": 2**62 - 2}]) == {"a": 2**63 - 2}
+    for batches in ([{"a": 2**63}], [{"a": 2**63}, {"a": 2**63}], [{"a": 2**63}, {"b": 1}, {"a": 2**63}]):
+        with pytest.raises(OverflowError, match=r"count is beyond 63 bits .at key 'a'"):
+            gather("count", batches)
+
+
 def test_large_arrays_are_values_too(gather: Any) -> None:
     numpy = pytest.importorskip("numpy")
     array = numpy.arange(50_000.0)
@@ -215,11 +236,12 @@ def test_large_arrays_are_values_too(gather: Any) -> None:
     assert (total == 3 * array).all()
 
 
+@pytest.mark.parametrize("length", range(20))
 @pytest.mark.parametrize("reducer", ["min", "max"])
-def test_text_can_be_compared(gather: Any, reducer: str) -> None:
-    words = ["pear", "apple", "plum"]
+def test_text_can_be_compared(gather: Any, reducer: str, length: int) -> None:
+    words = [word + "x" * length for word in ("pear", "apple", "plum")]
     assert gather(reducer, [[("k", word)] for word in words]) == {"k": min(words) if reducer == "min" else max(words)}
-    assert gather("top", [[("k", word) for word in words]], n=2) == {"k": ["plum", "pear"]}
+    assert gather("top", [[("k", word) for word in words]], n=2) == {"k": sorted(words, reverse=True)[:2]}
 
 
 def test_the_sum_of_floats_hardly_depends_on_the_order(gather: Any) -> None:
@@ -245,6 +267,7 @@ GARBAGE: list[tuple[str, Any, type[Exception], str]] = [
     ("sum", [("a", "x")], TypeError, "sum takes int and float, not 'x' .at key 'a'"),
     ("mean", [("a", None)], TypeError, "mean takes int and float, not None"),
     ("sum", [("a", 2**130)], OverflowError, "beyond 127 bits .at key 'a'"),
+    ("min", [("a", 1), ("a", 2**200)], OverflowError, "min is beyond 127 bits .at key 'a'"),
     ("min", [("a", 1), ("a", "x")], TypeError, "ordered, not both 1 and 'x' .at key 'a'"),
     ("max", [("a", "x"), ("a", 1)], TypeError, "ordered, not both 'x' and 1"),
     ("top", [("a", 1), ("a", "x"), ("a", 2)], TypeError, "ordered"),
@@ -328,6 +351,25 @@ def test_merged_slots_give_their_memory_back(files: Any) -> None:
     assert os.fstat(spool).st_blocks < 0.1 * before
 
 
+def test_tuples_within_tuples_end_at_a_depth_and_not_with_the_stack(gather: Any) -> None:
+    nested: list[Any] = ["x"]
+    for _ in range(50_000):
+        nested.append((nested[-1],))
+    assert gather("list", [[(nested[64], nested[64]), ("k", nested[65])]]) == {
+        nested[64]: [nested[64]],
+        "k": [nested[65]],
+    }
+    for depth in (65, 50_000):
+        with pytest.raises(TypeError, match="keys must be"):
+            gather("count", [[nested[depth]]])
+
+
+def test_a_dict_that_combine_changes_is_an_error(gather: Any) -> None:
+    first, second = dict.fromkeys(range(100), 1), dict.fromkeys(range(100), 2)
+    with pytest.raises(RuntimeError, match="was changed while it was taken"):
+        gather("combine", [first, second], combine=lambda a, b: second.clear() or a + b, tables=1)
+
+
 @pytest.mark.parametrize("run", [b"", b"\x01", b"\xff" * 400, b"\x00" * 100])
 def test_bytes_that_describe_no_run_are_refused(files: Any, run: bytes) -> None:
     with pytest.raises(ValueError, match="no run"):
@@ -348,6 +390,9 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(files: Any) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, before[1]))
         with pytest.raises(OSError, match="File too large"):
             combiner.flush()
+        for again in (combiner.flush, lambda: combiner.add([1], 1)):
+            with pytest.raises(RuntimeError, match="failed before"):
+                again()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)

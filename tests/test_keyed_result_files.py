@@ -35,6 +35,16 @@ def test_a_saved_result_is_opened_again(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["words.result"]
 
 
+def test_saving_never_replaces_what_is_no_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(OSError, match=r"not a file|directory"):
+            KeyedResult.from_dict(WORDS).save(path)
+    assert os.listdir(tmp_path) == ["pipe"]
+    assert pipe.is_fifo()
+
+
 def test_sets_are_saved_with_their_members(tmp_path: Path) -> None:
     files = {f"word{i}": {f"file{j}" for j in range(i % 5)} for i in range(500)}
     KeyedResult.from_dict(files).save(tmp_path / "index")

@@ -79,6 +79,12 @@ def test_a_task_in_a_thread_does_not_end_its_caller(thread_pool: Pool) -> None:
     assert thread_pool.apply(double, (1,)) == 2
 
 
+def test_a_task_that_raises_an_interrupt_fails_alone(process_pool: Pool) -> None:
+    with pytest.raises(WorkerDied, match=r"exited with code 1 while working on interrupt\(0\)"):
+        process_pool.apply(interrupt, (0,))
+    assert process_pool.map(double, range(4)) == [0, 2, 4, 6]
+
+
 def test_an_idle_worker_killed_costs_nothing(process_pool: Pool) -> None:
     process_pool.map(double, range(10), 1)
     for round_ in range(2):

@@ -2,8 +2,9 @@
 
     import procession as multiprocessing
 
-Every public name is a method or class of the default context (see `context`), as in the standard library. They are
-bound when first used: importing the package starts nothing, opens nothing and loads almost nothing.
+Every public name is a method or class of the default context (see `context`), as in the standard library; besides them
+there is `KeyedResult`, the answer of a map-reduce by key. They are bound when first used: importing the package starts
+nothing, opens nothing and loads almost nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .context import Process
     from .context import default as _default
     from .errors import TimeoutError
+    from .gather import KeyedResult
     from .process import Thread
 
     Array = _default.Array
@@ -60,6 +62,7 @@ __all__ = [
     "Condition",
     "Event",
     "JoinableQueue",
+    "KeyedResult",
     "Lock",
     "Manager",
     "Pipe",
@@ -102,9 +105,9 @@ def __getattr__(name: str) -> Any:
         return globals()[name]
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .context import default
+    from . import context, gather
 
-    value = getattr(default, name)
+    value = gather.KeyedResult if name == "KeyedResult" else getattr(context.default, name)
     if name != "reducer":  # a property of the context that may change
         globals()[name] = value
     return value

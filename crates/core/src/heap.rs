@@ -184,7 +184,7 @@ impl Heap {
     }
 
     fn block(&self, offset: u64) -> &BlockHeader {
-        assert!(offset >= START && offset % 64 == 0 && offset + BLOCK_HEADER <= self.segment.length());
+        assert!(offset >= START && offset.is_multiple_of(64) && offset + BLOCK_HEADER <= self.segment.length());
         // SAFETY: within the segment and aligned, by the assertion; all fields are atomics.
         unsafe { &*self.segment.base().add(offset as usize).cast::<BlockHeader>() }
     }

@@ -12,7 +12,7 @@ pub enum GatherError {
     NotANumber(Vec<u8>),
     /// Two values of one key have no order: both, packed.
     Unorderable(Vec<u8>, Vec<u8>),
-    /// A sum is beyond 127 bits.
+    /// An int is beyond 127 bits, or a count beyond 63.
     Overflow,
     /// A run is not what was written: a bug of ours, or a file changed by somebody else.
     Corrupt(&'static str),
@@ -32,7 +32,7 @@ impl fmt::Display for GatherError {
             Self::Io(error) => write!(out, "{error}"),
             Self::NotANumber(_) => out.write_str("a value is not a number"),
             Self::Unorderable(..) => out.write_str("two values of one key have no order"),
-            Self::Overflow => out.write_str("a sum is beyond 127 bits"),
+            Self::Overflow => out.write_str("a number is too large"),
             Self::Corrupt(what) => write!(out, "a run is damaged: {what}"),
             Self::Collision => out.write_str("two members of sets have the same fingerprint"),
         }

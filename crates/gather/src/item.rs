@@ -23,6 +23,9 @@ use std::cmp::Ordering;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+/// Tuples within tuples go no deeper: whoever packs or reads them recurses, and the stack has an end.
+pub const DEPTH: usize = 64;
+
 /// What a payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -136,10 +139,14 @@ impl<'a> Item<'a> {
 
     /// Python's order: numbers among themselves, text by code point, bytes, tuples element by element.
     pub fn compare(&self, other: &Self) -> Result<Ordering, Unorderable> {
+        self.compare_within(other, DEPTH)
+    }
+
+    fn compare_within(&self, other: &Self, depth: usize) -> Result<Ordering, Unorderable> {
         match (self.kind, other.kind) {
             (a, b) if a.is_number() && b.is_number() => compare_numbers(self, other),
             (Kind::Str, Kind::Str) | (Kind::Bytes, Kind::Bytes) => Ok(self.bytes.cmp(other.bytes)),
-            (Kind::Tuple, Kind::Tuple) => compare_tuples(self.bytes, other.bytes),
+            (Kind::Tuple, Kind::Tuple) if depth > 0 => compare_tuples(self.bytes, other.bytes, depth - 1),
             _ => Err(Unorderable),
         }
     }
@@ -182,7 +189,7 @@ pub fn canonical(value: f64) -> f64 {
     }
 }
 
-fn compare_tuples(mut left: &[u8], mut right: &[u8]) -> Result<Ordering, Unorderable> {
+fn compare_tuples(mut left: &[u8], mut right: &[u8], depth: usize) -> Result<Ordering, Unorderable> {
     loop {
         match (left.is_empty(), right.is_empty()) {
             (true, true) => return Ok(Ordering::Equal),
@@ -195,7 +202,7 @@ fn compare_tuples(mut left: &[u8], mut right: &[u8]) -> Result<Ordering, Unorder
         if a == b {
             continue; // as Python: equal elements need no order
         }
-        match a.compare(&b)? {
+        match a.compare_within(&b, depth)? {
             Ordering::Equal => {}
             unequal => return Ok(unequal),
         }
@@ -230,7 +237,7 @@ enum Number {
 }
 
 /// An integer against a float, exactly. An `Err` is a NaN.
-pub fn compare_int_float(int: i128, float: f64) -> Result<Ordering, Unorderable> {
+pub(crate) fn compare_int_float(int: i128, float: f64) -> Result<Ordering, Unorderable> {
     const BEYOND: f64 = 1.701_411_834_604_692_3e38; // 2**127
     if float.is_nan() {
         return Err(Unorderable);

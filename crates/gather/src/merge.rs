@@ -10,7 +10,7 @@ use std::io;
 use crate::error::GatherError;
 use crate::item::{Item, Kind, read_length};
 use crate::num::{self, Num, Total};
-use crate::reduce::{Reducer, better, rank};
+use crate::reduce::{ASIDE, MOST_COUNT, Reducer, better, rank};
 use crate::run::{Run, RunReader};
 use crate::segment::{SegmentRef, SegmentWriter, Value};
 use crate::spool::Spool;
@@ -74,8 +74,8 @@ pub fn merge<F: Fold>(
 }
 
 fn write(writer: &mut SegmentWriter, answer: &Spool) -> io::Result<Option<SegmentRef>> {
-    let Some((mut bytes, segment)) = writer.take() else { return Ok(None) };
-    Ok(Some(SegmentRef { offset: answer.append(&mut bytes)?, ..segment }))
+    let Some((bytes, segment)) = writer.take() else { return Ok(None) };
+    Ok(Some(SegmentRef { offset: answer.append(&bytes)?, ..segment }))
 }
 
 /// Readers, the one with the smallest (hash, kind, key) on top; of equal ones the one that came first.
@@ -163,8 +163,11 @@ impl Native {
 
     fn absorb_number(&mut self, state: &[u8]) -> Result<(), GatherError> {
         let mut words = [0; num::WORDS];
-        if state.len() != size_of_val(&words) {
+        if state.get(..8) == Some(&ASIDE.to_le_bytes()) {
             return self.absorb_aside(state);
+        }
+        if state.len() != size_of_val(&words) {
+            return Err(GatherError::Corrupt("a number"));
         }
         for (word, bytes) in words.iter_mut().zip(state.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*bytes);
@@ -216,10 +219,14 @@ impl Native {
             let word =
                 |from: usize| head[from..from + 8].iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
             let (order, length) = (word(0), word(8) as usize);
-            self.stretches.push((order, base + at + 16, length));
-            at += 16 + length;
+            let start = at + 16;
+            if length > state.len() - start {
+                return Err(GatherError::Corrupt("a state cut short"));
+            }
+            self.stretches.push((order, base + start, length));
+            at = start + length;
         }
-        if at == state.len() { Ok(()) } else { Err(GatherError::Corrupt("a state cut short")) }
+        Ok(())
     }
 
     fn join_list(&mut self) {
@@ -239,7 +246,7 @@ impl Fold for Native {
         match self.how {
             Reducer::Count => {
                 let times = read_length(&mut &*state).ok_or(GatherError::Corrupt("a count"))?;
-                self.count += times as u64;
+                self.count = self.count.saturating_add(times as u64);
                 Ok(())
             }
             Reducer::Sum | Reducer::Mean | Reducer::Min | Reducer::Max => self.absorb_number(state),
@@ -266,6 +273,7 @@ impl Fold for Native {
         let (number, count) = (std::mem::replace(&mut self.number, Num::Empty), std::mem::take(&mut self.count));
         self.value.clear();
         match self.how {
+            Reducer::Count if count >= MOST_COUNT => return Err(GatherError::Overflow),
             Reducer::Count => return Ok(Value::Int(count as i64)),
             Reducer::Mean => return Ok(Value::Float(number.mean(count))),
             Reducer::Sum | Reducer::Min | Reducer::Max if number != Num::Empty => match number.total(&mut self.value) {

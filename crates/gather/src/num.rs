@@ -35,7 +35,7 @@ pub enum Num {
 }
 
 /// The number of words a number takes.
-pub const WORDS: usize = 3;
+pub(crate) const WORDS: usize = 3;
 
 impl Num {
     /// A value as a number: an int (up to 127 bits), a float or a bool.

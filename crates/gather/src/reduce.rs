@@ -6,7 +6,7 @@
 //! | Sum, Mean, Min, Max | a number ([`crate::num`]), or where the value is kept | three words, or one and a packed item |
 //! | First | where it is kept | the order (u64), a packed item |
 //! | List | where it is kept | stretches: order (u64), length (u64), packed items |
-//! | Set | where it is kept | fingerprints (u64), sorted |
+//! | Set | up to two fingerprints, or where they are kept | fingerprints (u64), sorted |
 //! | Top | where it is kept | packed items, the largest first |
 //! | Foreign | the caller's | the caller's |
 //!
@@ -16,15 +16,24 @@
 //!
 //! The order of a value is that of the item it came from: with it, `first` and `list` do not depend on who was faster.
 
+mod kept;
+
 use std::cmp::Ordering;
 
 use crate::answer::Shape;
 use crate::error::GatherError;
-use crate::item::{Item, Kind, write_length};
+use crate::item::{Item, write_length};
 use crate::num::{self, Num};
 use crate::run::{Run, RunWriter};
 use crate::spool::Spool;
 use crate::table::Table;
+
+pub use kept::packed;
+pub(crate) use kept::{ASIDE, better, rank};
+use kept::{Kept, insert_member, packed_number, replace, state_index, unorderable, write_state};
+
+/// A count that is reached only by overflow: more is not written, and it is an error where it is merged.
+pub(crate) const MOST_COUNT: u64 = i64::MAX as u64;
 
 /// What is made of a key's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +60,9 @@ pub enum Reducer {
     Foreign,
 }
 
-/// Word 0 of a state whose value is kept aside (`Min`, `Max` of something that is no number); see [`crate::num`].
-const ASIDE: u64 = 3;
-
 impl Reducer {
     fn words(self) -> usize {
-        if self.sums() { num::WORDS } else { 1 }
+        if self.sums() || self == Self::Set { num::WORDS } else { 1 }
     }
 
     pub(crate) fn sums(self) -> bool {
@@ -76,14 +82,6 @@ impl Reducer {
     pub(crate) fn wanted(self) -> Ordering {
         if self == Self::Min { Ordering::Less } else { Ordering::Greater }
     }
-}
-
-/// A state that does not fit into words.
-enum Kept {
-    One { order: u64, packed: Vec<u8> },
-    List { bytes: Vec<u8>, last: usize, order: u64 },
-    Set { members: Vec<u64>, sorted: usize },
-    Top(Vec<Vec<u8>>),
 }
 
 /// A worker's pairs, combined by key.
@@ -130,7 +128,8 @@ impl Combiner {
     /// `Count`: a key was met so many times.
     #[inline]
     pub fn count(&mut self, hash: u64, key: &Item, times: u64) {
-        self.table.state(hash, key).0[0] += times;
+        let state = &mut self.table.state(hash, key).0[0];
+        *state = state.saturating_add(times);
     }
 
     /// `Sum`, `Mean`, `Min`, `Max`: a number for a key.
@@ -165,7 +164,8 @@ impl Combiner {
             Reducer::Sum | Reducer::Mean => self.number(hash, key, Num::of(value)?),
             Reducer::Min | Reducer::Max => match Num::of(value) {
                 Ok(number) => self.number(hash, key, number),
-                Err(_) => self.pick(hash, key, value),
+                Err(GatherError::NotANumber(_)) => self.pick(hash, key, value),
+                Err(error) => Err(error),
             },
             Reducer::First => {
                 self.first(hash, key, value, order);
@@ -204,7 +204,7 @@ impl Combiner {
         }
         let Kept::One { packed: so_far, .. } = &mut self.kept[state_index(state)] else { return Ok(()) };
         if better(so_far, value, self.how.wanted())? {
-            *so_far = packed(value);
+            replace(so_far, value, &mut self.kept_bytes);
         }
         Ok(())
     }
@@ -220,12 +220,13 @@ impl Combiner {
         let (state, new) = self.table.state(hash, key);
         if new {
             let bytes = packed(value);
-            self.kept_bytes += bytes.capacity();
+            self.kept_bytes += bytes.len();
             Self::keep(&mut self.kept, &mut state[0], || Kept::One { order, packed: bytes });
-        } else if let Kept::One { order: so_far, packed: bytes } = &mut self.kept[state[0] as usize] {
-            if order < *so_far {
-                (*so_far, *bytes) = (order, packed(value));
-            }
+        } else if let Kept::One { order: so_far, packed: bytes } = &mut self.kept[state[0] as usize]
+            && order < *so_far
+        {
+            *so_far = order;
+            replace(bytes, value, &mut self.kept_bytes);
         }
     }
 
@@ -250,22 +251,8 @@ impl Combiner {
     /// `Set`: a value that was hashed and entered before, by [`Combiner::enter_member`].
     #[inline]
     pub fn member(&mut self, hash: u64, key: &Item, fingerprint: u64) {
-        let (state, new) = self.table.state(hash, key);
-        if new {
-            Self::keep(&mut self.kept, &mut state[0], || Kept::Set { members: Vec::new(), sorted: 0 });
-        }
-        let Kept::Set { members, sorted } = &mut self.kept[state[0] as usize] else { return };
-        if members.last() == Some(&fingerprint) {
-            return;
-        }
-        let before = members.capacity();
-        members.push(fingerprint);
-        if members.len() > 2 * *sorted + 16 && members.len() == members.capacity() {
-            members.sort_unstable();
-            members.dedup();
-            *sorted = members.len();
-        }
-        self.kept_bytes += (members.capacity() - before) * 8;
+        let state = self.table.state(hash, key).0;
+        self.kept_bytes += insert_member(state, &mut self.kept, fingerprint);
     }
 
     /// `Set`: enter a value among the members; its fingerprint.
@@ -281,12 +268,13 @@ impl Combiner {
             Self::keep(&mut self.kept, &mut state[0], || Kept::Top(Vec::new()));
         }
         let Kept::Top(best) = &mut self.kept[state[0] as usize] else { return Ok(()) };
-        let added = rank(best, value, most)?;
-        self.kept_bytes += added;
+        let change = rank(best, value, most)?;
+        self.kept_bytes = self.kept_bytes.saturating_add_signed(change);
         Ok(())
     }
 
-    /// Write everything to the spool, as a run sorted by hash, and forget it. `foreign` writes a state of `Foreign`.
+    /// Write everything to the spool, as a run sorted by hash, and forget it, also when that fails. `foreign` writes a
+    /// state of `Foreign`.
     ///
     /// The second run holds the members of sets.
     pub fn flush<E: From<GatherError>>(
@@ -297,10 +285,12 @@ impl Combiner {
         let mut state_bytes = Vec::new();
         let mut writer = RunWriter::new(spool);
         let (how, mut kept) = (self.how, std::mem::take(&mut self.kept));
+        let mut members = std::mem::replace(&mut self.members, Table::new(0));
+        self.kept_bytes = 0;
         self.table.drain(|hash, key, state| {
             state_bytes.clear();
             match how {
-                Reducer::Count => write_length(state[0] as usize, &mut state_bytes),
+                Reducer::Count => write_length(state[0].min(MOST_COUNT) as usize, &mut state_bytes),
                 Reducer::Foreign => foreign(state[0], key, &mut state_bytes)?,
                 _ => write_state(how, state, &mut kept, &mut state_bytes),
             }
@@ -309,81 +299,7 @@ impl Combiner {
         })?;
         let entries = writer.finish().map_err(GatherError::Io)?;
         let mut writer = RunWriter::new(spool);
-        self.members.drain(|hash, key, _| writer.push(hash, key, &[])).map_err(GatherError::Io)?;
-        self.kept_bytes = 0;
+        members.drain(|hash, key, _| writer.push(hash, key, &[])).map_err(GatherError::Io)?;
         Ok((entries, writer.finish().map_err(GatherError::Io)?))
     }
-}
-
-fn state_index(state: &[u64]) -> usize {
-    state[1] as usize
-}
-
-fn write_state(how: Reducer, state: &[u64], kept: &mut [Kept], out: &mut Vec<u8>) {
-    if how.sums() && state[0] != ASIDE {
-        out.extend_from_slice(bytemuck::cast_slice(state));
-        return;
-    }
-    let index = if how.sums() { state_index(state) } else { state[0] as usize };
-    match &mut kept[index] {
-        Kept::One { order, packed } => {
-            out.extend_from_slice(&(if how.sums() { ASIDE } else { *order }).to_le_bytes());
-            out.extend_from_slice(packed);
-        }
-        Kept::List { bytes, .. } => out.extend_from_slice(bytes),
-        Kept::Set { members, .. } => {
-            members.sort_unstable();
-            members.dedup();
-            out.extend_from_slice(bytemuck::cast_slice(members));
-        }
-        Kept::Top(best) => best.iter().for_each(|packed| out.extend_from_slice(packed)),
-    }
-}
-
-pub(crate) fn packed(value: &Item) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(value.bytes.len() + 3);
-    value.pack(&mut bytes);
-    bytes
-}
-
-fn packed_number(number: Num) -> Vec<u8> {
-    let mut scratch = Vec::new();
-    match number.total(&mut scratch) {
-        num::Total::Int(value) => packed(&Item { kind: Kind::Int, bytes: &value.to_le_bytes() }),
-        num::Total::Float(value) => packed(&Item { kind: Kind::Float, bytes: &value.to_le_bytes() }),
-        num::Total::Packed(bytes) => bytes.to_vec(),
-    }
-}
-
-pub(crate) fn unorderable(left: &[u8], right: &[u8]) -> GatherError {
-    GatherError::Unorderable(left.to_vec(), right.to_vec())
-}
-
-/// Is `value` to be kept instead of what is packed in `so_far`?
-pub(crate) fn better(so_far: &[u8], value: &Item, wanted: Ordering) -> Result<bool, GatherError> {
-    let held = Item::unpack(&mut &*so_far).ok_or(GatherError::Corrupt("a packed value"))?;
-    match value.compare(&held) {
-        Ok(order) => Ok(order == wanted),
-        Err(_) => Err(unorderable(so_far, &packed(value))),
-    }
-}
-
-/// Enter a value among the `most` largest, kept in descending order; gives the bytes added.
-pub(crate) fn rank(best: &mut Vec<Vec<u8>>, value: &Item, most: usize) -> Result<usize, GatherError> {
-    if best.len() >= most {
-        match best.last() {
-            Some(last) if better(last, value, Ordering::Greater)? => {}
-            _ => return Ok(0),
-        }
-    }
-    let (mut low, mut high) = (0, best.len());
-    while low < high {
-        let middle = usize::midpoint(low, high);
-        if better(&best[middle], value, Ordering::Greater)? { high = middle } else { low = middle + 1 }
-    }
-    let bytes = packed(value);
-    let added = bytes.capacity() + size_of::<Vec<u8>>();
-    best.insert(low, bytes);
-    best.truncate(most);
-    Ok(added)
 }

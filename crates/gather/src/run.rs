@@ -9,7 +9,7 @@ use std::io;
 
 use crate::error::GatherError;
 use crate::item::{Item, Kind, read_length, write_length};
-use crate::spool::Spool;
+use crate::spool::{self, Spool};
 
 /// Parts of the space of hashes.
 pub const SLOTS: usize = 256;
@@ -82,7 +82,7 @@ impl Run {
 }
 
 /// Writes a run.
-pub struct RunWriter<'a> {
+pub(crate) struct RunWriter<'a> {
     spool: &'a Spool,
     buffer: Vec<u8>,
     run: Run,
@@ -108,14 +108,17 @@ impl<'a> RunWriter<'a> {
         write_length(state.len(), &mut self.buffer);
         self.buffer.extend_from_slice(key.bytes);
         self.buffer.extend_from_slice(state);
-        if self.buffer.len() >= CHUNK { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= CHUNK { self.flush_by(spool::LARGEST) } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    /// In pieces that a system call takes whole: a single record may be larger.
+    fn flush_by(&mut self, piece: usize) -> io::Result<()> {
         let length = self.buffer.len() as u64;
         if length > 0 {
-            let offset = self.spool.append(&mut self.buffer)?;
-            self.run.chunks.push((offset, length));
+            for piece in self.buffer.chunks(piece) {
+                let offset = self.spool.append(piece)?;
+                self.run.chunks.push((offset, piece.len() as u64));
+            }
             self.flushed += length;
             self.buffer.clear();
         }
@@ -124,14 +127,14 @@ impl<'a> RunWriter<'a> {
 
     /// Write what is left; the description.
     pub fn finish(mut self) -> io::Result<Run> {
-        self.flush()?;
+        self.flush_by(spool::LARGEST)?;
         self.run.starts.resize(SLOTS + 1, self.flushed);
         Ok(self.run)
     }
 }
 
 /// Reads the records of some slots of a run, one after another, through a buffer.
-pub struct RunReader<'a> {
+pub(crate) struct RunReader<'a> {
     spool: &'a Spool,
     run: &'a Run,
     chunk: usize, // the one that `next` lies in, or one before
@@ -255,4 +258,109 @@ fn parse(buffer: &[u8], at: usize) -> Result<Option<Head>, GatherError> {
     }
     let state = key + key_length;
     Ok(Some(Head { hash: u64::from_le_bytes(*hash), kind, key, state, end: key + whole }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    fn spool() -> Spool {
+        let path = std::env::temp_dir().join(format!("run-{}-{:?}", std::process::id(), std::thread::current().id()));
+        let file = std::fs::File::options().create_new(true).read(true).append(true).open(&path).unwrap();
+        let spool = Spool::open(file.as_raw_fd()).unwrap();
+        std::fs::remove_file(path).unwrap();
+        spool.init().unwrap();
+        spool
+    }
+
+    /// Records of every length up to 40, key and state, spread over the slots; and one of some thousand bytes.
+    fn records() -> Vec<(u64, Vec<u8>, Vec<u8>)> {
+        let of = |number: u64| {
+            let length = if number == 30 { 5000 } else { number as usize % 41 };
+            (number << 57 | number, vec![number as u8; length], vec![!number as u8; (number as usize * 7) % 41])
+        };
+        (0..120).map(of).collect()
+    }
+
+    fn written(spool: &Spool, piece: usize) -> Run {
+        let mut writer = RunWriter::new(spool);
+        for (number, (hash, key, state)) in records().iter().enumerate() {
+            writer.push(*hash, &Item { kind: Kind::Bytes, bytes: key }, state).unwrap();
+            if number % 50 == 0 {
+                writer.flush_by(piece).unwrap();
+            }
+        }
+        writer.flush_by(piece).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn every_buffer_and_every_piece_give_the_same_records() {
+        for piece in [1, 7, 64, 1000, spool::LARGEST] {
+            let spool = spool();
+            let run = written(&spool, piece);
+            for buffer in 1..64 {
+                for (low, high) in [(0, SLOTS), (3, 70), (61, 62)] {
+                    let mut reader = RunReader::new(&spool, &run, low, high, buffer).unwrap();
+                    for (hash, key, state) in &records() {
+                        if (low..high).contains(&((hash >> 56) as usize)) {
+                            assert!(!reader.ended());
+                            assert_eq!(
+                                (reader.hash(), reader.key().bytes, reader.state()),
+                                (*hash, &key[..], &state[..])
+                            );
+                            reader.advance().unwrap();
+                        }
+                    }
+                    assert!(reader.ended(), "{piece} {buffer}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_description_comes_back_and_any_other_bytes_are_none_or_an_error() {
+        let spool = spool();
+        let run = written(&spool, 1000);
+        let mut bytes = Vec::new();
+        run.write(&mut bytes);
+        assert_eq!(Run::read(&mut &bytes[..]), Some(run.clone()));
+        for cut in 0..bytes.len() {
+            assert_eq!(Run::read(&mut &bytes[..cut]), None);
+        }
+        let (mut seed, mut read) = (1u64, 0);
+        let mut random = move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed
+        };
+        for _ in 0..20_000 {
+            // A chunk moved, lengthened or torn, and the slots cut elsewhere: what is read there is rubbish
+            let mut other = run.clone();
+            let chunk = random() as usize % other.chunks.len();
+            let by = if random() % 8 == 0 { random() >> 1 } else { random() % 5000 };
+            other.chunks[chunk].0 = by;
+            other.starts[1..SLOTS].iter_mut().for_each(|start| *start = (*start).saturating_sub(random() % 3));
+            other.starts[1..].sort_unstable();
+            let mut bytes = Vec::new();
+            other.write(&mut bytes);
+            let place = random() as usize % bytes.len();
+            bytes[place] ^= if random() % 2 == 0 { 0 } else { 1 << (random() % 8) };
+            let Some(run) = Run::read(&mut &bytes[..]) else { continue };
+            read += 1;
+            run.stretches(0, SLOTS);
+            let low = random() as usize % SLOTS;
+            let Ok(mut reader) = RunReader::new(&spool, &run, low, SLOTS, 1 + random() as usize % 100) else {
+                continue;
+            };
+            for _ in 0..200 {
+                if reader.ended() || reader.advance().is_err() {
+                    break;
+                }
+            }
+        }
+        assert!(read > 1000, "{read}");
+    }
 }

@@ -8,7 +8,7 @@
 //! The first page is kept for a header.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, Write};
+use std::io::{self, IoSlice, Seek, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
@@ -18,7 +18,10 @@ pub const HEADER: usize = 4096;
 /// Blocks start at multiples of this.
 pub const ALIGNED: u64 = 8;
 
-/// One process's way into the file.
+/// The largest block: Linux writes at most 2 GiB less a page (of up to 64 KiB) at once.
+pub const LARGEST: usize = 0x7fff_0000;
+
+/// One process's way into the file. One thread at a time appends.
 pub struct Spool {
     file: File,
 }
@@ -35,15 +38,25 @@ impl Spool {
         (&self.file).write_all(&[0; HEADER])
     }
 
-    /// Append a block, in one piece; gives its offset. The length is rounded up to [`ALIGNED`] with zeros.
+    /// Append a block, which is not empty, in one piece; gives its offset. Zeros follow, up to a multiple of
+    /// [`ALIGNED`].
     ///
-    /// `ENOSPC` if the disk (or memory) is full.
-    pub fn append(&self, block: &mut Vec<u8>) -> io::Result<u64> {
-        block.resize(block.len().next_multiple_of(ALIGNED as usize), 0);
+    /// `ENOSPC` if the disk (or memory) is full; `FileTooLarge` for a block above [`LARGEST`].
+    pub fn append(&self, block: &[u8]) -> io::Result<u64> {
+        let whole = block.len().next_multiple_of(ALIGNED as usize);
+        if whole > LARGEST {
+            let message = "what is gathered for one key takes 2 GiB or more: an answer cannot hold that";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+        let zeros = [0; ALIGNED as usize];
+        let slices = [IoSlice::new(block), IoSlice::new(&zeros[..whole - block.len()])];
         loop {
-            let written = (&self.file).write(block)? as u64;
+            let written = match (&self.file).write_vectored(&slices) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                written => written? as u64,
+            };
             let start = (&self.file).stream_position()? - written;
-            if written == block.len() as u64 && start.is_multiple_of(ALIGNED) {
+            if written == whole as u64 && start.is_multiple_of(ALIGNED) {
                 return Ok(start);
             }
             if written == 0 {
@@ -52,7 +65,7 @@ impl Spool {
             // Cut short, by a disk nearly full say: the rest may not be a neighbour. The next attempt says why.
             let end = start + written;
             let missing = (ALIGNED - end % ALIGNED) % ALIGNED;
-            (&self.file).write_all(&vec![0; missing as usize])?;
+            (&self.file).write_all(&zeros[..missing as usize])?;
         }
     }
 

@@ -129,23 +129,23 @@ impl Table {
         (&mut self.words[at..at + self.width], true)
     }
 
-    /// Call `each` with every key and state, in ascending order of (hash, kind, key bytes), then forget them all.
+    /// Call `each` with every key and state, in ascending order of (hash, kind, key bytes). The table is empty
+    /// afterwards, also when `each` failed.
     pub fn drain<E>(&mut self, mut each: impl FnMut(u64, &Item, &[u64]) -> Result<(), E>) -> Result<(), E> {
+        let full = std::mem::replace(self, Self::new(self.width));
         let mut stretch: Vec<Sorting> = Vec::new();
-        for index in 0..self.slots.len() {
-            let slot = self.slots[index];
+        for index in 0..full.slots.len() {
+            let slot = full.slots[index];
             if slot.entry != 0 {
                 stretch.push(Sorting { hash: slot.hash, at: slot.entry as usize - 1 });
-                if let Some(ahead) = self.slots.get(index + 16).filter(|ahead| ahead.entry != 0) {
-                    memory::prefetch(&self.words[ahead.entry as usize - 1]);
+                if let Some(ahead) = full.slots.get(index + 16).filter(|ahead| ahead.entry != 0) {
+                    memory::prefetch(&full.words[ahead.entry as usize - 1]);
                 }
                 continue;
             }
-            self.hand_over(&mut stretch, &mut each)?;
+            full.hand_over(&mut stretch, &mut each)?;
         }
-        self.hand_over(&mut stretch, &mut each)?;
-        *self = Self::new(self.width);
-        Ok(())
+        full.hand_over(&mut stretch, &mut each)
     }
 
     fn hand_over<E>(
@@ -254,5 +254,20 @@ mod tests {
         let empty = Item::str("");
         assert!(table.state(empty.hash(), &empty).1);
         assert_eq!(table.len(), 3);
+    }
+
+    #[test]
+    fn a_table_is_empty_and_whole_after_a_drain_that_failed() {
+        let mut table = Table::new(1);
+        for number in 0..100 {
+            table.state(number << 56, &Item::str("k")).0[0] = number;
+        }
+        let mut seen = 0;
+        let stopped = table.drain(|_, _, _| {
+            seen += 1;
+            if seen == 50 { Err("full") } else { Ok(()) }
+        });
+        assert_eq!((stopped, table.len()), (Err("full"), 0));
+        assert_eq!(table.state(1 << 56, &Item::str("k")), (&mut [0][..], true));
     }
 }

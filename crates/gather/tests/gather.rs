@@ -6,10 +6,10 @@ use std::os::fd::{AsRawFd, FromRawFd};
 
 use procession_gather::answer::Answer;
 use procession_gather::error::GatherError;
-use procession_gather::item::{Item, Kind};
+use procession_gather::item::{DEPTH, Item, Kind, Unorderable};
 use procession_gather::merge::{Members, Native, merge};
 use procession_gather::num::Num;
-use procession_gather::reduce::{Combiner, Reducer};
+use procession_gather::reduce::{Combiner, Reducer, packed};
 use procession_gather::run::{Run, SLOTS};
 use procession_gather::segment::Value;
 use procession_gather::spool::Spool;
@@ -220,4 +220,42 @@ fn what_cannot_be_summed_or_ordered_is_an_error() {
     let mut packed = Vec::new();
     Item::str("apple").pack(&mut packed);
     assert_eq!(Answer::open(&file).unwrap().entry(0), Some((key, Value::Bytes(&packed))));
+}
+
+#[test]
+fn tuples_compare_down_to_a_depth_that_no_stack_minds() {
+    let nested = |text: &str, depth: usize| {
+        (0..=depth).fold(packed(&Item::str(text)), |bytes, _| packed(&Item { kind: Kind::Tuple, bytes: &bytes }))
+    };
+    let compare = |depth| {
+        let (less, more) = (nested("a", depth), nested("b", depth));
+        Item::unpack(&mut &less[..]).unwrap().compare(&Item::unpack(&mut &more[..]).unwrap())
+    };
+    assert_eq!(compare(DEPTH - 1), Ok(std::cmp::Ordering::Less));
+    assert_eq!(compare(DEPTH), Err(Unorderable));
+    assert_eq!(compare(20_000), Err(Unorderable));
+}
+
+#[test]
+fn the_best_that_were_dropped_count_no_more() {
+    let mut combiner = Combiner::new(Reducer::Top(3));
+    let key = Item::str("k");
+    let mut sizes = Vec::new();
+    for number in 0..10_000 {
+        let value = int(number);
+        combiner.add(key.hash(), &key, &Item { kind: Kind::Int, bytes: &value }, 0).unwrap();
+        sizes.push(combiner.size());
+    }
+    assert_eq!(sizes[3], sizes[9_999]);
+}
+
+#[test]
+fn the_size_of_a_value_kept_instead_of_another_counts() {
+    for how in [Reducer::Min, Reducer::First] {
+        let (mut combiner, key) = (Combiner::new(how), Item::str("k"));
+        combiner.add(key.hash(), &key, &Item::str("b"), 1).unwrap();
+        let before = combiner.size();
+        combiner.add(key.hash(), &key, &Item::str(&"a".repeat(1000)), 0).unwrap();
+        assert!(combiner.size() >= before + 999, "{how:?}");
+    }
 }

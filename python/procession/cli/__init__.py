@@ -30,6 +30,7 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command with these arguments (those of the process, if None) and returns its exit code."""
+    stand_in()
     options = parser().parse_args(arguments)
     try:
         code: int = options.command(options)
@@ -54,6 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         return complain(f"{type(error).__name__}: {error}", EXIT_FAILED)
     return code
+
+
+def stand_in() -> None:
+    """Opens the null device for each standard stream that is closed, or the next file opened would take its place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def input_message(error: InputError) -> str:

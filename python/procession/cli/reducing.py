@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import contextlib
 import os
 import sys
 from typing import Any
@@ -132,7 +133,7 @@ def run_mapreduce(options: argparse.Namespace) -> int:
     given = {"arguments": job_arguments(options), "encoding": options.encoding, "errors": options.errors}
     with output(options.output) as out:
         mapreduce.check_format(options.format, out)
-        with bar(options, options.job) as shown:
+        with bar(options, options.job) as shown, contextlib.redirect_stdout(sys.stderr):  # what the job prints
             answer = mapreduce.run(
                 options.job,
                 options.inputs,
@@ -141,6 +142,7 @@ def run_mapreduce(options: argparse.Namespace) -> int:
                 memory_budget=options.memory_budget,
                 spill_dir=options.spill_dir,
                 progress=shown.update,
+                quiet=True,
                 **given,
             )
         if options.save is not None:
@@ -189,7 +191,7 @@ def bar(options: argparse.Namespace, label: str) -> mapreduce.Bar:
 
 def compare(options: argparse.Namespace, answer: mapreduce.Answer, given: dict[str, Any]) -> int:
     """Runs the same job in this process alone and says how the two differ."""
-    with bar(options, "one process") as shown:
+    with bar(options, "one process") as shown, contextlib.redirect_stdout(sys.stderr):
         alone = mapreduce.run_here(options.job, options.inputs, progress=shown.update, **given)
     same = mapreduce.equal(alone.total, answer.total)
     ratio = alone.seconds / answer.seconds

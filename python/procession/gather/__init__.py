@@ -9,4 +9,19 @@ from __future__ import annotations
 
 from .reducers import Batches, Reducer, top
 
-__all__ = ["Batches", "Reducer", "top"]
+TYPE_CHECKING = False  # `result` is not for workers, and the packages it needs are slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .result import KeyedResult
+
+__all__ = ["Batches", "KeyedResult", "Reducer", "top"]
+
+
+def __getattr__(name: str) -> Any:
+    """`KeyedResult`, when first used."""
+    if name != "KeyedResult":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .result import KeyedResult
+
+    return KeyedResult

@@ -78,8 +78,8 @@ class Reducer:
 class Batches:
     """What a map function returns to hand over several batches for one item: an iterable of them, taken one by one.
 
-    Each batch is anything that a map function may give. An item of a gigabyte can so be mapped without a gigabyte of
-    pairs in memory.
+    Each batch is anything that a map function may give, but `Batches`. An item of a gigabyte can so be mapped without a
+    gigabyte of pairs in memory: give a generator of lists. What the iterable raises, the call raises.
     """
 
     __slots__ = ("_batches",)
@@ -93,9 +93,10 @@ class Batches:
 
 
 def top(n: int) -> Reducer:
-    """`reduce=top(n)`: the `n` largest values of each key, as a list, the largest first.
+    """`reduce=top(n)`: the `n` largest values of each key, as a list, the largest first; all if there are fewer.
 
-    Raises: TypeError when `n` is not an int, ValueError when it is not from 1 to 2**32 - 1.
+    (`KeyedResult.top` is another thing: the entries with the largest values.) Raises: TypeError when `n` is not an int,
+    ValueError when it is not from 1 to 2**32 - 1; the call raises TypeError for values that cannot be ordered.
     """
     if not isinstance(n, int) or isinstance(n, bool):
         raise TypeError(f"top() takes the number of values to keep, an int, not {type(n).__name__}")
@@ -142,5 +143,5 @@ def _own_function(function: Any) -> Any:
 
 _ACCEPTED = (
     f"reduce= is one of {', '.join(map(repr, BUILT_IN))}, top(n), or a function reduce(key, values) -> value; "
-    "combine= is an associative function combine(value, value) -> value"
+    "combine= is a function combine(value, value) -> value that may be applied in any order and grouping"
 )

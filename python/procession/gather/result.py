@@ -14,6 +14,7 @@ What differs from a dict:
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import ItemsView, KeysView, Mapping, ValuesView
@@ -45,9 +46,10 @@ _MISSING = object()
 class KeyedResult(_native.Answer, _Mapping):
     """A read-only mapping from key to reduced value, in shared memory or in a saved file.
 
-    `[]`, `in`, `get` and `len` are native. Reading blocks on nothing but, for a file on disk, the disk; several threads
-    and processes may read at once. What other libraries compute on comes in columns: `to_arrow`, `keys_array`,
-    `values_array`. Everything raises ValueError after `close`.
+    `Pool.map_reduce_by_key` returns one; `open` and `from_dict` make others. `[]`, `in`, `get` and `len` are native.
+    Reading blocks on nothing but, for a file on disk, the disk; several threads and processes may read at once. What
+    other libraries compute on comes in columns: `to_arrow`, `keys_array`, `values_array`. Everything raises ValueError
+    after `close`, which `with` and forgetting the object do as well.
 
     It can be sent to any relative of this process, which maps the same memory; nothing is copied. The sender keeps its
     own until the other side has it (else ObjectGone there). The memory is given back when every holder has closed its
@@ -187,9 +189,12 @@ class KeyedResult(_native.Answer, _Mapping):
         """Write a copy to `path`, for `KeyedResult.open` and for other programs (the format is in docs/memory.md).
 
         It is written under another name and renamed, so that readers of an older file are not disturbed. Raises:
-        OSError; nothing is left of a copy that failed.
+        OSError, also when a device or a pipe has that name; nothing is left of a copy that failed.
         """
-        self._save(os.fspath(path))
+        path = os.fspath(path)
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+            raise OSError(errno.EINVAL, "not a file, and saving would put one in its place", path)
+        self._save(path)
 
     # The end, and travelling
 

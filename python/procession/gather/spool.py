@@ -7,7 +7,7 @@ then, so device and inode travel along and are compared. A worker that is forked
 one that died) inherits the caller's descriptors and closes them at once: it would hold the space for as long as it
 lives.
 
-Inside, space is given out by an atomic counter in the first page; see crates/gather.
+Everyone appends, and the kernel says where that was; the first page is kept for a header. See crates/gather.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 from dataclasses import dataclass
 
 __all__ = ["Form", "cuts_at_newlines"]
@@ -17,6 +18,7 @@ PLAIN_ENCODINGS = ("utf-8", "ascii", "iso8859", "cp125", "koi8", "mac-")
 UTF8 = ("utf-8", "utf-8-sig")
 
 
+@functools.cache
 def cuts_at_newlines(encoding: str) -> bool:
     """Whether the byte 10 always ends a line in this encoding, and never stands inside another character."""
     name = codecs.lookup(encoding).name.replace("_", "-")
@@ -58,7 +60,7 @@ class Form:
         """Whether a stretch is a str."""
         return self.takes in ("text", "csv")
 
-    @property
+    @functools.cached_property
     def is_cut(self) -> bool:
         """Whether a file can be divided by looking at its bytes."""
         if self.takes == "bytes":
@@ -72,7 +74,7 @@ class Form:
         """Whether files with NUL bytes are left out of directories."""
         return not self.binary and self.is_cut
 
-    @property
+    @functools.cached_property
     def codec(self) -> str:
         """The encoding, as the interpreter calls it."""
         return codecs.lookup(self.encoding).name.replace("_", "-")

@@ -13,7 +13,8 @@ two kinds. A job *by key* gives pairs of a key and a value, and says how the val
             yield text.path, len(text)
 
 `reduce` is the name of a reducer (`count` takes keys alone, without values; then `sum mean min max first list set` and
-`top(n)`), or a method `reduce(key, values)`; or there is a method `combine(left, right)` that makes one value of two.
+`top(n)`), or a method `reduce(key, values)`; or there is a method `combine(left, right)` that makes one value of two,
+in any order and grouping.
 (With a method `reduce(key, values)` the class also says `keyed = True`.) What `map` may give, and in which forms it is
 fastest, is described at `Pool.map_reduce_by_key`, which runs these jobs; no process ever holds all of the keys.
 

@@ -7,6 +7,7 @@ import csv
 import heapq
 import json
 import math
+import reprlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -43,12 +44,20 @@ def rows_of(job: Job[Any], total: Any, top: int | None = None) -> Iterator[Row]:
         rows = getattr(job, "rows", None)
         found: Iterable[Any] = mapping_rows(total, top)
         if rows is not None:
-            found = chain.from_iterable(rows(key, value) for key, value in found)
+            found = rows_made(job, found)
     elif isinstance(total, (tuple, str, bytes)) or not isinstance(total, Iterable):
         found = [total]
     else:
         found = total
     return (row if isinstance(row, (tuple, list)) else (row,) for row in islice(found, top))
+
+
+def rows_made(job: Job[Any], items: Iterable[tuple[Any, Any]]) -> Iterator[Row]:
+    """What the job's own `rows` makes of these. Raises JobFailed, while it is taken from."""
+    for key, value in items:
+        with blamed(type(job).__qualname__, f"the rows of {reprlib.repr(key)}"):
+            made = list(job.rows(key, value))  # type: ignore[attr-defined]
+        yield from made
 
 
 def result_rows(total: KeyedResult, top: int | None) -> Iterator[tuple[Any, Any]]:

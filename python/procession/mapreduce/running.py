@@ -81,11 +81,13 @@ def run(
     memory_budget: int | None = None,
     spill_dir: str | None = None,
     progress: Progress | None = None,
+    quiet: bool = False,
 ) -> Answer:
     """Runs a job over the inputs on a pool of `workers` (as many as there are CPUs, if not given) of the context.
 
     `arguments` make the job, if it is given by name. `unpack=False` takes compressed files as they are (in directories
     they are then left out). `memory_budget` (bytes) and `spill_dir` are for jobs by key: see `Pool.map_reduce_by_key`.
+    `quiet`: what the job prints in worker processes goes to standard error.
 
     Blocks until the answer is there; meanwhile `progress` is called ten times a second in this thread. Whatever ends
     the call early (an error in a worker, the death of one, an interrupt) ends the workers too before it is raised.
@@ -101,7 +103,7 @@ def run(
     files = files_for(loaded, inputs, encoding, errors, unpack=unpack)
     with files.divide(workers) as plan:
         size = max(1, min(workers, len(plan.pieces)))
-        with crew(context, size) as pool:
+        with crew(context, size, quiet=quiet) as pool:
 
             def report(now: KeyedProgress) -> None:
                 usage.look(pids_of(pool))

@@ -269,16 +269,17 @@ class Pool:
         `itertools.repeat`; a list, numpy or Arrow column is quickest; `None` for nothing; `Batches` of these. Keys are
         str, bytes, int, float, bool, None or tuples of them, and different if their types are.
 
-        `reduce` is "count", "sum", "mean", "min", "max", "first", "list", "set", `top(n)`, or a function
-        `reduce(key, values)`; instead of it, `combine(value, value)` is an associative function. Values come in the
-        order of the items. A worker combines what it maps at once, so a `reduce` function, which needs all values of a
-        key, costs more than a `combine`.
+        `reduce` is "count", "sum", "mean", "min", "max", "first", "list", "set", `procession.gather.top(n)`, or a
+        function `reduce(key, values)`, `values` being a list; "first", "list" and `values` are in the order of the
+        items. Instead of it, `combine(value, value)` is a function that is associative and commutative: it meets values
+        in any order. It is called as they come, so it costs less than a `reduce` function, for which all are kept.
 
-        `items` are read only a little ahead; an object with `divide` and `read`, as the files of `mapreduce`, gives
-        pieces that the workers read. Beyond `memory_budget` bytes (default: half of the memory available; see
-        `gather.budget`) what is gathered lies on disk, in `spill_dir`, in files without a name. An item whose worker
-        dies is mapped again, up to `retries` times, and so is a part of the reduce; `progress` is called ten times a
-        second. Blocks until the answer is there: a Mapping in shared memory.
+        `items` are read only a little ahead, `chunksize` of them for a worker at a time (default: about a millisecond
+        of work); an object with `divide` and `read`, `procession.mapreduce.Files` say, gives pieces that the workers
+        read. Beyond `memory_budget` bytes (default: half of the memory available; see `gather.budget`) what is gathered
+        lies on disk, in `spill_dir` (default: where temporary files go), in files without a name. When a worker dies,
+        what it had not returned is done again; the item it was at, or the part of the reduce, up to `retries` times.
+        `progress` is called ten times a second. Blocks until the answer is there, a read-only Mapping in shared memory.
 
         Raises: what a function raised, with a note of where; WorkerDied naming the item; SpillFull; TypeError for what
         is no key or no pair; as `apply_async`.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from .. import _native
 from .._store import Shared, shared_arena
-from ..errors import NotGuarded, WorkerDied, describe_exit
+from ..errors import NotGuarded, RemoteTraceback, WorkerDied, describe_exit
 from ..process import ForkProcess, ForkServerProcess, SpawnProcess, current_process
 from .functions import FunctionTable
 from .state import Ended
@@ -189,6 +189,10 @@ def _reason(worker: Any) -> str:
         return ""
     except Exception as error:
         return f": {error}"
+    except BaseException as error:  # a KeyboardInterrupt that a task raised, say
+        if not isinstance(error.__cause__, RemoteTraceback):
+            raise  # one of this process
+        return f": {type(error).__name__} {error}".rstrip()
     return ""
 
 

@@ -125,6 +125,8 @@ class _Sharing:
     def _take(self) -> tuple[int, int, Sequence[Any]] | None:
         """The next chunk; None when there is no more, or the worker is wanted elsewhere before there is."""
         queue = self._work.queue
+        if self._is_orphan and self._is_orphan():
+            return None
         while True:
             try:
                 chunk: tuple[int, int, Sequence[Any]] = queue.get(True, LOOK_S)

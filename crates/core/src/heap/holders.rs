@@ -38,7 +38,7 @@ impl Heap {
     pub fn hold(&self, me: OwnerId, offset: u64, serial: u64, kind: Option<Kind>) -> Result<(), ArenaError> {
         let _locked = self.lock(me);
         let end = self.header().top.load(Relaxed);
-        if offset < START || offset % 64 != 0 || offset.saturating_add(BLOCK_HEADER) > end {
+        if offset < START || !offset.is_multiple_of(64) || offset.saturating_add(BLOCK_HEADER) > end {
             return Err(ArenaError::Gone { offset, found: "no block" });
         }
         let block = self.block(offset);

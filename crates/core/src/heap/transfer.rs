@@ -56,7 +56,7 @@ impl Heap {
     }
 
     fn word(&self, offset: u64) -> &AtomicU64 {
-        assert!(offset % 8 == 0 && offset + 8 <= self.segment.length());
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.segment.length());
         // SAFETY: within the segment and aligned, by the assertion.
         unsafe { &*self.segment.base().add(offset as usize).cast::<AtomicU64>() }
     }

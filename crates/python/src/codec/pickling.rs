@@ -198,10 +198,10 @@ fn keep(py: Python<'_>, session: Session, mut bytes: Vec<u8>) -> PyResult<()> {
     session.pickler.bind(py).call_method0(intern!(py, "clear_memo"))?;
     bytes.clear();
     session.sink.get().lock().bytes = bytes;
-    if let Ok(mut spare) = SPARE.try_lock() {
-        if spare.len() < MAX_SPARE {
-            spare.push(session);
-        }
+    if let Ok(mut spare) = SPARE.try_lock()
+        && spare.len() < MAX_SPARE
+    {
+        spare.push(session);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `Combiner`: a worker's table of pairs. It decides nothing but when it is full.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use procession_gather::item::Item;
 use procession_gather::num::Num;
@@ -46,6 +46,8 @@ pub struct Table {
     pairs: u64,
     spilled: u64,
     bytes: Vec<u8>,
+    /// A run could not be written: its pairs are lost.
+    failed: bool,
     /// The last member of sets and its fingerprint: with an inverted index it is the same file for thousands of words.
     member: Option<(Py<PyAny>, u64)>,
 }
@@ -199,6 +201,7 @@ impl Table {
         } else {
             py.detach(|| combiner.flush(spool, |_, _, _| Ok::<(), Failure>(())))
         };
+        self.failed = written.is_err();
         let (entries, members) = written.map_err(|failure| raised(py, failure, &self.name, None))?;
         let mut run = Vec::new();
         entries.write(&mut run);
@@ -216,9 +219,22 @@ fn is_numeric(how: Reducer) -> bool {
 #[pyclass(frozen, module = "procession._native", name = "Combiner")]
 pub struct PyCombiner(Mutex<Table>);
 
+fn useless() -> PyErr {
+    PyRuntimeError::new_err("this Combiner failed before, and lost what it held")
+}
+
 impl PyCombiner {
     fn lock(&self) -> PyResult<MutexGuard<'_, Table>> {
-        self.0.try_lock().map_err(|_| PyRuntimeError::new_err("this Combiner is in use: each worker has its own"))
+        self.0.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => PyRuntimeError::new_err("this Combiner is in use: each worker has its own"),
+            TryLockError::Poisoned(_) => useless(),
+        })
+    }
+
+    /// For what adds or writes.
+    fn whole(&self) -> PyResult<MutexGuard<'_, Table>> {
+        let table = self.lock()?;
+        if table.failed { Err(useless()) } else { Ok(table) }
     }
 }
 
@@ -238,6 +254,7 @@ impl PyCombiner {
             pairs: 0,
             spilled: 0,
             bytes: Vec::new(),
+            failed: false,
             member: None,
         })))
     }
@@ -248,7 +265,7 @@ impl PyCombiner {
     /// cannot take; `OSError` (`ENOSPC`) when a run cannot be written; what an iterator or `combine` raises. What was
     /// taken before stays in the table: after an error it is of no use.
     fn add(&self, py: Python<'_>, produced: &Bound<'_, PyAny>, order: u64) -> PyResult<u64> {
-        let mut table = self.lock()?;
+        let mut table = self.whole()?;
         let before = table.pairs;
         Feed::new(py, &mut table, order).produced(produced)?;
         Ok(table.pairs - before)
@@ -256,7 +273,7 @@ impl PyCombiner {
 
     /// Write what is in the table as a run. Nothing happens if it is empty. Raises: `OSError`, `PicklingError`.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        self.lock()?.flush(py).map(drop)
+        self.whole()?.flush(py).map(drop)
     }
 
     /// Descriptions of the runs written so far, for `merge`.

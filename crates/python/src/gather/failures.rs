@@ -54,7 +54,8 @@ pub fn raised(py: Python<'_>, failure: Failure, how: &str, key: Option<&Item>) -
             if right.is_empty() { "a value of another type".into() } else { packed(&right) },
         )),
         Failure::Gather(GatherError::Overflow) => {
-            PyOverflowError::new_err(format!("an int of {how} is beyond 127 bits{at}: use combine=operator.add"))
+            let bits = if how == "count" { 63 } else { 127 };
+            PyOverflowError::new_err(format!("an int of {how} is beyond {bits} bits{at}: give combine= a function"))
         }
         Failure::Gather(error @ (GatherError::Corrupt(_) | GatherError::Collision)) => {
             PyRuntimeError::new_err(format!("{error}{at}"))

@@ -5,7 +5,7 @@
 
 use procession_gather::item::{Item, Kind};
 use procession_gather::reduce::Reducer;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple};
 
@@ -31,6 +31,8 @@ enum Start {
     /// In the scratch buffer, from here on.
     Scratch(usize),
 }
+
+type Entry<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 enum Values<'py> {
     /// One for each key of the block.
@@ -98,10 +100,11 @@ impl<'a, 'py> Feed<'a, 'py> {
 
     fn mapping(&mut self, mapping: &Bound<'py, PyDict>, counts: bool) -> PyResult<()> {
         if !counts {
-            return mapping.iter().try_for_each(|(key, value)| self.pair(key, value));
+            return entries(mapping).try_for_each(|entry| entry.and_then(|(key, value)| self.pair(key, value)));
         }
         self.values = Values::Times(Vec::with_capacity(BLOCK));
-        for (key, times) in mapping {
+        for entry in entries(mapping) {
+            let (key, times) = entry?;
             let Ok(number) = times.extract::<u64>() else {
                 return Err(PyTypeError::new_err(format!(
                     "count adds how often each key of a dict occurs, an int of 0 or more, not {} (at key {})",
@@ -154,7 +157,7 @@ impl<'a, 'py> Feed<'a, 'py> {
     fn pairs(&mut self, pairs: &Bound<'py, PyAny>) -> PyResult<()> {
         for pair in iterator(pairs).map_err(|_| self.garbage(pairs))? {
             let pair = pair?;
-            let two = match pair.cast_exact::<PyTuple>() {
+            let two = match pair.cast::<PyTuple>() {
                 Ok(tuple) if tuple.len() == 2 => Some((tuple.get_item(0)?, tuple.get_item(1)?)),
                 _ => match pair.cast::<PyList>() {
                     Ok(list) if list.len() == 2 => Some((list.get_item(0)?, list.get_item(1)?)),
@@ -236,6 +239,19 @@ fn place(key: &Bound<'_, PyAny>, scratch: &mut Vec<u8>) -> PyResult<Place> {
     let kind = payload(key, As::Key, scratch)?.ok_or_else(|| no_key(key))?;
     let hash = Item { kind, bytes: &scratch[start..] }.hash();
     Ok(Place { hash, kind, length: scratch.len() - start, start: Start::Scratch(start) })
+}
+
+/// The entries of a dict; an error when it was changed meanwhile, by `combine` or another thread. PyO3's iterator would
+/// panic: when the length is another one, or when there turn out to be more entries than that.
+fn entries<'a, 'py>(mapping: &'a Bound<'py, PyDict>) -> impl Iterator<Item = PyResult<Entry<'py>>> + 'a {
+    let (length, mut inner) = (mapping.len(), mapping.iter());
+    (0..length).map_while(move |_| {
+        if mapping.len() == length {
+            inner.next().map(Ok)
+        } else {
+            Some(Err(PyRuntimeError::new_err("the dict that a map function gave was changed while it was taken")))
+        }
+    })
 }
 
 /// An array of numpy, Arrow or polars as a list; anything else as it is.

@@ -4,8 +4,8 @@
 //! equal to, because look-ups go by value. A value is packed only if it is exactly of a plain type; everything else is a
 //! message of the codec, so that it comes back as it was.
 
-use procession_gather::item::{Item, Kind, canonical, read_length, write_length};
-use pyo3::exceptions::PyTypeError;
+use procession_gather::item::{DEPTH, Item, Kind, canonical, read_length, write_length};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
@@ -37,21 +37,24 @@ pub fn utf8<'a>(text: &'a Bound<'_, PyString>) -> Option<&'a [u8]> {
     }
 }
 
-/// Append the payload of an object; its kind. None, and nothing is appended: it is no plain object.
+/// Append the payload of an object; its kind. None: it is no plain object, or tuples within tuples go too deep.
 ///
 /// Raises what the object's own methods raise (a numpy scalar's `item`).
 pub fn payload(object: &Bound<'_, PyAny>, purpose: As, out: &mut Vec<u8>) -> PyResult<Option<Kind>> {
+    payload_within(object, purpose, out, DEPTH)
+}
+
+fn payload_within(object: &Bound<'_, PyAny>, purpose: As, out: &mut Vec<u8>, depth: usize) -> PyResult<Option<Kind>> {
     let exactly = purpose == As::Value;
     if let Ok(text) = object.cast::<PyString>() {
         if exactly && !object.is_exact_instance_of::<PyString>() {
             return Ok(None);
         }
-        match utf8(text) {
-            Some(bytes) => out.extend_from_slice(bytes),
-            None => {
-                let bytes = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
-                out.extend_from_slice(bytes.cast::<PyBytes>()?.as_bytes());
-            }
+        if let Some(bytes) = utf8(text) {
+            out.extend_from_slice(bytes);
+        } else {
+            let bytes = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
+            out.extend_from_slice(bytes.cast::<PyBytes>()?.as_bytes());
         }
         return Ok(Some(Kind::Str));
     }
@@ -78,14 +81,15 @@ pub fn payload(object: &Bound<'_, PyAny>, purpose: As, out: &mut Vec<u8>) -> PyR
         return Ok((!exactly || object.is_exact_instance_of::<PyBytes>()).then_some(Kind::Bytes));
     }
     if let Ok(tuple) = object.cast::<PyTuple>() {
-        return if exactly && !object.is_exact_instance_of::<PyTuple>() {
+        return if depth == 0 || exactly && !object.is_exact_instance_of::<PyTuple>() {
             Ok(None)
         } else {
-            tuple_payload(tuple, purpose, out)
+            tuple_payload(tuple, purpose, out, depth - 1)
         };
     }
-    if !exactly && of_numpy(object)? {
-        return payload(&object.call_method0("item")?, purpose, out);
+    if !exactly && depth > 0 && of_numpy(object)? {
+        // What item() gives may be of numpy again: a longdouble is its own
+        return payload_within(&object.call_method0("item")?, purpose, out, 0);
     }
     Ok(None)
 }
@@ -116,11 +120,11 @@ fn int_payload(int: &Bound<'_, PyInt>, out: &mut Vec<u8>) -> PyResult<Option<Kin
     Ok(Some(Kind::BigInt))
 }
 
-fn tuple_payload(tuple: &Bound<'_, PyTuple>, purpose: As, out: &mut Vec<u8>) -> PyResult<Option<Kind>> {
+fn tuple_payload(tuple: &Bound<'_, PyTuple>, purpose: As, out: &mut Vec<u8>, depth: usize) -> PyResult<Option<Kind>> {
     let (start, mut element) = (out.len(), Vec::new());
     for object in tuple {
         element.clear();
-        let Some(kind) = payload(&object, purpose, &mut element)? else {
+        let Some(kind) = payload_within(&object, purpose, &mut element, depth)? else {
             out.truncate(start);
             return Ok(None);
         };
@@ -150,13 +154,12 @@ pub fn shown(object: &Bound<'_, PyAny>) -> String {
 /// Raises: `PicklingError`.
 pub fn pack_value(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
     let mut bytes = Vec::new();
-    let kind = match payload(object, As::Value, &mut bytes)? {
-        Some(kind) => kind,
-        None => {
-            bytes.clear();
-            message(object, &mut bytes)?;
-            Kind::Object
-        }
+    let kind = if let Some(kind) = payload(object, As::Value, &mut bytes)? {
+        kind
+    } else {
+        bytes.clear();
+        message(object, &mut bytes)?;
+        Kind::Object
     };
     Item { kind, bytes: &bytes }.pack(out);
     Ok(())
@@ -176,9 +179,16 @@ fn message(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
     made
 }
 
-/// The object of a packed item. Raises: `UnpicklingError`.
+fn damaged() -> PyErr {
+    PyValueError::new_err("a packed item is damaged")
+}
+
+/// The object of a packed item. Raises: `UnpicklingError`, `ValueError`.
 pub fn item_to_python(py: Python<'_>, item: Item<'_>) -> PyResult<Py<PyAny>> {
-    let damaged = || pyo3::exceptions::PyValueError::new_err("a packed item is damaged");
+    item_within(py, item, DEPTH)
+}
+
+fn item_within(py: Python<'_>, item: Item<'_>, depth: usize) -> PyResult<Py<PyAny>> {
     Ok(match item.kind {
         Kind::None => py.None(),
         Kind::Bool => PyBool::new(py, item.bytes.first().is_some_and(|byte| *byte != 0)).to_owned().into_any().unbind(),
@@ -199,7 +209,8 @@ pub fn item_to_python(py: Python<'_>, item: Item<'_>) -> PyResult<Py<PyAny>> {
             Err(_) => PyBytes::new(py, item.bytes).call_method1("decode", ("utf-8", "surrogatepass"))?.unbind(),
         },
         Kind::Bytes => PyBytes::new(py, item.bytes).into_any().unbind(),
-        Kind::Tuple => PyTuple::new(py, items_to_python(py, item.bytes)?)?.into_any().unbind(),
+        Kind::Tuple if depth == 0 => return Err(damaged()),
+        Kind::Tuple => PyTuple::new(py, items_within(py, item.bytes, depth - 1)?)?.into_any().unbind(),
         Kind::Object => {
             let mut input = item.bytes;
             let count = read_length(&mut input).ok_or_else(damaged)?;
@@ -216,12 +227,15 @@ pub fn item_to_python(py: Python<'_>, item: Item<'_>) -> PyResult<Py<PyAny>> {
 }
 
 /// The objects of packed items that lie one after another.
-pub fn items_to_python(py: Python<'_>, mut packed: &[u8]) -> PyResult<Vec<Py<PyAny>>> {
+pub fn items_to_python(py: Python<'_>, packed: &[u8]) -> PyResult<Vec<Py<PyAny>>> {
+    items_within(py, packed, DEPTH)
+}
+
+fn items_within(py: Python<'_>, mut packed: &[u8], depth: usize) -> PyResult<Vec<Py<PyAny>>> {
     let mut objects = Vec::new();
     while !packed.is_empty() {
-        let item = Item::unpack(&mut packed)
-            .ok_or_else(|| pyo3::exceptions::PyValueError::new_err("a packed item is damaged"))?;
-        objects.push(item_to_python(py, item)?);
+        let item = Item::unpack(&mut packed).ok_or_else(damaged)?;
+        objects.push(item_within(py, item, depth)?);
     }
     Ok(objects)
 }

@@ -2,7 +2,7 @@
 
 use procession_gather::item::Item;
 use procession_gather::merge::{Fold, Members, Native, merge as merge_runs, scalar};
-use procession_gather::reduce::Reducer;
+use procession_gather::reduce::{Reducer, packed};
 use procession_gather::run::{Run, SLOTS};
 use procession_gather::segment::{SegmentRef, Value};
 use procession_gather::spool::Spool;
@@ -84,7 +84,7 @@ pub fn merge<'py>(
     let segments = if which == 1 {
         blamed(py, reducer, Members::default(), |fold| py.detach(|| merge_runs(&pairs, low, high, fold, &answer)))
     } else if let Some(combine) = combine {
-        let fold = Combine { py, combine, first: Vec::new(), total: None, packed: Vec::new() };
+        let fold = Combine { py, function: combine, first: Vec::new(), total: None, packed: Vec::new() };
         blamed(py, reducer, fold, |fold| merge_runs(&pairs, low, high, fold, &answer))
     } else if let Some(reduce) = reduce {
         let fold = Grouped { py, values: Native::new(Reducer::List), reduce, packed: Vec::new() };
@@ -121,42 +121,24 @@ struct Blamed<F> {
     key: Option<Vec<u8>>,
 }
 
-impl<F> Blamed<F> {
-    #[cold]
-    fn blame(&mut self, key: &Item) {
-        let mut packed = Vec::new();
-        key.pack(&mut packed);
-        self.key = Some(packed);
-    }
-}
-
 impl<F: Fold> Fold for Blamed<F> {
     type Error = F::Error;
 
     #[inline]
     fn absorb(&mut self, key: &Item, state: &[u8]) -> Result<(), F::Error> {
-        let done = self.fold.absorb(key, state);
-        if done.is_err() {
-            self.blame(key);
-        }
-        done
+        self.fold.absorb(key, state).inspect_err(|_| self.key = Some(packed(key)))
     }
 
     #[inline]
     fn finish(&mut self, key: &Item) -> Result<Value<'_>, F::Error> {
-        let key_blamed = &mut self.key;
-        self.fold.finish(key).inspect_err(|_| {
-            let mut packed = Vec::new();
-            key.pack(&mut packed);
-            *key_blamed = Some(packed);
-        })
+        self.fold.finish(key).inspect_err(|_| self.key = Some(packed(key)))
     }
 }
 
 /// `combine(a, b)` in Python. A key that occurs in one run only is passed on as it is.
 struct Combine<'py> {
     py: Python<'py>,
-    combine: Py<PyAny>,
+    function: Py<PyAny>,
     first: Vec<u8>,
     total: Option<Py<PyAny>>,
     packed: Vec<u8>,
@@ -181,7 +163,7 @@ impl Fold for Combine<'_> {
             Some(total) => total,
             None => self.unpack(&self.first)?,
         };
-        self.total = Some(self.combine.call1(self.py, (so_far, self.unpack(state)?))?);
+        self.total = Some(self.function.call1(self.py, (so_far, self.unpack(state)?))?);
         Ok(())
     }
 

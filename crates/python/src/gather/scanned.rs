@@ -1,6 +1,6 @@
 //! What a scanner found (words, columns of a CSV file), into a table.
 
-use procession_gather::item::{Item, Kind};
+use procession_gather::item::{Item, Kind, canonical};
 use procession_gather::num::Num;
 use procession_gather::reduce::Reducer;
 use procession_gather::text::Span;
@@ -90,15 +90,17 @@ impl PairSink for Sink<'_, '_> {
         let order = self.order;
         match self.table.how() {
             Reducer::Count => self.keys(kind, text, spans),
-            Reducer::Set => self.blocks(kind, text, spans, |table, hash, key, index| {
+            Reducer::Set => {
                 let fingerprint = value.hash();
-                // Again for each block: a run written in between has taken the member along
-                if index % BLOCK == 0 {
-                    table.native().enter_member(&value);
-                }
-                table.native().member(hash, key, fingerprint);
-                Ok(())
-            }),
+                self.blocks(kind, text, spans, |table, hash, key, index| {
+                    // Again for each block: a run written in between has taken the member along
+                    if index.is_multiple_of(BLOCK) {
+                        table.native().enter_member(&value);
+                    }
+                    table.native().member(hash, key, fingerprint);
+                    Ok(())
+                })
+            }
             _ => self
                 .blocks(kind, text, spans, |table, hash, key, _| Ok(table.native().add(hash, key, &value, order)?)),
         }
@@ -115,10 +117,12 @@ impl PairSink for Sink<'_, '_> {
             match how {
                 Reducer::Count => table.count(hash, key, 1),
                 Reducer::Sum | Reducer::Mean | Reducer::Min | Reducer::Max => {
-                    table.native().number(hash, key, number)?
+                    table.native().number(hash, key, number)?;
                 }
                 _ => {
                     let (kind, bytes) = match numbers[index] {
+                        // The members of a set are found by their bytes, as keys are
+                        Number::Float(float) if how == Reducer::Set => (Kind::Float, canonical(float).to_le_bytes()),
                         Number::Float(float) => (Kind::Float, float.to_le_bytes()),
                         Number::Int(int) => (Kind::Int, int.to_le_bytes()),
                         Number::Empty | Number::Bad => return Ok(()),

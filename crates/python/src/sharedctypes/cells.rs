@@ -181,10 +181,10 @@ fn integer(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     }
     // SAFETY: `value` is alive; anything that is no int goes through __index__, or fails with an exception.
     let bits = unsafe { ffi::PyLong_AsUnsignedLongLongMask(value.as_ptr()) };
-    if bits == u64::MAX {
-        if let Some(error) = PyErr::take(value.py()) {
-            return Err(error);
-        }
+    if bits == u64::MAX
+        && let Some(error) = PyErr::take(value.py())
+    {
+        return Err(error);
     }
     Ok(bits)
 }

@@ -83,10 +83,10 @@ unsafe extern "C" fn get(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi
 unsafe extern "C" fn set(object: *mut ffi::PyObject, new: *mut ffi::PyObject, _: *mut c_void) -> c_int {
     // SAFETY: called through a descriptor of the class; `new` is null or a live object.
     let (value, bits) = unsafe { (value_of(object), plain_bits(value_of(object).cells.code, new)) };
-    if let Some(bits) = bits {
-        if value.guard.try_write(|| value.cells.store(0, bits)).is_some() {
-            return 0;
-        }
+    if let Some(bits) = bits
+        && value.guard.try_write(|| value.cells.store(0, bits)).is_some()
+    {
+        return 0;
     }
     let stored = with_python(|py| {
         // SAFETY: `new` is null or a live object.

@@ -49,7 +49,7 @@ demo: setup  ## word count over the text this machine already has, against one p
 	@$(BIN)/python scripts/demo.py
 
 test: setup  ## every test: the core in Rust, then the package
-	cargo test --quiet -p procession-core --features failpoints
+	cargo test --quiet -p procession-core -p procession-gather --features procession-core/failpoints
 	$(BIN)/python -m pytest -q $(TESTS)
 
 check: setup  ## what a commit must pass: style, types, lints, quick tests

@@ -58,8 +58,8 @@ def gather(files: Callable[[], int]) -> Callable[..., dict[Any, Any]]:
         entries, members = [], []
         for low, high in ((0, 10), (10, 200), (200, 256)):
             given = (reducer, n, combine, reduce, [spool], runs, low, high)
-            entries.append(_native.merge(*given, 0, answer))
-            members.append(_native.merge(*given, 1, answer))
+            entries.append(_native.merge(*given, 0, answer, NEVER))
+            members.append(_native.merge(*given, 1, answer, NEVER))
         _native.seal_answer(answer, SHAPES.get(reducer, 0), b"", entries, members)
         opened = _native.Answer(answer)
         found: dict[Any, Any] = opened.to_dict()
@@ -147,7 +147,7 @@ def forms() -> dict[str, Any]:
         "named tuples": [Pair(*pair) for pair in zip(keys, values, strict=True)],
         "generator": (pair for pair in zip(keys, values, strict=True)),
         "columns": (keys, values),
-        "tuples": (tuple(keys), tuple(values)),
+        "keys in a tuple": (tuple(keys), values),
         "dict": {"a": 4, "b": 2},
     }
 
@@ -264,6 +264,7 @@ GARBAGE: list[tuple[str, Any, type[Exception], str]] = [
     ("sum", [("a", 1, 2)], TypeError, "pairs, not"),
     ("sum", (["a"], [1, 2]), ValueError, "1 keys and 2 values"),
     ("sum", (["a"],), TypeError, "not tuple"),
+    ("sum", (("a", 1), ("b", 2)), TypeError, "two tuples may be two columns or two pairs: give lists"),
     ("sum", [("a", "x")], TypeError, "sum takes int and float, not 'x' .at key 'a'"),
     ("mean", [("a", None)], TypeError, "mean takes int and float, not None"),
     ("sum", [("a", 2**130)], OverflowError, "beyond 127 bits .at key 'a'"),

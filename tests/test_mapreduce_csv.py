@@ -149,3 +149,16 @@ def test_a_header_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"caf\xe9,x\n1,2\n")
     with pytest.raises(causes.InputBroken, match="file: the first record does not name the fields"):
         Files(tmp_path / "file", takes="csv").divide()
+
+
+def test_one_field_of_each_record(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text('name,"a ""b""",c\n1,"x\ny",3\n4\n\n5,\x0b\u2028z,6\n', encoding="utf-8")
+    files = Files(tmp_path / "file", takes="csv")
+    (text,) = (text for piece in files.divide(1).pieces for text in files.read(piece))
+    assert isinstance(text, CsvText)
+    rows = list(text.rows())
+    assert rows == [["1", "x\ny", "3"], ["4"], ["5", "\x0b\u2028z", "6"]]
+    assert text.column("name") == text.column(0) == ["1", "4", "5"]
+    assert text.column('a "b"') == ["x\ny", "", "\x0b\u2028z"]
+    with pytest.raises(ValueError, match="no column"):
+        text.column("missing")

@@ -290,6 +290,7 @@ def merge(
     high: int,
     which: int,
     answer: int,
+    memory: int,
 ) -> bytes: ...
 
 class Words:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import procession
-from benchmarks.mapreduce.maps import CITY, PRICE, letter_words, split_words
+from benchmarks.mapreduce.maps import letter_words, split_words
 from benchmarks.mapreduce.model import WORKERS, Answer, Function
 from procession.mapreduce import Files
 
@@ -44,9 +44,9 @@ def letter_words_in(text: Any) -> tuple[Iterable[str], Iterable[str]]:
     return set(letter_words(text)), repeat(text.path)
 
 
-def city_prices_in(text: Any) -> list[tuple[str, float]]:
-    """(city, price) of each record; the one with the names of the fields is not part of the text."""
-    return [(record[CITY], float(record[PRICE])) for record in text.rows()]
+def city_prices_in(text: Any) -> tuple[list[str], list[float]]:
+    """City and price of each record, as two columns."""
+    return text.column("city"), [float(price) for price in text.column("price")]
 
 
 def reducing(function: Callable[[Any], Any], files: Callable[[str], Any], reduce: str, **options: Any) -> Function:

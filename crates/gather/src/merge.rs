@@ -16,11 +16,12 @@ use crate::segment::{SegmentRef, SegmentWriter, Value};
 use crate::spool::Spool;
 
 /// A segment of about so many bytes is written, and the next one begun; arbitrary.
-const SEGMENT: usize = 16 << 20;
+const MOST_SEGMENT: usize = 16 << 20;
+const LEAST_SEGMENT: usize = 256 << 10;
 
 /// All readers together may buffer this much, and each at least and at most so much.
 const BUFFERS: u64 = 16 << 20;
-const LEAST_BUFFER: u64 = 8 << 10;
+const LEAST_BUFFER: u64 = 4 << 10;
 const MOST_BUFFER: u64 = 256 << 10;
 
 /// What is made of the states of one key.
@@ -36,15 +37,20 @@ pub trait Fold {
 }
 
 /// Merge slots `low` to `high` (excluded) of the runs, write segments to `answer`. Runs are given in the order in which
-/// states of one key are to be absorbed, each with the spool it is in.
+/// states of one key are to be absorbed, each with the spool it is in. Buffers and the segment being made take about
+/// `memory` bytes, though never more than some 64 MiB, and at least one MiB and 4 KiB a run.
 pub fn merge<F: Fold>(
     runs: &[(&Spool, &Run)],
     low: usize,
     high: usize,
     fold: &mut F,
     answer: &Spool,
+    memory: usize,
 ) -> Result<Vec<SegmentRef>, F::Error> {
-    let buffer = (BUFFERS / runs.len().max(1) as u64).clamp(LEAST_BUFFER, MOST_BUFFER);
+    let buffer = BUFFERS.min(memory as u64 / 2) / runs.len().max(1) as u64;
+    let buffer = buffer.clamp(LEAST_BUFFER, MOST_BUFFER);
+    // While it is finished, a segment takes about three times its size
+    let segment = (memory / 6).clamp(LEAST_SEGMENT, MOST_SEGMENT);
     let mut readers = Vec::new();
     for (spool, run) in runs {
         let size = run.size(low, high);
@@ -65,7 +71,7 @@ pub fn merge<F: Fold>(
             heap.advance()?;
         }
         writer.push(hash, key, fold.finish(&key)?);
-        if writer.size() >= SEGMENT {
+        if writer.size() >= segment {
             segments.extend(write(&mut writer, answer).map_err(GatherError::Io)?);
         }
     }

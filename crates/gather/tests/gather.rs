@@ -73,9 +73,9 @@ fn gathered(how: Reducer, pairs: &[(String, i64, u64)], flushes: usize, ranges: 
     for range in 0..ranges {
         let (low, high) = (SLOTS * range / ranges, SLOTS * (range + 1) / ranges);
         let entries: Vec<_> = runs.iter().map(|run| (&spool, &run.0)).collect();
-        segments.extend(merge(&entries, low, high, &mut Native::new(how), &answer).unwrap());
+        segments.extend(merge(&entries, low, high, &mut Native::new(how), &answer, usize::MAX).unwrap());
         let members: Vec<_> = runs.iter().map(|run| (&spool, &run.1)).collect();
-        member_segments.extend(merge(&members, low, high, &mut Members::default(), &answer).unwrap());
+        member_segments.extend(merge(&members, low, high, &mut Members::default(), &answer, usize::MAX).unwrap());
     }
     Answer::seal(&answer_file, how.shape(), b"", &segments, &member_segments).unwrap();
     let opened = Answer::open(&answer_file).unwrap();
@@ -173,7 +173,7 @@ fn keys_of_equal_hash_stay_apart_through_runs_and_merging() {
     }
     let (_answer_file, answer) = memory_file();
     let runs: Vec<_> = runs.iter().map(|run| (&spool, run)).collect();
-    let segments = merge(&runs, 0, SLOTS, &mut Native::new(Reducer::Count), &answer).unwrap();
+    let segments = merge(&runs, 0, SLOTS, &mut Native::new(Reducer::Count), &answer, usize::MAX).unwrap();
     assert_eq!(segments.iter().map(|segment| segment.entries).sum::<u64>(), 4);
 }
 
@@ -188,7 +188,7 @@ fn a_record_longer_than_every_buffer_travels() {
     }
     let runs = combiner.flush(&spool, |_, _, _| Ok::<(), GatherError>(())).unwrap();
     let (file, answer) = memory_file();
-    let segments = merge(&[(&spool, &runs.0)], 0, SLOTS, &mut Native::new(Reducer::Sum), &answer).unwrap();
+    let segments = merge(&[(&spool, &runs.0)], 0, SLOTS, &mut Native::new(Reducer::Sum), &answer, usize::MAX).unwrap();
     Answer::seal(&file, Reducer::Sum.shape(), b"", &segments, &[]).unwrap();
     let opened = Answer::open(&file).unwrap();
     assert_eq!(opened.get(&Item::str(&long)), Some(Value::Int(1)));
@@ -215,7 +215,7 @@ fn what_cannot_be_summed_or_ordered_is_an_error() {
     let (_file, spool) = memory_file();
     let run = texts.flush(&spool, |_, _, _| Ok::<(), GatherError>(())).unwrap().0;
     let (file, answer) = memory_file();
-    let segments = merge(&[(&spool, &run)], 0, SLOTS, &mut Native::new(Reducer::Min), &answer).unwrap();
+    let segments = merge(&[(&spool, &run)], 0, SLOTS, &mut Native::new(Reducer::Min), &answer, usize::MAX).unwrap();
     Answer::seal(&file, Reducer::Min.shape(), b"", &segments, &[]).unwrap();
     let mut packed = Vec::new();
     Item::str("apple").pack(&mut packed);

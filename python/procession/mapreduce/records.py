@@ -108,7 +108,8 @@ def split_header(read: Callable[[int], bytes], form: Form, shown: str) -> tuple[
         end = record_end(data, begin, form.delimiter_byte)
         is_whole = len(data) < size
         if is_whole or 0 <= end < len(data):  # at the very end, the LF of a CRLF may be missing
-            return names_in(data[begin : end if end >= 0 else len(data)], form, shown), end if end >= 0 else len(data)
+            stop = end if end >= 0 else len(data)
+            return names_in(data[begin:stop], form, shown), stop
         if size >= MOST_HEADER_BYTES:
             raise InputBroken(shown, f"the first record does not end within {size} bytes: is a quote not closed?")
     raise AssertionError("not reached")

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..gather.budget import Budget
     from ..gather.reducers import Reducer
+    from .rounds import Fail
     from .supervisor import Supervisor
 else:
     from ._record import dataclass
@@ -175,12 +176,14 @@ class Call:
         return error
 
     @staticmethod
-    def given_up(death: WorkerDied, doing: str, attempts: int) -> WorkerDied:
+    def given_up(death: WorkerDied, doing: str, failure: Fail) -> WorkerDied:
         """The error for work that killed its workers too often."""
         error = WorkerDied.of(death.name, death.pid, death.exitcode, item=doing)
         error.__cause__ = death.__cause__
-        if attempts > 1:
-            error.add_note(f"it was tried {attempts} times, and ended with a dead worker each time")
+        if failure.scattered:
+            error.add_note(f"it was the last of {failure.attempts} workers that died with nothing finished in between")
+        elif failure.attempts > 1:
+            error.add_note(f"it was tried {failure.attempts} times, and ended with a dead worker each time")
         return error
 
     # Progress

@@ -175,7 +175,7 @@ class Mapping:
                 self._feeder.again(instruction.chunks)
             elif isinstance(instruction, Fail):
                 assert death is not None
-                raise self.call.given_up(death, self._at(instruction), instruction.attempts)
+                raise self.call.given_up(death, self._at(instruction), instruction)
             elif isinstance(instruction, Finish):
                 self._finished = True
 
@@ -274,7 +274,7 @@ class Reducing:
             elif isinstance(instruction, Fail):
                 assert death is not None
                 assert instruction.part is not None
-                raise self._call.given_up(death, self._describe(instruction.part), instruction.attempts)
+                raise self._call.given_up(death, self._describe(instruction.part), instruction)
             elif isinstance(instruction, Finish):
                 self._finished = True
 
@@ -299,7 +299,8 @@ class Reducing:
         which, low, high = self._parts[part]
         runs = [run.described for run in self._mapped.runs if any(run.sizes[which][low:high])]
         spools = [spool.spool for spool in self._call.spools]
-        return MergeWork(slot, self._call.board, self._answer, spools, runs, low, high, which)
+        memory = self._call.options.budget.table_bytes
+        return MergeWork(slot, self._call.board, self._answer, spools, runs, memory, low, high, which)
 
     def _seal(self, run_bytes: int) -> Any:
         from ..gather.result import KeyedResult

@@ -59,12 +59,14 @@ class Merge:
 
 @dataclass(frozen=True)
 class Fail:
-    """Give up: workers died too often. `chunk` and `item` name what the last one was at, `part` the range."""
+    """Give up: workers died too often. `chunk` and `item` name what the last one was at, `part` the range; `scattered`
+    says that the others were at something else."""
 
     attempts: int
     chunk: int | None = None
     item: int = 0
     part: int | None = None
+    scattered: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ class MapRounds:
             if attempts > self.retries:
                 return [Fail(attempts, *at)]
         if self._fruitless > MOST_FRUITLESS + self.workers * self.retries:
-            return [Fail(self._fruitless, *(at or ()))]
+            chunk, item = at if at is not None else (None, 0)
+            return [Fail(self._fruitless, chunk, item, scattered=True)]
         return self._go_on(waiting)
 
     def _go_on(self, waiting: int) -> list[Instruction]:

@@ -7,6 +7,7 @@ wait for a worker and there is no chunk just now, or the caller asks. Its runs c
 from __future__ import annotations
 
 import threading
+from itertools import islice
 from multiprocessing import parent_process
 from time import perf_counter_ns
 
@@ -46,6 +47,7 @@ else:
 
 __all__ = ["MapShare", "MapWork", "MergeRange", "MergeWork", "Mapped"]
 
+SLICE = 4096  # pairs taken of an iterator at once; arbitrary
 LOOK_S = 0.02  # how often a share without a chunk looks whether its worker is wanted elsewhere
 _TEXTS = ({str}, {bytes})
 
@@ -166,6 +168,9 @@ class _Sharing:
 
     def _combine(self, produced: Any, order: int) -> None:
         add = self._combiner.add
+        if hasattr(produced, "__next__"):
+            self._combine_slices(produced, order)
+            return
         if type(produced) is Batches:
             for batch in produced:
                 self._work.spool.fill(add, batch, order)
@@ -174,6 +179,13 @@ class _Sharing:
             add(produced, order)
         except OSError as error:
             raise self._work.spool.full(error) from None
+
+
+    def _combine_slices(self, produced: Any, order: int) -> None:
+        """A slice at a time, with a look whether to stop: it may go on for ever."""
+        words = self._words
+        while not words[STOP] and (batch := list(islice(produced, SLICE))):
+            self._work.spool.fill(self._combiner.add, batch, order)
 
 
 @dataclass(frozen=True)
@@ -185,6 +197,7 @@ class MergeWork:
     answer: Spool
     spools: list[Spool]
     runs: list[tuple[int, bytes]]  # which spool, and the run in it
+    memory: int  # bytes that may be taken
     low: int  # the range: of the 256 slots of the hash space
     high: int
     which: int  # 0: entries, 1: members of sets
@@ -222,6 +235,7 @@ def merge(reducer: Reducer, work: MergeWork) -> bytes:
         work.high,
         work.which,
         work.answer.fd,
+        work.memory,
     )
     return segments
 

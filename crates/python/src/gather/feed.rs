@@ -135,6 +135,12 @@ impl<'a, 'py> Feed<'a, 'py> {
         else {
             return Err(self.garbage(columns));
         };
+        if keys.is_instance_of::<PyTuple>() && values.is_instance_of::<PyTuple>() {
+            return Err(PyTypeError::new_err(
+                "a map function gave two tuples, and two tuples may be two columns or two pairs: give lists for columns, \
+                 or a list of pairs",
+            ));
+        }
         let keys = column(&keys)?;
         if values.get_type().fully_qualified_name()? == "itertools.repeat" {
             self.values = Values::Same(iterator(&values)?.next().ok_or_else(|| self.garbage(columns))??);

@@ -51,7 +51,7 @@ fn check_slots(low: usize, high: usize) -> PyResult<()> {
 }
 
 /// Merge slots `low` to `high` (excluded) of the runs, given in the order in which they count; each is the index of its
-/// spool and its description. `which`: the entries (0) or the members of sets (1). Writes segments into `answer` and
+/// spool and its description; about `memory` bytes are taken. `which`: the entries (0) or the members of sets (1). Writes segments into `answer` and
 /// returns where they are, for `seal_answer`.
 ///
 /// Raises: `OSError`; what `combine` or `reduce` raises, with a note that names the key; `TypeError` for values that the
@@ -70,6 +70,7 @@ pub fn merge<'py>(
     high: usize,
     which: u8,
     answer: i32,
+    memory: usize,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let spools = spools.into_iter().map(Spool::open).collect::<Result<Vec<_>, _>>()?;
     let described = runs.iter().map(|(_, run)| runs_of(run)).collect::<PyResult<Vec<_>>>()?;
@@ -82,17 +83,17 @@ pub fn merge<'py>(
     let answer = Spool::open(answer)?;
     let how = self::reducer(reducer, n)?;
     let segments = if which == 1 {
-        blamed(py, reducer, Members::default(), |fold| py.detach(|| merge_runs(&pairs, low, high, fold, &answer)))
+        blamed(py, reducer, Members::default(), |fold| py.detach(|| merge_runs(&pairs, low, high, fold, &answer, memory)))
     } else if let Some(combine) = combine {
         let fold = Combine { py, function: combine, first: Vec::new(), total: None, packed: Vec::new() };
-        blamed(py, reducer, fold, |fold| merge_runs(&pairs, low, high, fold, &answer))
+        blamed(py, reducer, fold, |fold| merge_runs(&pairs, low, high, fold, &answer, memory))
     } else if let Some(reduce) = reduce {
         let fold = Grouped { py, values: Native::new(Reducer::List), reduce, packed: Vec::new() };
-        blamed(py, reducer, fold, |fold| merge_runs(&pairs, low, high, fold, &answer))
+        blamed(py, reducer, fold, |fold| merge_runs(&pairs, low, high, fold, &answer, memory))
     } else if how == Reducer::Foreign {
         Err(PyRuntimeError::new_err("this reducer needs a function"))
     } else {
-        blamed(py, reducer, Native::new(how), |fold| py.detach(|| merge_runs(&pairs, low, high, fold, &answer)))
+        blamed(py, reducer, Native::new(how), |fold| py.detach(|| merge_runs(&pairs, low, high, fold, &answer, memory)))
     }?;
     let bytes: Vec<u8> = segments.iter().flat_map(SegmentRef::to_bytes).collect();
     Ok(PyBytes::new(py, &bytes))

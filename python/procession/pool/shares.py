@@ -180,7 +180,6 @@ class _Sharing:
         except OSError as error:
             raise self._work.spool.full(error) from None
 
-
     def _combine_slices(self, produced: Any, order: int) -> None:
         """A slice at a time, with a look whether to stop: it may go on for ever."""
         words = self._words

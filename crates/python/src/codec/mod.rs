@@ -50,7 +50,7 @@ const MAX_SEEN: usize = 64;
 
 /// Is this build one without a global lock? There a reference count is no proof that nobody else holds an object. The
 /// object header is two words with the lock, and four without.
-const FREE_THREADED: bool = size_of::<ffi::PyObject>() != 2 * size_of::<usize>();
+pub const FREE_THREADED: bool = size_of::<ffi::PyObject>() != 2 * size_of::<usize>();
 
 /// Something the message mentions that must stay alive while it is in flight.
 pub type Carried = Py<PyAny>;

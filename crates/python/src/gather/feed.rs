@@ -6,8 +6,11 @@
 use procession_gather::item::{Item, Kind};
 use procession_gather::reduce::Reducer;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple};
+
+use crate::codec::FREE_THREADED;
 
 use super::combiner::Table;
 use super::items::{As, no_key, payload, shown, utf8};
@@ -122,12 +125,39 @@ impl<'a, 'py> Feed<'a, 'py> {
 
     fn keys(&mut self, keys: &Bound<'py, PyAny>) -> PyResult<()> {
         if let Ok(list) = keys.cast_exact::<PyList>() {
-            return list.iter().try_for_each(|key| self.key(key));
+            let counted = if matches!(self.values, Values::Once) { self.count_texts(list)? } else { 0 };
+            return list.iter().skip(counted).try_for_each(|key| self.key(key));
         }
         for key in iterator(keys).map_err(|_| self.garbage(keys))? {
             self.key(key?)?;
         }
         Ok(())
+    }
+
+    /// Count keys from the front of a list for as long as they are strs: the commonest batch of all, and a tenth faster
+    /// when no reference is counted. Gives how many.
+    fn count_texts(&mut self, list: &Bound<'py, PyList>) -> PyResult<usize> {
+        let mut found: [(u64, &[u8]); BLOCK] = [(0, &[]); BLOCK];
+        let mut counted = 0;
+        while !FREE_THREADED && list.len() - counted >= BLOCK {
+            for (index, place) in found.iter_mut().enumerate() {
+                // SAFETY: the index is within the list. The str stays there, and its bytes with it, until the end of the
+                // block: no Python code runs before, and no other thread, which would need the GIL.
+                let Some(bytes) = (unsafe { text_at(list, counted + index) }) else { return Ok(counted) };
+                let hash = Item { kind: Kind::Str, bytes }.hash();
+                self.table.prefetch(hash);
+                *place = (hash, bytes);
+            }
+            for (hash, _) in &found {
+                self.table.prefetch_entry(*hash);
+            }
+            for (hash, bytes) in &found {
+                self.table.count(*hash, &Item { kind: Kind::Str, bytes }, 1);
+            }
+            counted += BLOCK;
+            self.table.taken(self.py, BLOCK)?;
+        }
+        Ok(counted)
     }
 
     fn columns(&mut self, columns: &Bound<'py, PyTuple>) -> PyResult<()> {
@@ -230,6 +260,28 @@ impl<'a, 'py> Feed<'a, 'py> {
             Values::Same(_) | Values::Once => {}
         }
         self.table.taken(self.py, pairs)
+    }
+}
+
+/// The UTF-8 of the exact str at this place of a list; None for anything else.
+///
+/// # Safety
+/// The index is within the list. Nothing may change the list while the bytes are used.
+#[inline]
+unsafe fn text_at<'a>(list: &'a Bound<'_, PyList>, index: usize) -> Option<&'a [u8]> {
+    // SAFETY: a live list and an index within it give a borrowed reference, which the list keeps alive by contract.
+    unsafe {
+        let object = ffi::PyList_GetItem(list.as_ptr(), index as ffi::Py_ssize_t);
+        if ffi::Py_TYPE(object) != &raw mut ffi::PyUnicode_Type {
+            return None;
+        }
+        let mut length: ffi::Py_ssize_t = 0;
+        let start = ffi::PyUnicode_AsUTF8AndSize(object, &raw mut length);
+        if start.is_null() {
+            ffi::PyErr_Clear(); // lone surrogates: for whoever looks at it more closely
+            return None;
+        }
+        Some(std::slice::from_raw_parts(start.cast(), length as usize))
     }
 }
 

@@ -83,7 +83,9 @@ pub fn merge<'py>(
     let answer = Spool::open(answer)?;
     let how = self::reducer(reducer, n)?;
     let segments = if which == 1 {
-        blamed(py, reducer, Members::default(), |fold| py.detach(|| merge_runs(&pairs, low, high, fold, &answer, memory)))
+        blamed(py, reducer, Members::default(), |fold| {
+            py.detach(|| merge_runs(&pairs, low, high, fold, &answer, memory))
+        })
     } else if let Some(combine) = combine {
         let fold = Combine { py, function: combine, first: Vec::new(), total: None, packed: Vec::new() };
         blamed(py, reducer, fold, |fold| merge_runs(&pairs, low, high, fold, &answer, memory))

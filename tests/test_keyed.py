@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyed_tasks import SMALL, as_given, parity, sevens, words
 
 import procession
 from procession.gather import Batches, top
@@ -22,8 +23,6 @@ from procession.pool import Pool
 from procession.pool.board import KeyedProgress
 
 pytestmark = pytest.mark.watchdog(30)
-
-SMALL = 1  # bytes of budget: tables are as small as they get, and everything goes to disk
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +40,6 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
 
 
 # What maps and reduces here
-
-
-def words(text: str) -> list[str]:
-    return text.split()
-
-
-def as_given(item: Any) -> Any:
-    return item
-
-
-def parity(number: int) -> list[tuple[int, int]]:
-    return [(number % 2, number)]
-
-
-def sevens(number: int) -> list[tuple[int, int]]:
-    return [(number % 7, number)]
 
 
 def generated(number: int) -> Iterator[tuple[str, int]]:

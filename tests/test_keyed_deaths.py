@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyed_tasks import NUMBERS, SUMS, sevens
 
 import procession
 from procession.errors import PoolBroken, WorkerDied
@@ -20,9 +21,6 @@ from procession.pool import Pool
 from procession.testing import Snapshot, wait_until
 
 pytestmark = pytest.mark.watchdog(30)
-
-NUMBERS = 300
-SUMS = {key: sum(range(key, NUMBERS, 7)) for key in range(7)}
 
 
 @pytest.fixture
@@ -105,10 +103,6 @@ class GivesUnwritable:
 
 def the_left(left: Any, right: Any) -> Any:
     return left if left.number == 5 else right
-
-
-def sevens(number: int) -> list[tuple[int, int]]:
-    return [(number % 7, number)]
 
 
 def left_open() -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyed_tasks import SMALL, as_given, parity, sevens, words
 
 import procession
 from procession.errors import PicklingError, PoolTerminated
@@ -19,30 +20,12 @@ from procession.testing import Snapshot, wait_until
 
 pytestmark = pytest.mark.watchdog(30)
 
-SMALL = 1  # bytes of budget: tables are as small as they get, and everything goes to disk
-
 
 @pytest.fixture(scope="module")
 def fork_pool() -> Iterator[Pool]:
     with procession.get_context("fork").Pool(2) as pool:
         yield pool
     pool.join()
-
-
-def words(text: str) -> list[str]:
-    return text.split()
-
-
-def as_given(item: Any) -> Any:
-    return item
-
-
-def parity(number: int) -> list[tuple[int, int]]:
-    return [(number % 2, number)]
-
-
-def sevens(number: int) -> list[tuple[int, int]]:
-    return [(number % 7, number)]
 
 
 def spread(key: Any, values: Iterable[Any]) -> tuple[Any, Any]:

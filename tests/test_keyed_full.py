@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyed_tasks import NUMBERS, SUMS, sevens
 
 import procession
 from procession.errors import SpillFull
@@ -22,19 +23,12 @@ from procession.testing import wait_until
 
 pytestmark = pytest.mark.watchdog(30)
 
-NUMBERS = 300
-SUMS = {key: sum(range(key, NUMBERS, 7)) for key in range(7)}
-
 
 @pytest.fixture
 def pool() -> Iterator[Pool]:
     with procession.get_context("fork").Pool(2) as pool:
         yield pool
     pool.join()
-
-
-def sevens(number: int) -> list[tuple[int, int]]:
-    return [(number % 7, number)]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from job_files import JOBS
 
 import procession
 from procession.mapreduce import errors as causes
@@ -15,40 +16,6 @@ from procession.mapreduce import rows
 from procession.mapreduce.alone import run_here
 from procession.mapreduce.running import run
 from procession.pool.board import KeyedProgress
-
-JOB_FILE = '''
-class LongestLine:
-    """The longest line, and where it starts to be looked for."""
-
-    columns = ("length", "line")
-
-    def map(self, text):
-        return max(((len(line), line) for line in text.splitlines()), default=(0, ""))
-
-    def reduce(self, left, right):
-        return max(left, right)
-
-
-class Lines:
-    """Every line, with the file it came from, to see that none is lost or doubled."""
-
-    def map(self, text):
-        return [(os.path.basename(text.path), line) for line in text.split("\\n") if line]
-
-    def reduce(self, left, right):
-        return left + right
-
-    def finish(self, total):
-        return iter(sorted(total))
-
-
-class Failing(LongestLine):
-    def map(self, text):
-        raise ValueError("cannot stand this text")
-
-
-import os
-'''
 
 
 def words_of(text: str) -> list[str]:
@@ -59,7 +26,7 @@ def words_of(text: str) -> list[str]:
 @pytest.fixture
 def job_file(tmp_path: Path) -> str:
     path = tmp_path / "jobs_here.py"
-    path.write_text(JOB_FILE)
+    path.write_text(JOBS)
     return str(path)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from job_files import JOBS
 
 import procession
 from procession.errors import JobError
@@ -15,35 +16,9 @@ from procession.mapreduce import errors as causes
 from procession.mapreduce.alone import run_here
 from procession.mapreduce.running import run
 
-JOB_FILE = '''
-class LongestLine:
-    """The longest line, and where it starts to be looked for."""
-
-    columns = ("length", "line")
-
-    def map(self, text):
-        return max(((len(line), line) for line in text.splitlines()), default=(0, ""))
-
-    def reduce(self, left, right):
-        return max(left, right)
-
-
-class Lines:
-    """Every line, with the file it came from, to see that none is lost or doubled."""
-
-    def map(self, text):
-        return [(os.path.basename(text.path), line) for line in text.split("\\n") if line]
-
-    def reduce(self, left, right):
-        return left + right
-
-    def finish(self, total):
-        return iter(sorted(total))
-
-
-class Failing(LongestLine):
-    def map(self, text):
-        raise ValueError("cannot stand this text")
+JOB_FILE = (
+    JOBS
+    + """
 
 
 class OnlyMap:
@@ -96,7 +71,8 @@ class TakesWhat(Keyed):
 
 
 import os
-'''
+"""
+)
 
 
 @pytest.fixture

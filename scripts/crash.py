@@ -9,6 +9,7 @@ is the same for the core alone, where children are also killed before their firs
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import random
@@ -113,6 +114,7 @@ class Storm:
         self.rng = random.Random(seed)
         self.context = procession.get_context("fork")
         self.arena = _store.shared_arena()
+        gc.collect()  # what others left in this process must not be freed in the middle of the storm
         self.objects_before = self.arena.statistics()["objects"]
         self.file = os.memfd_create("crash")
         os.ftruncate(self.file, GUARDED + 4096)

@@ -114,7 +114,9 @@ class Storm:
         self.rng = random.Random(seed)
         self.context = procession.get_context("fork")
         self.arena = _store.shared_arena()
-        gc.collect()  # what others left in this process must not be freed in the middle of the storm
+        # What was left before, garbage here and holds of processes that died, must not be freed in the middle of it
+        gc.collect()
+        self.arena.reap()
         self.objects_before = self.arena.statistics()["objects"]
         self.file = os.memfd_create("crash")
         os.ftruncate(self.file, GUARDED + 4096)

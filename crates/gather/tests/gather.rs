@@ -1,9 +1,11 @@
 //! Pairs through tables, runs and merging, against the plainest model: a map from key to all its values.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::{AsRawFd, FromRawFd};
 
+use common::memory_file;
 use procession_gather::answer::Answer;
 use procession_gather::error::GatherError;
 use procession_gather::item::{DEPTH, Item, Kind, Unorderable};
@@ -12,18 +14,6 @@ use procession_gather::num::Num;
 use procession_gather::reduce::{Combiner, Reducer, packed};
 use procession_gather::run::{Run, SLOTS};
 use procession_gather::segment::Value;
-use procession_gather::spool::Spool;
-
-fn memory_file() -> (File, Spool) {
-    // SAFETY: the name is a constant with a NUL; the result is a new descriptor of ours, or -1.
-    let descriptor = unsafe { libc::memfd_create(c"test".as_ptr(), libc::MFD_CLOEXEC) };
-    assert!(descriptor >= 0);
-    // SAFETY: nobody else has this descriptor.
-    let file = unsafe { File::from_raw_fd(descriptor) };
-    let spool = Spool::open(file.as_raw_fd()).unwrap();
-    spool.init().unwrap();
-    (file, spool)
-}
 
 /// A generator of Marsaglia's (xorshift), so that a failure can be repeated.
 struct Random(u64);

@@ -1,24 +1,15 @@
 //! Blocks appended to a spool: by several at once, and when the file may not grow any more.
 
-use std::fs::File;
-use std::os::fd::{AsRawFd, FromRawFd};
+mod common;
+
+use std::os::fd::AsRawFd;
 use std::process::Command;
 
+use common::memory_file;
 use procession_gather::spool::{ALIGNED, HEADER, LARGEST, Spool};
 
 /// Set in the process that runs a test under a limit, which holds for all of a process.
 const LIMITED: &str = "PROCESSION_TEST_LIMITED";
-
-fn memory_file() -> (File, Spool) {
-    // SAFETY: the name is a constant with a NUL; the result is a new descriptor of ours, or -1.
-    let descriptor = unsafe { libc::memfd_create(c"test".as_ptr(), libc::MFD_CLOEXEC) };
-    assert!(descriptor >= 0);
-    // SAFETY: nobody else has this descriptor.
-    let file = unsafe { File::from_raw_fd(descriptor) };
-    let spool = Spool::open(file.as_raw_fd()).unwrap();
-    spool.init().unwrap();
-    (file, spool)
-}
 
 fn check(spool: &Spool, offset: u64, block: &[u8]) {
     let mut found = vec![0; block.len()];

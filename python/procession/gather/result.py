@@ -213,49 +213,51 @@ class KeyedResult(_native.Answer, _Mapping):
         return _attach_relative, (type(self), os.getpid(), fd, _identity(fd))
 
 
-class _KeysOf(_Keys):
+class _InOrder:
+    """What the three views have: the result, and an order of its keys (None: as they are stored)."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _order: _native.Order | None
+
+    def __init__(self, result: KeyedResult, order: _native.Order | None) -> None:
+        super().__init__(result)  # type: ignore[call-arg]  # that of the standard view
+        self._order = order  # type: ignore[misc]  # a slot of each class: two bases with slots do not go together
+
+    @property
+    def _result(self) -> KeyedResult:
+        return self._mapping  # type: ignore[attr-defined,no-any-return]
+
+
+class _KeysOf(_InOrder, _Keys):
     """The keys of a result in an order of their own."""
 
     __slots__ = ("_order",)
 
-    def __init__(self, result: KeyedResult, order: _native.Order | None) -> None:
-        super().__init__(result)
-        self._order = order
-
     def __iter__(self) -> Iterator[Any]:
-        result: KeyedResult = self._mapping  # type: ignore[attr-defined]
-        return result._chunks(result._keys, self._order)
+        return self._result._chunks(self._result._keys, self._order)
 
 
-class _ValuesOf(_Values):
+class _ValuesOf(_InOrder, _Values):
     """The values of a result, in the order of its keys."""
 
     __slots__ = ("_order",)
 
-    def __init__(self, result: KeyedResult, order: _native.Order | None) -> None:
-        super().__init__(result)
-        self._order = order
-
     def __iter__(self) -> Iterator[Any]:
-        result: KeyedResult = self._mapping  # type: ignore[attr-defined]
-        return result._chunks(result._values, self._order)
+        return self._result._chunks(self._result._values, self._order)
 
     def __contains__(self, value: object) -> bool:
         return any(_same(value, found) for found in self)
 
 
-class _ItemsOf(_Items):
+class _ItemsOf(_InOrder, _Items):
     """The items of a result, in the order of its keys."""
 
     __slots__ = ("_order",)
 
-    def __init__(self, result: KeyedResult, order: _native.Order | None) -> None:
-        super().__init__(result)
-        self._order = order
-
     def __iter__(self) -> Iterator[Any]:
-        result: KeyedResult = self._mapping  # type: ignore[attr-defined]
-        return result._chunks(result._items, self._order)
+        return self._result._chunks(self._result._items, self._order)
 
 
 def _same(one: object, other: object) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from procession import _native
 
@@ -31,15 +31,15 @@ class Place(NamedTuple):
         return f"{self.path}, {of} {self.offset}–{self.offset + self.length}"
 
 
-class Text(str):
-    """A stretch of text: a string. See the module's text."""
+class _Placed:
+    """What both kinds of stretches have, beside being a str or bytes."""
 
     path: str
     offset: int
     place: Place
 
-    def __new__(cls, text: str, path: str = "", offset: int = 0, place: Place | None = None) -> Text:
-        self = super().__new__(cls, text)
+    def __new__(cls, data: str | bytes, path: str = "", offset: int = 0, place: Place | None = None) -> Self:
+        self = super().__new__(cls, data)  # type: ignore[call-arg]  # that of str or bytes
         self.place = Place(path, offset) if place is None else place
         self.path, self.offset = self.place[:2]
         return self
@@ -50,26 +50,15 @@ class Text(str):
         return self.place.size_bytes
 
 
-class Raw(bytes):
+class Text(_Placed, str):
+    """A stretch of text: a string. See the module's text."""
+
+
+class Raw(_Placed, bytes):
     """A stretch of bytes as they are in the file. See the module's text.
 
     It is `bytes`, not a view of a buffer that is filled again: so it can be kept, and what is split off it are keys.
     """
-
-    path: str
-    offset: int
-    place: Place
-
-    def __new__(cls, data: bytes, path: str = "", offset: int = 0, place: Place | None = None) -> Raw:
-        self = super().__new__(cls, data)
-        self.place = Place(path, offset) if place is None else place
-        self.path, self.offset = self.place[:2]
-        return self
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes of the file."""
-        return self.place.size_bytes
 
 
 NO_LINE_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # str.splitlines cuts there as well; it is faster than StringIO

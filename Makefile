@@ -19,7 +19,7 @@ EXTENSION := $(VENV)/.stamp-extension
 MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup develop demo test check format loom miri fuzz crash soak bench bench-quick bench-mapreduce changelog clean
+.PHONY: help setup develop demo test test-pythons check format loom miri fuzz crash soak bench bench-quick bench-mapreduce changelog clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -77,6 +77,9 @@ fuzz:  ## random input against the plain model (needs a nightly toolchain with c
 
 crash: setup  ## kill processes at random instructions for minutes (SECONDS_LONG=120)
 	@sh scripts/crash.sh $(BIN)/python $(SECONDS_LONG)
+
+test-pythons: setup  ## the suite on every later Python that this machine has, from one wheel
+	@sh scripts/pythons.sh $(BIN)/maturin $(TESTS)
 
 soak: setup  ## the slow and stress tests, again and again (SECONDS_LONG=120)
 	@sh scripts/soak.sh $(BIN)/python $(SECONDS_LONG)

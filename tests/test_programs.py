@@ -161,15 +161,18 @@ def test_ctrl_c_ends_everything_with_one_traceback(tmp_path: Path) -> None:
         tmp_path,
         """
         import procession, time
-        def work():
-            print("ready", flush=True)
+        def work(begun):
             try:
+                begun.set()
                 time.sleep(600)
             except KeyboardInterrupt:
                 pass
         if __name__ == "__main__":
-            worker = procession.get_context("fork").Process(target=work, daemon=True)
+            begun = procession.Event()
+            worker = procession.get_context("fork").Process(target=work, args=(begun,), daemon=True)
             worker.start()
+            begun.wait()  # said here, not by the worker: its start may not have come back yet
+            print("ready", flush=True)
             worker.result()
         """,
     )

@@ -12,13 +12,14 @@
 mod fork;
 mod handle;
 mod local;
+mod watches;
 
 use crate::error::ArenaError;
 use crate::failpoint::step;
 use crate::heap::{Direction, Duty, Heap, Usage};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use crate::owner::{Liveness, OwnerId, PLACES, Processes};
-use crate::ring::{Message, Ring, Storage, Wait};
+use crate::ring::{Message, Ring, Storage, Wait, Watcher};
 use crate::segment::Segment;
 use crate::sys;
 use local::Local;
@@ -26,6 +27,7 @@ use std::os::fd::RawFd;
 
 pub use crate::heap::Kind;
 pub use handle::Handle;
+pub use watches::Watching;
 
 /// One arena as this process sees it.
 #[derive(Debug)]
@@ -346,6 +348,10 @@ impl Storage for &'static Arena {
 
     fn commit_get(&self, word: &AtomicU64, head: u64, attachments: &[u64]) {
         self.take_out(word, head, attachments);
+    }
+
+    fn reach(&self, ring: &Ring, watcher: Watcher) -> bool {
+        Arena::reach(self, ring, &watcher)
     }
 
     fn settle(&self) {

@@ -23,6 +23,9 @@
 mod get;
 mod put;
 mod record;
+mod watch;
+
+pub use watch::{Side, WATCHERS, Watcher};
 
 use crate::error::{ArenaError, WaitError};
 use crate::failpoint::step;
@@ -52,6 +55,10 @@ pub trait Storage: Liveness {
     /// Store `head`, upon which the message is gone and its attachments are held by the caller.
     fn commit_get(&self, word: &AtomicU64, head: u64, _attachments: &[u64]) {
         word.store(head, Ordering::Release);
+    }
+    /// Ring the bell of another process, or of this one, that watches `ring`. False: it was not reached.
+    fn reach(&self, _ring: &Ring, _watcher: Watcher) -> bool {
+        false
     }
     /// The owner of one of the ring's locks died: what it had begun in here must be done or undone before anything
     /// else.
@@ -142,6 +149,10 @@ pub struct Ring {
     max_bytes: AtomicU64,
     /// Changed only with both locks held.
     buffer: AtomicU64,
+    /// Where the table of watchers is, 0 until somebody watches. Changed only with the put lock held.
+    watchers: AtomicU64,
+    /// For items and for room: 1 while some watcher may have to be told.
+    armed: [AtomicU32; 2],
     put: PutSide,
     get: GetSide,
     sleepers: Sleepers,
@@ -191,6 +202,8 @@ impl Ring {
             closed: AtomicU32::new(0),
             max_bytes: AtomicU64::new(max_bytes),
             buffer: AtomicU64::new(0),
+            watchers: AtomicU64::new(0),
+            armed: [AtomicU32::new(0), AtomicU32::new(0)],
             put: PutSide { lock: OwnerLock::new(), head_seen: AtomicU64::new(0), tail: AtomicU64::new(0) },
             get: GetSide { lock: OwnerLock::new(), tail_seen: AtomicU64::new(0), head: AtomicU64::new(0) },
             sleepers: Sleepers {
@@ -212,6 +225,12 @@ impl Ring {
         }
         ring.sleepers.done.store(messages, Ordering::Relaxed);
         ring
+    }
+
+    /// Set the bounds of a ring that nobody uses yet. 0 means no bound.
+    pub fn set_bounds(&self, max_items: u32, max_bytes: u64) {
+        self.max_items.store(max_items, Ordering::Relaxed);
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
     }
 
     fn tail(&self) -> Cursor {
@@ -298,6 +317,8 @@ impl Ring {
         self.sleepers.items.notify(u32::MAX);
         self.sleepers.space.notify(u32::MAX);
         self.sleepers.finished.notify(u32::MAX);
+        self.tell_watchers(storage, Side::Items);
+        self.tell_watchers(storage, Side::Room);
     }
 
     /// One taken message is done with. False when as many are done as were put.
@@ -342,6 +363,7 @@ impl Ring {
         if self.buffer() != 0 {
             storage.exchange(&self.buffer, 0, 0, self.buffer());
         }
+        self.forget_watchers(storage);
     }
 
     /// In the child of a fork, for a ring in private memory: the threads that held its locks do not exist here.

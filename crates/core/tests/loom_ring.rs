@@ -11,12 +11,29 @@ use loom::sync::Arc;
 use loom::thread;
 use procession_core::error::{ArenaError, GetError};
 use procession_core::owner::{Liveness, OwnerId};
-use procession_core::ring::{Message, Ring, Storage, Wait};
+use procession_core::ring::{Message, Ring, Side, Storage, Wait, Watcher};
+use procession_core::sys::Bell;
 use std::sync::Mutex;
 
 /// A storage in this process's memory. Buffer number n has the offset 64 (n + 1). The lock is the standard library's, which
 /// loom does not see: with loom's, it would order for the ring what the ring itself must order.
-struct Memory(Mutex<Vec<Box<[u64]>>>);
+struct Memory(Mutex<Vec<Box<[u64]>>>, Chime);
+
+/// The watcher's bell. Read and changed in one order, as the kernel does it, which orders nothing else.
+#[derive(Default)]
+struct Chime(loom::sync::atomic::AtomicBool);
+
+impl Bell for Chime {
+    fn ring(&self) {
+        self.0.swap(true, loom::sync::atomic::Ordering::Relaxed);
+    }
+    fn rings(&self) -> bool {
+        self.0.fetch_or(false, loom::sync::atomic::Ordering::Relaxed)
+    }
+    fn silence(&self) {
+        self.0.swap(false, loom::sync::atomic::Ordering::Relaxed);
+    }
+}
 
 impl Liveness for Memory {
     fn is_alive(&self, _owner: OwnerId) -> bool {
@@ -37,6 +54,11 @@ impl Storage for Memory {
         let mut buffers = self.0.lock().unwrap();
         buffers.push(vec![0; capacity as usize / 8].into_boxed_slice());
         Ok(buffers.len() as u64 * 64)
+    }
+
+    fn reach(&self, _ring: &Ring, _watcher: Watcher) -> bool {
+        self.1.ring();
+        true
     }
 
     fn exchange(&self, word: &loom::sync::atomic::AtomicU64, value: u64, _new: u64, old: u64) {
@@ -61,7 +83,7 @@ fn model(max_items: u32, work: impl Fn(Arc<Scene>) + Send + Sync + 'static) {
     builder.check(move || {
         work(Arc::new(Scene {
             ring: Ring::new_at(max_items, 0, u32::MAX, u32::MAX - 3),
-            memory: Memory(Mutex::new(Vec::new())),
+            memory: Memory(Mutex::new(Vec::new()), Chime::default()),
             cells: (0..4).map(|_| UnsafeCell::new(0)).collect(),
         }))
     });
@@ -188,5 +210,70 @@ fn a_joiner_sees_what_was_done() {
         // SAFETY: the work is done, by the ordering that loom checks.
         scene.cells[3].with(|cell| assert_eq!(unsafe { *cell }, 7));
         worker.join().unwrap();
+    });
+}
+
+impl Scene {
+    fn attune(&self, slot: usize) {
+        while self.ring.attune(&self.memory, Side::Items, slot, &self.memory.1).is_err() {
+            thread::yield_now();
+        }
+    }
+
+    fn watch(&self) -> usize {
+        self.ring.prepare(&self.memory).unwrap();
+        self.ring.enrol(&self.memory, Side::Items, 0, 0).unwrap()
+    }
+
+    /// One message, if there is one now.
+    fn try_take(&self) -> bool {
+        self.ring.get(&self.memory, 1, Wait::Never, None, |_, _, _| false).is_ok()
+    }
+}
+
+#[test]
+fn a_bell_misses_no_message() {
+    model(0, |scene| {
+        let slot = scene.watch();
+        let putter = thread::spawn({
+            let scene = scene.clone();
+            move || scene.put(1, 8)
+        });
+        scene.attune(slot);
+        putter.join().unwrap();
+        assert!(scene.memory.1.rings());
+    });
+}
+
+#[test]
+fn of_two_putters_one_rings() {
+    model(0, |scene| {
+        let slot = scene.watch();
+        scene.attune(slot);
+        let putter = thread::spawn({
+            let scene = scene.clone();
+            move || scene.put(1, 8)
+        });
+        scene.put(2, 8);
+        putter.join().unwrap();
+        assert!(scene.memory.1.rings());
+    });
+}
+
+#[test]
+fn a_bell_does_not_ring_for_what_was_taken() {
+    model(0, |scene| {
+        let slot = scene.watch();
+        scene.attune(slot);
+        let putter = thread::spawn({
+            let scene = scene.clone();
+            move || scene.put(1, 8)
+        });
+        let taken = scene.try_take();
+        if taken {
+            scene.attune(slot); // as after every get that leaves the ring empty
+        }
+        putter.join().unwrap();
+        assert_eq!(scene.memory.1.rings(), !taken);
     });
 }

@@ -6,14 +6,14 @@
 
 mod support;
 
-use procession_core::arena::{Arena, Handle, Kind};
+use procession_core::arena::{Arena, Handle, Kind, Watching};
 use procession_core::failpoint;
 use procession_core::lock::{Acquired, OwnerLock};
-use procession_core::ring::{Message, Ring, Wait};
+use procession_core::ring::{Message, Ring, Side, Wait};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use support::{alone, block, contents, fork, kill, number_of, payload, place, put, ring_at, take, wait};
+use support::{alone, block, contents, fork, kill, number_of, payload, place, put, readable, ring_at, take, wait};
 
 const SOON: Duration = Duration::from_secs(2);
 
@@ -265,6 +265,53 @@ fn who_forks_and_who_is_forked() {
             assert!([&[1, 2][..], &[2]].contains(&numbers), "{numbers:?}");
         },
     );
+}
+
+#[test]
+fn who_watches() {
+    let _alone = alone();
+    at_every_step(
+        30,
+        |scene| {
+            let watching = Watching::default();
+            scene.arena.watch(scene.ring, Side::Items, &watching).unwrap().unwrap();
+            scene.arena.watch(scene.ring, Side::Room, &watching).unwrap().unwrap();
+            put(scene.arena, scene.ring, &payload(3, 10), &[]);
+            take(scene.arena, scene.ring, SOON).unwrap();
+            scene.arena.unwatch(scene.ring, Side::Items, &watching);
+        },
+        |numbers| assert!([&[1, 2][..], &[1, 2, 3], &[2, 3]].contains(&numbers), "{numbers:?}"),
+    );
+}
+
+/// A putter that dies between its commit and the bell: whoever looks again finds the message, and the next putter rings.
+#[test]
+fn who_tells_a_watcher() {
+    let _alone = alone();
+    let (_handle, ring) = ring_at(arena(), Ring::new(0, 0));
+    let watching = Watching::default();
+    let watch = || arena().watch(ring, Side::Items, &watching).unwrap().unwrap();
+    for step in 1.. {
+        let child = fork(|| {
+            failpoint::arm(step);
+            put(arena(), ring, &payload(3, 10), &[]);
+            failpoint::disarm();
+        });
+        let status = wait(child);
+        assert_eq!(readable(watch()), !ring.is_empty(), "step {step}");
+        while take(arena(), ring, Duration::ZERO).is_some() {}
+        assert!(!readable(watch()), "step {step}");
+        assert_eq!(wait(fork(|| put(arena(), ring, &payload(4, 10), &[]))), 0);
+        assert!(readable(watch()), "step {step}: the next one does not ring");
+        take(arena(), ring, Duration::ZERO).unwrap();
+        watch();
+        if status == 0 {
+            assert!(step > 6, "only {step} steps");
+            break;
+        }
+    }
+    arena().unwatch(ring, Side::Items, &watching);
+    arena().reap_all();
 }
 
 fn die_with_a_ring(scene: &Scene) {

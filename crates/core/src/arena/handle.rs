@@ -60,6 +60,8 @@ impl Drop for Handle {
             }
             step();
             handles.remove(&self.offset);
+            // SAFETY: the local lock is held, as for the map.
+            unsafe { (*self.arena.local.bells.get()).forget(self.contents() as usize) };
             Some(self.arena.heap.drop_hold(self.arena.me(), self.offset))
         });
         step();

@@ -1,5 +1,6 @@
-//! The handles that this process has on the objects of an arena, counted.
+//! What this process knows of an arena: the handles that it has on objects, counted, and the bells of watched rings.
 
+use super::watches::Bells;
 use crate::lock::OwnerLock;
 use crate::owner::{Liveness, OwnerId};
 use std::cell::UnsafeCell;
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 pub(super) struct Local {
     pub(super) lock: OwnerLock,
     pub(super) handles: UnsafeCell<HashMap<u64, u32>>,
+    pub(super) bells: UnsafeCell<Bells>,
     /// The place reserved for the child while a fork is under way.
     pub(super) child: UnsafeCell<Option<OwnerId>>,
 }
@@ -28,7 +30,12 @@ impl Liveness for Alive {
 
 impl Local {
     pub(super) fn new() -> Self {
-        Self { lock: OwnerLock::new(), handles: UnsafeCell::new(HashMap::new()), child: UnsafeCell::new(None) }
+        Self {
+            lock: OwnerLock::new(),
+            handles: UnsafeCell::new(HashMap::new()),
+            bells: UnsafeCell::new(Bells::default()),
+            child: UnsafeCell::new(None),
+        }
     }
 
     pub(super) fn acquire(&self) {
@@ -36,6 +43,19 @@ impl Local {
     }
 
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut HashMap<u64, u32>) -> R) -> R {
+        let _locked = self.locked();
+        // SAFETY: the lock is held, and `work` cannot get at the map by another way.
+        work(unsafe { &mut *self.handles.get() })
+    }
+
+    pub(super) fn with_bells<R>(&self, work: impl FnOnce(&mut Bells) -> R) -> R {
+        let _locked = self.locked();
+        // SAFETY: the lock is held, and `work` cannot get at the bells by another way.
+        work(unsafe { &mut *self.bells.get() })
+    }
+
+    /// A panic of who has it must not stop all other threads.
+    fn locked(&self) -> impl Drop + '_ {
         struct Locked<'a>(&'a OwnerLock);
         impl Drop for Locked<'_> {
             fn drop(&mut self) {
@@ -43,8 +63,6 @@ impl Local {
             }
         }
         self.acquire();
-        let _locked = Locked(&self.lock); // a panic in `work` must not stop all other threads
-        // SAFETY: the lock is held, and `work` cannot get at the map by another way.
-        work(unsafe { &mut *self.handles.get() })
+        Locked(&self.lock)
     }
 }

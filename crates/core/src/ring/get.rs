@@ -1,7 +1,7 @@
 //! The getters' side of a ring: read, commit, give room away.
 
 use super::record::{self, Cursor};
-use super::{ClaimCell, Ring, Storage, Wait, hold};
+use super::{ClaimCell, Ring, Side, Storage, Wait, hold};
 use crate::error::{GetError, WaitError};
 use crate::failpoint::step;
 use crate::loom::Ordering;
@@ -61,7 +61,7 @@ impl Ring {
                 step();
                 drop(locked);
                 step();
-                self.notify_space(taken as u32);
+                self.notify_space(storage, taken as u32);
                 return Ok(taken);
             }
             drop(locked);
@@ -79,12 +79,15 @@ impl Ring {
 
     /// Room was given away. By bytes it may be room for another than the one who sleeps longest, so that all must
     /// look.
-    fn notify_space(&self, taken: u32) {
+    fn notify_space<S: Storage>(&self, storage: &S, taken: u32) {
         if self.is_bounded_by_bytes() {
             self.sleepers.space.notify(wait::ALL);
         } else if self.max_items() != 0 {
             self.sleepers.space.notify(taken);
+        } else {
+            return;
         }
+        self.tell_watchers(storage, Side::Room);
     }
 
     /// Wait until there is a message or the ring is closed, taking nothing.

@@ -1,7 +1,7 @@
 //! The putters' side of a ring: write, commit, grow.
 
 use super::record::{self, Cursor};
-use super::{LEAST_CAPACITY, MOST_CAPACITY, Message, Ring, Storage, Wait, hold, hold_long};
+use super::{LEAST_CAPACITY, MOST_CAPACITY, Message, Ring, Side, Storage, Wait, hold, hold_long};
 use crate::error::{PutError, WaitError};
 use crate::failpoint::step;
 use crate::loom::Ordering;
@@ -28,6 +28,7 @@ impl Ring {
             step();
             if put > 0 {
                 self.sleepers.items.notify(put as u32);
+                self.tell_watchers(storage, Side::Items);
                 return Ok((put, before.count()));
             }
             let Wait::Until(deadline) = wait else { return Err(PutError::Full) };

@@ -6,11 +6,16 @@
 //!   in different processes and may see the word at different addresses.
 //! - [`start_time`] tells when a process started, so that a reused pid is not taken for the old one; [`has_ended`] is true
 //!   only when the process has certainly ended, whatever else goes wrong.
+//! - A [`Bell`] is a descriptor that is readable while it rings; `pipe.rs` has the one for other processes to ring.
 
 #[cfg(not(loom))]
 mod linux;
 #[cfg(not(loom))]
+mod pipe;
+#[cfg(not(loom))]
 pub use linux::*;
+#[cfg(not(loom))]
+pub use pipe::{Pipe, Reopened};
 
 #[cfg(loom)]
 mod model;
@@ -26,4 +31,14 @@ pub enum FutexWait {
     TimedOut,
     /// A signal arrived.
     Interrupted,
+}
+
+/// What its owner waits for beside other things: a descriptor that is readable while it rings. None of this blocks.
+pub trait Bell {
+    /// Let it ring. Ringing twice is ringing once.
+    fn ring(&self);
+    /// Whether it rings.
+    fn rings(&self) -> bool;
+    /// Let it ring no longer.
+    fn silence(&self);
 }

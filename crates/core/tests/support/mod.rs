@@ -150,3 +150,15 @@ pub fn number_of(bytes: &[u8]) -> u64 {
     assert_eq!(bytes, payload(number, bytes.len() - 8), "torn message {number}");
     number
 }
+
+/// Whether a descriptor is readable now.
+pub fn readable(fd: std::os::fd::RawFd) -> bool {
+    readable_within(fd, Duration::ZERO)
+}
+
+/// Whether a descriptor is readable within so long.
+pub fn readable_within(fd: std::os::fd::RawFd, patience: Duration) -> bool {
+    let mut wanted = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, which is written.
+    unsafe { libc::poll(&raw mut wanted, 1, patience.as_millis() as i32) == 1 }
+}

@@ -108,7 +108,7 @@ impl PyDispatcher {
         Ok(count)
     }
 
-    /// The same for one task whose result goes to place 0.
+    /// The same for one task whose result goes to place 0. Returns its number: the count of tasks before it, mod 2^32.
     fn submit_one(
         &self,
         py: Python<'_>,
@@ -116,7 +116,7 @@ impl PyDispatcher {
         function: (u64, u64),
         kind: u64,
         payload: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    ) -> PyResult<u32> {
         let tasks = &self.tasks.get().object;
         let header = header_bytes(function.0 | kind, function.1);
         let mut encoder = Encoder::take();
@@ -210,7 +210,7 @@ impl PyDispatcher {
         entries: impl Iterator<Item = Option<Entry>>,
         count: usize,
         bytes: u64,
-    ) -> PyResult<()> {
+    ) -> PyResult<u32> {
         let mut book = lock(&self.book);
         let first = put(py, &self.tasks.get().object, outgoing)?;
         if book.entries.is_empty() {
@@ -219,7 +219,7 @@ impl PyDispatcher {
         book.entries.extend(entries);
         book.outstanding += count;
         job.get().submitted(count, bytes);
-        Ok(())
+        Ok(first)
     }
 
     fn settle(

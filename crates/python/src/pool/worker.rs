@@ -6,7 +6,7 @@ use crate::arena::{Object, PyClaim};
 use crate::codec::{self, Encoder};
 use crate::ring::{Incoming, Outgoing, PyRing};
 use procession_core::ring::{ClaimCell, Ring};
-use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::collections::HashMap;
@@ -67,11 +67,9 @@ impl<'py> Worker<'_, 'py> {
         self.send(number, UNSENDABLE, &why, nanos)
     }
 
-    /// What can be told of an exception, as plain values. What ends a process (SystemExit, ...) ends this one.
+    /// What can be told of an exception, as plain values. `explain` may raise what ends a process (SystemExit, ...): it
+    /// then ends this one.
     fn explained(&self, error: PyErr, status: u32) -> PyResult<Py<PyAny>> {
-        if !error.is_instance_of::<PyException>(self.py) {
-            return Err(error);
-        }
         Ok(self.explain.call1((error.into_value(self.py), status))?.unbind())
     }
 

@@ -5,7 +5,7 @@ use crate::codec::{self, Encoder, OUT_OF_BAND};
 use crate::errors;
 use procession_core::arena::{Handle, Kind};
 use procession_core::error::{ArenaError, GetError};
-use procession_core::ring::{ClaimCell, Message, Ring, Wait};
+use procession_core::ring::{ClaimCell, Message, Ring, Side, Wait};
 use pyo3::prelude::*;
 
 /// Bytes of messages that `get_many` copies out in one go, so that other getters are not kept waiting.
@@ -131,7 +131,7 @@ impl Incoming {
         claim: Option<&ClaimCell>,
     ) -> Result<usize, GetError> {
         let home = object.home();
-        object.get().get(&home, most, wait, claim, |count, payload, attachments| {
+        let received = object.get().get(&home, most, wait, claim, |count, payload, attachments| {
             if self.ends.is_empty() {
                 self.first = count;
             }
@@ -141,7 +141,9 @@ impl Incoming {
             }
             self.ends.push((self.bytes.len(), self.handles.len()));
             self.bytes.len() < BATCH_BYTES
-        })
+        });
+        home.settle_watch(object.get(), Side::Items);
+        received
     }
 
     /// Decode message `index`; its blocks' handles move to the objects that show them.

@@ -12,9 +12,9 @@ use crate::arena::{Object, PyArena};
 use crate::codec::{self, Encoder, OUT_OF_BAND};
 use crate::{errors, wait};
 use messages::BATCH_BYTES;
-use procession_core::arena::Kind;
+use procession_core::arena::{Kind, Watching};
 use procession_core::error::{GetError, PutError, WaitError};
-use procession_core::ring::{Message, Ring, Wait};
+use procession_core::ring::{Message, Ring, Side, WATCHERS, Wait};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,9 +29,47 @@ pub struct PyRing {
     pub object: Object<Ring>,
     /// `close()` was called on this handle; a matter of this process alone.
     closed: AtomicBool,
+    watching: Watching,
+}
+
+impl Drop for PyRing {
+    fn drop(&mut self) {
+        self.unwatch_both();
+    }
 }
 
 impl PyRing {
+    fn around(object: Object<Ring>) -> Self {
+        Self { object, closed: AtomicBool::new(false), watching: Watching::default() }
+    }
+
+    fn watch_side(&self, py: Python<'_>, side: Side) -> PyResult<i32> {
+        self.check_open(py)?;
+        let fd = py.detach(|| self.object.home().watch(self.object.get(), side, &self.watching));
+        let message = || format!("{WATCHERS} other processes watch this queue, and there are no more places");
+        fd.map_err(|error| errors::arena(py, &error))?.ok_or_else(|| errors::raise(py, "TooManyWaiters", (message(),)))
+    }
+
+    fn unwatch_both(&self) {
+        for side in [Side::Items, Side::Room] {
+            self.object.home().unwatch(self.object.get(), side, &self.watching);
+        }
+    }
+
+    /// The class decides what becomes of an object that cannot be encoded; the error is raised where it does not.
+    #[cold]
+    fn unsendable(slf: &Bound<'_, Self>, error: PyErr, obj: &Bound<'_, PyAny>) -> PyResult<()> {
+        match slf.getattr_opt("_unsendable")? {
+            Some(decide) => decide.call1((error, obj)).map(|_| ()),
+            None => Err(error),
+        }
+    }
+
+    /// Room was taken, or found taken: this process's bell for it may have to be silenced.
+    fn settle_room(&self) {
+        self.object.home().settle_watch(self.object.get(), Side::Room);
+    }
+
     fn send(&self, py: Python<'_>, outgoing: &Outgoing, deadline: Option<Instant>, all: bool) -> PyResult<usize> {
         let (ring, home) = (self.object.get(), self.object.home());
         let messages = outgoing.messages();
@@ -43,6 +81,7 @@ impl PyRing {
                     Err(PutError::Interrupted) => Err(WaitError::Interrupted),
                     Err(error) => Ok(Err(error)),
                 });
+            self.settle_room();
             match put {
                 Ok(Some(Ok(count))) => sent += count,
                 Ok(Some(Err(PutError::Full)) | None) if sent > 0 => break,
@@ -100,7 +139,10 @@ impl PyRing {
         if encoder.bytes.len() < OUT_OF_BAND && encoder.buffers.is_empty() && encoder.carried.is_empty() {
             let message = Message { payload: &encoder.bytes, attachments: &[] };
             match self.object.home().put(self.object.get(), &[message], Wait::Never) {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.settle_room();
+                    return Ok(());
+                }
                 Err(PutError::Full) => {}
                 Err(error) => return Err(errors::put(py, &error)),
             }
@@ -119,10 +161,10 @@ impl PyRing {
     fn new(arena: &Bound<'_, PyArena>, max_items: u32, max_bytes: u64, address: Option<(u64, u64)>) -> PyResult<Self> {
         if let Some(address) = address {
             let object = Object::open(arena, Kind::Ring, address)?;
-            return Ok(Self { object, closed: AtomicBool::new(false) });
+            return Ok(Self::around(object));
         }
         let object = Object::create(arena, Kind::Ring, || Ring::new(max_items, max_bytes))?;
-        Ok(Self { object, closed: AtomicBool::new(false) })
+        Ok(Self::around(object))
     }
 
     #[getter]
@@ -135,14 +177,19 @@ impl PyRing {
         self.object.address()
     }
 
-    /// Put an object. It is encoded at once; when this returns it is in shared memory.
+    /// Put an object. It is encoded at once; when this returns it is in shared memory. One that cannot be encoded goes to
+    /// the class's `_unsendable(error, obj)`, if it has that.
     #[pyo3(signature = (obj, block = true, timeout = None))]
-    fn put(&self, py: Python<'_>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
-        let mut encoder = Encoder::take();
-        let put =
-            codec::encode(py, obj, &mut encoder).and_then(|()| self.put_message(py, &mut encoder, block, timeout));
+    fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
+        let (py, mut encoder) = (slf.py(), Encoder::take());
+        let message = codec::encode(py, obj, &mut encoder);
+        let failed = message.is_err();
+        let put = message.and_then(|()| slf.get().put_message(py, &mut encoder, block, timeout));
         encoder.give_back();
-        put
+        match put {
+            Err(error) if failed => Self::unsendable(slf, error, obj),
+            put => put,
+        }
     }
 
     /// Put every object of a sequence; returns how many were put before the deadline. Raises Full when none was.
@@ -230,7 +277,29 @@ impl PyRing {
         if !ring.is_empty() {
             return Ok(true);
         }
-        Ok(wait::blocking(py, timeout, |deadline| ring.wait_nonempty(deadline))?.is_some())
+        let found = wait::blocking(py, timeout, |deadline| ring.wait_nonempty(deadline))?.is_some();
+        self.object.home().settle_watch(ring, Side::Items);
+        Ok(found)
+    }
+
+    /// A descriptor of this process that is readable while there is something to take, or the ring is shut down.
+    /// Calling it again brings it in line with the ring.
+    fn watch(&self, py: Python<'_>) -> PyResult<i32> {
+        self.watch_side(py, Side::Items)
+    }
+
+    /// This handle watches no longer; the last one closes the descriptor.
+    fn unwatch(&self) {
+        self.object.home().unwatch(self.object.get(), Side::Items, &self.watching);
+    }
+
+    /// The same for room: readable while an item can be put, as far as the bound on items tells.
+    fn watch_room(&self, py: Python<'_>) -> PyResult<i32> {
+        self.watch_side(py, Side::Room)
+    }
+
+    fn unwatch_room(&self) {
+        self.object.home().unwatch(self.object.get(), Side::Room, &self.watching);
     }
 
     /// Messages in the ring now.
@@ -239,6 +308,7 @@ impl PyRing {
     }
 
     fn empty(&self) -> bool {
+        self.object.home().settle_watch(self.object.get(), Side::Items);
         self.object.is_empty()
     }
 
@@ -262,9 +332,15 @@ impl PyRing {
         self.object.max_items()
     }
 
+    /// Set the bounds of a ring that nobody else has seen yet.
+    fn set_bounds(&self, max_items: u32, max_bytes: u64) {
+        self.object.set_bounds(max_items, max_bytes);
+    }
+
     /// This handle is used no more; others are not affected.
     fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+        self.unwatch_both();
     }
 
     /// Whether `close()` was called on this handle.

@@ -4,7 +4,6 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
-import selectors
 import signal
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 import procession
-from procession import connection, errors
+from procession import errors
 from procession.testing import wait_until
 
 MESSAGES = [None, 0, "text", b"bytes", (), (1,), [1, [2]], {"a": 1}, 1.5, b"x" * (1 << 20), (b"y",)]
@@ -191,40 +190,6 @@ def test_sender_waits_when_nobody_reads() -> None:
     assert worker.result() is None
     a.close()
     b.close()
-
-
-def test_waiting_for_several(pair: Any) -> None:
-    a, b = pair
-    c, d = procession.Pipe()
-    assert connection.wait([a, c], timeout=0) == []
-    b.send(1)
-    assert connection.wait([a, c]) == [a]
-    d.send(2)
-    d.send(3)
-    assert set(connection.wait([a, c])) == {a, c}
-    assert (a.recv(), c.recv()) == (1, 2)
-    assert connection.wait([a, c]) == [c]
-    assert c.recv() == 3
-    assert connection.wait([a, c], timeout=0) == []
-    d.close()
-    assert connection.wait([a, c]) == [c]
-    with pytest.raises(EOFError):
-        c.recv()
-    c.close()
-
-
-def test_messages_sent_before_the_first_wait_count(pair: Any) -> None:
-    a, b = pair
-    for number in range(5):
-        b.send(number)
-    with selectors.DefaultSelector() as selector:
-        selector.register(a, selectors.EVENT_READ)
-        for number in range(10):  # one event, one message, as an event loop would
-            assert selector.select(timeout=10)
-            assert a.recv() == number
-            if number < 5:
-                b.send(number + 5)
-        assert not selector.select(timeout=0)
 
 
 def relay(end: Any) -> None:

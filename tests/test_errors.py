@@ -15,7 +15,7 @@ ALSO = {
     "Full": queue.Full,
     "Empty": queue.Empty,
     "ShutDown": getattr(queue, "ShutDown", ValueError),
-    "Closed": ValueError,
+    "Closed": (ValueError, OSError),
     "ItemTooLarge": (queue.Full, ValueError),
     "ArenaFull": MemoryError,
     "ObjectGone": LookupError,
@@ -90,6 +90,34 @@ def test_worker_died_says_how(exitcode: int, words: str, signal: str | None) -> 
         signal,
     )
     assert "exit code unknown" in str(errors.WorkerDied.of(None, 1, None))
+
+
+def test_remote_traceback_is_that_of_the_standard_pool() -> None:
+    error = errors.RemoteTraceback("ValueError: what happened\n")
+    assert (error.text, error.tb) == ("ValueError: what happened\n", '\n"""\nValueError: what happened\n"""')
+    again = errors.RemoteTraceback(error.tb)
+    assert (again.text, str(again)) == (error.text, error.tb)
+    assert pickle.loads(pickle.dumps(again)).tb == error.tb
+
+
+@pytest.mark.parametrize("cause", [TypeError, AttributeError, RuntimeError, ValueError])
+def test_errors_of_pickling_are_also_what_pickle_raised(cause: type[Exception]) -> None:
+    from procession._codec import encoding_failed
+
+    error = encoding_failed(object(), cause("why"), False)
+    assert isinstance(error, cause)
+    assert type(error).__name__ in errors.__all__  # what a traceback shows can be imported and caught
+    assert type(pickle.loads(pickle.dumps(error))) is type(error)
+
+
+@pytest.mark.parametrize("cause", [TypeError, AttributeError, ModuleNotFoundError, EOFError, ConnectionResetError])
+def test_errors_of_unpickling_are_also_what_was_raised(cause: type[Exception]) -> None:
+    from procession._codec import decoding_failed
+
+    error = decoding_failed("", cause("why"))
+    assert isinstance(error, (cause, ConnectionError))
+    assert isinstance(error, errors.UnpicklingError)
+    assert type(error).__name__ in errors.__all__
 
 
 def test_not_guarded_shows_the_lines() -> None:

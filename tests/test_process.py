@@ -209,3 +209,100 @@ def test_without_pidfd(process_context: Any, monkeypatch: Any) -> None:
         run(process_context, kill_self, signal.SIGKILL)
     for fd in (sentinel.fd, sentinel.kept_open):
         os.close(fd)
+
+
+# Names of the standard module
+
+
+def test_names_of_the_standard_module() -> None:
+    from multiprocessing import process as standard
+
+    for name in ("_children", "_cleanup", "_current_process", "_dangling", "_process_counter", "AuthenticationString"):
+        assert getattr(procession.process, name) is getattr(standard, name)
+    assert [name for name in dir(standard) if not hasattr(procession.process, name)] == []
+    with pytest.raises(AttributeError, match=r"'procession.process' has no attribute 'nonsense'"):
+        procession.process.nonsense  # noqa: B018
+
+
+def test_process_object_is_the_standard_one() -> None:
+    worker: Any = procession.Process(name="me", daemon=True)
+    current: Any = procession.current_process()
+    assert worker in procession.process._dangling
+    assert (worker._parent_pid, worker._parent_name, worker._popen) == (os.getpid(), current.name, None)
+    assert worker._identity[:-1] == current._identity
+    assert worker._config == {**current._config, "daemon": True}
+    assert worker.authkey == current.authkey
+    with pytest.raises(ValueError, match="not started"):
+        worker.sentinel  # noqa: B018
+
+
+def wait_for_interrupt(ready: Any) -> str:
+    try:
+        ready.set()
+        time.sleep(600)
+    except KeyboardInterrupt:
+        return "interrupted"
+    return "slept"
+
+
+def test_interrupt(process_context: Any) -> None:
+    ready = process_context.Event()
+    worker = process_context.Process(target=wait_for_interrupt, args=(ready,))
+    worker.start()
+    assert ready.wait(30)
+    worker.interrupt()
+    assert worker.result() == "interrupted"
+    worker.interrupt()  # nothing is left to interrupt
+    finish(worker)
+
+
+# Children of daemonic processes
+
+
+def report_and_sleep(end: Any, name: str) -> None:
+    end.send((name, os.getpid()))
+    time.sleep(600)
+
+
+def have_children(method: str, end: Any, depth: int) -> None:
+    context = procession.get_context(method)
+    context.Process(target=report_and_sleep, args=(end, "daemonic")).start()
+    context.Process(target=report_and_sleep, args=(end, "not daemonic"), daemon=False).start()
+    if depth:
+        context.Process(target=have_children, args=(method, end, depth - 1), daemon=False).start()
+    report_and_sleep(end, "parent")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_children_of_a_daemon_end_with_it(process_context: Any, number: signal.Signals) -> None:
+    here, there = process_context.Pipe(duplex=False)
+    method = process_context.get_start_method()
+    worker = process_context.Process(target=have_children, args=(method, there, 1), daemon=True)
+    worker.start()
+    family = [here.recv() for _ in range(6)]
+    assert sorted(name for name, _ in family) == ["daemonic"] * 2 + ["not daemonic"] * 2 + ["parent"] * 2
+    os.kill(worker.pid, number)
+    there.close()
+    with pytest.raises(EOFError):  # when the last of those who hold the other end is gone
+        here.recv()
+    finish(worker)
+    here.close()
+
+
+def wait_for_children() -> list[int | None]:
+    context = procession.get_context("fork")
+    workers = [context.Process(target=sys.exit, args=(code,), daemon=code == 2) for code in (1, 2)]
+    for worker in workers:
+        worker.start()
+        with pytest.raises(AssertionError, match="twice"):
+            worker.start()
+    for worker in workers:
+        worker.join()
+    return [worker.exitcode for worker in workers]
+
+
+def test_daemon_can_wait_for_its_children(process_context: Any) -> None:
+    worker = process_context.Process(target=wait_for_children, daemon=True)
+    worker.start()
+    assert worker.result() == [1, 2]
+    finish(worker)

@@ -1,53 +1,91 @@
-"""Pipes between two ends, and the standard library's Listener, Client and wait.
+"""Pipes between two ends, and the standard library's Connection, Listener, Client and the rest, under its names.
 
 A pipe is one ring in shared memory for each direction; sending and receiving while both sides run costs no system call.
-Beside each ring runs an ordinary pipe of the kernel that carries no data. It serves two ends:
+Beside the rings runs a socket pair that carries none of this. It serves three ends:
 
 * Liveness. The kernel closes a dead process's descriptors, so "every holder of the other end is gone" is a hang-up,
   kill -9 included, and descriptors travel to children exactly as those of a standard pipe do. A blocked receiver or
   sender looks at it between slices of `_SLICE_S`, so it notices a death within that time.
 * Waiting for several things. Once somebody has asked the receiving end for its `fileno()` (`wait`, select, asyncio),
-  its direction is *watched*: the sender writes one byte after each message, the receiver reads one after each. The
-  flag for this stays on. What was sent before is made up for by the receiver itself, who opens the pipe's other side
-  for that moment through /proc. If a receiver overtakes the byte of the message it takes, the byte is superfluous;
-  the next `fileno()` removes it.
+  its direction is *watched*: a sender who finds the bell *armed* disarms it and rings, which is to write a byte. A
+  receiver who finds the ring empty arms it: it counts the bytes there are, arms, looks at the ring again, and only if
+  that is still empty takes as many bytes away; what was put meanwhile rang after those. So there are messages only
+  if there is a byte or one on its way. A receiver who overtakes that one leaves a byte too many; the next to find the
+  ring empty removes it, and `wait` asks the ring.
+* Descriptors, which `reduction.send_handle` sends through it.
 
 A message is a 1-tuple holding the object (`send`), or bytes (`send_bytes`). As in the standard library both sorts mix:
 `recv` unpickles bytes, `recv_bytes` of an object gives its pickle.
 
 Back pressure: a sender waits while `_RING_BYTES` are unread (payloads of 64 KiB and more lie beside the ring and count
 with a few bytes), or `_RING_ITEMS` messages.
+
+Connections of the standard library, as `Client` and `Connection(fd)` make them, are what they are there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import io
 import os
 import select
-import struct
-import termios
-from multiprocessing import connection, reduction
-from multiprocessing.connection import Client, Listener, wait
+import socket
+import sys
+from multiprocessing import connection as _standard
+from multiprocessing import reduction
+from multiprocessing.connection import (  # type: ignore[attr-defined]
+    Client,
+    Connection,
+    Listener,
+    answer_challenge,
+    deliver_challenge,
+    rebuild_connection,
+)
 from time import monotonic
 
 from . import _native
-from ._store import Shared
+from ._store import Shared, shared_arena
+from ._wait import wait
 from .errors import Empty, Full
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Client", "Connection", "Listener", "Pipe", "wait"]
+__all__ = [
+    "Client",
+    "Connection",
+    "Listener",
+    "Pipe",
+    "RingConnection",
+    "answer_challenge",
+    "deliver_challenge",
+    "rebuild_connection",
+    "reduce_connection",
+    "wait",
+]
 
 _SLICE_S = 0.1  # longest time a blocked end goes without looking whether the other one lives
 _FIRST_SLICE_S = 0.005  # the first looks come sooner, so that an end that closes orderly is noticed quickly
 _RING_BYTES = 1 << 18  # a standard pipe holds 64 KiB
-_RING_ITEMS = 1 << 14  # fewer than the bytes a kernel pipe holds, so that writing one never blocks
-_FLAG_BYTES = 8  # per direction: is it watched; was a receiving end closed somewhere (only a hint to look)
+_RING_ITEMS = 1 << 14
+_FLAG_BYTES = 8  # four for each direction:
+_CLOSED, _WATCHED, _ARMED = range(3)  # a receiving end was closed somewhere (a hint to look); see above
+_BELL = b"\xff"  # `reduction.sendfds` writes the number of descriptors instead, and never sends so many
+_MOST_BELLS = 64  # taken away at once
+
+# They make a socket of what `fileno` gives them.
+_WANT_SOCKET = {getattr(reduction, name).__code__ for name in ("send_handle", "recv_handle")}
+
+
+def __getattr__(name: str) -> Any:
+    """What else the standard module has."""
+    try:
+        return getattr(_standard, name)
+    except AttributeError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 class _Ring(_native.Ring, Shared):
@@ -72,14 +110,15 @@ class _Outbound:
     """The sending half of an end."""
 
     def __init__(self, ring: _Ring, flags: _Flags, direction: int, fd: int) -> None:
-        self.ring, self.flags, self.direction, self.fd = ring, flags, direction, fd
-        self.both = memoryview(flags).cast("H")  # watched and closed of one direction, read at once
+        self.ring, self.direction, self.fd = ring, direction, fd
+        self.flags = memoryview(flags)[4 * direction :]
         self.looked = monotonic()  # when the other end was last seen alive
 
     def put(self, message: object) -> None:
         """Block while the ring is full. Raises: BrokenPipeError when nobody can receive any more."""
-        flags, now = self.both[self.direction], monotonic()
-        if flags or now - self.looked > _SLICE_S:
+        flags, now = self.flags, monotonic()
+        if flags[_CLOSED] or now - self.looked > _SLICE_S:
+            flags[_CLOSED] = 0  # before looking: what is closed after that sets it again
             self.check()
             self.looked = now
         slice_s = _FIRST_SLICE_S
@@ -90,31 +129,27 @@ class _Outbound:
             except Full:
                 self.check()
                 slice_s = min(2 * slice_s, _SLICE_S)
-        if self.both[self.direction] & 0xFF:
-            self.tell()
+        if flags[_ARMED]:
+            flags[_ARMED] = 0
+            with contextlib.suppress(OSError):  # nobody can receive any more; the next one to send is told
+                os.write(self.fd, _BELL)
 
     def check(self) -> None:
         """Raises: BrokenPipeError when every receiving end is gone."""
-        if _events(self.fd) & select.POLLERR:
+        if _events(self.fd) & select.POLLHUP:
             raise BrokenPipeError(errno.EPIPE, "the other end of the pipe is closed")
-
-    def tell(self) -> None:
-        """Make the receiver's descriptor readable."""
-        with contextlib.suppress(BlockingIOError):  # full of such bytes: readable enough
-            os.write(self.fd, b"\0")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_half, (_Outbound, self.ring, self.flags, self.direction, reduction.DupFd(self.fd))
 
 
 class _Inbound:
     """The receiving half of an end."""
 
     def __init__(self, ring: _Ring, flags: _Flags, direction: int, fd: int) -> None:
-        self.ring, self.flags, self.direction, self.fd = ring, flags, direction, fd
-        self.bytes = memoryview(flags)
-        self.watched = 2 * direction
-        self.closed = 2 * direction + 1
+        self.ring, self.direction, self.fd = ring, direction, fd
+        self.flags = memoryview(flags)[4 * direction :]
+        self.channel: socket.socket | None = None  # of `fd`, made when asked for
+        self.is_new = True  # nobody has watched through this object
+        self.poller: select.epoll | None = None  # of `unheard` and the channel
+        self.unheard = -1  # eventfd, readable while there are messages that nobody rang for
 
     def get(self) -> Any:
         """Block until there is a message. Raises: EOFError when there is none and nobody can send any more."""
@@ -127,8 +162,8 @@ class _Inbound:
                 if self.hung_up() and self.ring.empty():  # in this order: the last message precedes the hang-up
                     raise EOFError from None
                 slice_s = min(2 * slice_s, _SLICE_S)
-        if self.bytes[self.watched]:
-            self.swallow(1)
+        if self.flags[_WATCHED] and self.ring.empty():
+            self.arm()
         return message
 
     def poll(self, timeout: float | None) -> bool:
@@ -148,44 +183,73 @@ class _Inbound:
         """Whether every sending end is gone; messages may still be in the ring."""
         return bool(_events(self.fd) & select.POLLHUP)
 
-    def watch(self) -> None:
-        """Keep the descriptor readable while there are messages, from now on."""
-        self.bytes[self.watched] = 1
-        there = struct.unpack("i", fcntl.ioctl(self.fd, termios.FIONREAD, b"\0\0\0\0"))[0]
-        wanted = self.ring.qsize()  # read after: a byte is written after its message
-        if there > wanted:
-            self.swallow(there - wanted)
-        elif there < wanted:
-            other_side = os.open(f"/proc/self/fd/{self.fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                os.write(other_side, bytes(wanted - there))
-            finally:
-                os.close(other_side)
+    def peek(self) -> bytes | None:
+        """The first bytes in the channel, which stay there; none when the other end is gone, None if there are none."""
+        if self.channel is None:
+            self.channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, self.fd)
+            self.channel.setblocking(True)  # whatever the default timeout is: a socket for handles is expected to wait
+        try:
+            return self.channel.recv(_MOST_BELLS, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            return b""  # the other end went without having taken what we rang
 
-    def swallow(self, count: int) -> None:
-        """Read `count` bytes if they are there."""
-        with contextlib.suppress(BlockingIOError):  # the sender has not come to write it yet
-            os.read(self.fd, count)
+    def arm(self) -> None:
+        """Have the next message rung for. Takes the bytes of those before it away if the ring is empty."""
+        rung = self.peek() or b""
+        self.flags[_WATCHED] = self.flags[_ARMED] = 1
+        if self.ring.empty():
+            bells = len(rung) - len(rung.lstrip(_BELL))
+            if bells and self.channel is not None:
+                with contextlib.suppress(BlockingIOError):  # another process that holds this end was quicker
+                    self.channel.recv(bells, socket.MSG_DONTWAIT)
+            if self.poller is not None:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self.unheard)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_half, (_Inbound, self.ring, self.flags, self.direction, reduction.DupFd(self.fd))
+    def watch(self) -> int:
+        """A descriptor that is readable while there are messages or the other end is gone, from now on."""
+        if not self.flags[_WATCHED] or (not self.flags[_ARMED] and self.ring.empty()):
+            self.arm()
+        if self.is_new and not self.ring.empty() and not self.peek():
+            # As a rule those were sent before anybody watched. It is only for them; the number must not change later.
+            self.poller, self.unheard = select.epoll(), os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self.poller.register(self.unheard, select.EPOLLIN)
+            self.poller.register(self.fd, select.EPOLLIN)
+        self.is_new = False
+        return self.fd if self.poller is None else self.poller.fileno()
+
+    def is_ready(self, woken: bool) -> bool:
+        """Whether there is a message; for whom the descriptor has woken also whether there is a handle or the end."""
+        if woken and self.ring.empty():
+            self.arm()
+            first = self.peek()
+            if first is not None and first[:1] != _BELL:
+                return True
+        return not self.ring.empty()
+
+    def close(self) -> None:
+        """Give back the descriptors, and give the senders a hint."""
+        if self.poller is not None:
+            self.poller.close()
+            os.close(self.unheard)
+        if self.channel is None:
+            os.close(self.fd)
+        else:
+            self.channel.close()  # it owns `fd`, and may have gone first if both were garbage
+        self.flags[_CLOSED] = 1
 
 
-def _rebuild_half(cls: type[Any], ring: _Ring, flags: _Flags, direction: int, duplicate: Any) -> Any:
-    fd = duplicate.detach()
-    os.set_inheritable(fd, False)
-    return cls(ring, flags, direction, fd)
-
-
-def _events(fd: int) -> int:
+def _events(fd: int, wanted: int = 0) -> int:
     """The poll events pending on a descriptor; errors and hang-ups are always among those asked for."""
     poller = select.poll()
-    poller.register(fd, 0)
+    poller.register(fd, wanted)
     pending = poller.poll(0)
     return pending[0][1] if pending else 0
 
 
-class Connection(connection.Connection):
+class RingConnection(Connection):
     """One end of a `Pipe`. Only one thread at a time should send, and one receive, as with a standard pipe's ends.
 
     It may be passed to a child as an argument, inherited by fork, or sent through another connection or a queue. When
@@ -193,12 +257,12 @@ class Connection(connection.Connection):
     are taken, and sending raises BrokenPipeError.
     """
 
-    def __init__(self, inbound: _Inbound | None, outbound: _Outbound | None) -> None:
-        """Of the ends that `Pipe` makes. `inbound` is None for one that only sends, `outbound` if it only receives."""
+    def __init__(self, inbound: _Inbound | None, outbound: _Outbound | None, flags: _Flags) -> None:
+        """Of the halves that `Pipe` makes. `inbound` is None for an end that only sends, `outbound` if it receives."""
         half = inbound or outbound
         assert half is not None
         super().__init__(half.fd, readable=inbound is not None, writable=outbound is not None)
-        self._inbound, self._outbound = inbound, outbound
+        self._inbound, self._outbound, self._flags = inbound, outbound, flags
 
     def __repr__(self) -> str:
         if self.closed:
@@ -209,13 +273,17 @@ class Connection(connection.Connection):
     def fileno(self) -> int:
         """A descriptor that is readable while there is something to receive or the other end is gone.
 
-        Asking for it makes each later message cost two system calls more.
+        It is a socket beside the rings, through which descriptors may be sent; the messages do not come through it.
+        Once it was asked for, a message to an empty pipe costs three system calls more.
 
         Raises: OSError when closed.
         """
         self._check_closed()  # type: ignore[attr-defined]
-        if self._inbound is not None:
-            self._inbound.watch()
+        inbound = self._inbound
+        if inbound is not None and sys._getframe(1).f_code not in _WANT_SOCKET:
+            return inbound.watch()
+        if inbound is not None:
+            inbound.arm()  # no bell may stand before the handle
         return int(self._handle)  # type: ignore[attr-defined]
 
     def send(self, obj: Any) -> None:
@@ -242,6 +310,11 @@ class Connection(connection.Connection):
         self._check_closed()  # type: ignore[attr-defined]
         check()
 
+    @property
+    def _is_ready(self) -> Callable[[bool], bool] | None:
+        """For `wait`."""
+        return None if self._inbound is None else self._inbound.is_ready
+
     # What the standard library's send_bytes, recv_bytes, recv_bytes_into, poll and close end up in
 
     def _send_bytes(self, buf: Any) -> None:
@@ -263,42 +336,52 @@ class Connection(connection.Connection):
         return self._inbound.poll(timeout)
 
     def _close(self) -> None:
-        inbound, outbound = self._inbound, self._outbound
-        self._inbound = self._outbound = None
+        inbound, self._inbound, self._outbound = self._inbound, None, None
         if inbound is not None:
-            os.close(inbound.fd)
-            inbound.bytes[inbound.closed] = 1
-        if outbound is not None:
-            os.close(outbound.fd)
+            inbound.close()
+        else:
+            os.close(self._handle)  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._check_closed()  # type: ignore[attr-defined]
-        return Connection, (self._inbound, self._outbound)
+        directions = [half and (half.ring, half.direction) for half in (self._inbound, self._outbound)]
+        return _rebuild, (*directions, self._flags, reduction.DupFd(self._handle))  # type: ignore[attr-defined]
 
 
-def Pipe(duplex: bool = True, *, arena: _native.Arena | None = None) -> tuple[Connection, Connection]:
+def _rebuild(
+    inbound: tuple[_Ring, int] | None, outbound: tuple[_Ring, int] | None, flags: _Flags, duplicate: Any
+) -> RingConnection:
+    fd = duplicate.detach()
+    os.set_inheritable(fd, False)
+    return _end(inbound, outbound, flags, fd)
+
+
+def _end(
+    inbound: tuple[_Ring, int] | None, outbound: tuple[_Ring, int] | None, flags: _Flags, fd: int
+) -> RingConnection:
+    """The end that receives from one ring and sends into the other, each with its direction."""
+    return RingConnection(
+        inbound and _Inbound(inbound[0], flags, inbound[1], fd),
+        outbound and _Outbound(outbound[0], flags, outbound[1], fd),
+        flags,
+    )
+
+
+def reduce_connection(conn: Any) -> Any:
+    """How a connection of either kind is pickled."""
+    if isinstance(conn, RingConnection):
+        return conn.__reduce__()
+    return _standard.reduce_connection(conn)  # type: ignore[attr-defined]
+
+
+def Pipe(duplex: bool = True, *, arena: _native.Arena | None = None) -> tuple[RingConnection, RingConnection]:
     """Return two connected ends, `(a, b)`: both send and receive, or with `duplex` false a only receives, b only sends.
 
-    Raises: OSError when descriptors run out (2 for each direction), ArenaFull.
+    Raises: OSError when descriptors run out (one for each end), ArenaFull.
     """
-    if arena is None:
-        from ._store import shared_arena
-
-        arena = shared_arena()
-    flags = _Flags(arena=arena)
-    b_to_a = _one_way(arena, flags, 0)
-    if not duplex:
-        return Connection(b_to_a[0], None), Connection(None, b_to_a[1])
-    try:
-        a_to_b = _one_way(arena, flags, 1)
-    except BaseException:
-        for half in b_to_a:
-            os.close(half.fd)
-        raise
-    return Connection(b_to_a[0], a_to_b[1]), Connection(a_to_b[0], b_to_a[1])
-
-
-def _one_way(arena: _native.Arena, flags: _Flags, direction: int) -> tuple[_Inbound, _Outbound]:
-    ring = _Ring(arena=arena)
-    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    return _Inbound(ring, flags, direction, reading), _Outbound(ring, flags, direction, writing)
+    arena = arena or shared_arena()
+    flags, b_to_a, a_to_b = _Flags(arena=arena), (_Ring(arena=arena), 0), None
+    if duplex:
+        a_to_b = _Ring(arena=arena), 1
+    ours, theirs = (channel.detach() for channel in socket.socketpair())
+    return _end(b_to_a, a_to_b, flags, ours), _end(a_to_b, b_to_a, flags, theirs)

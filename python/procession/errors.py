@@ -39,7 +39,11 @@ __all__ = [
     "NotShared",
     "NotSupported",
     "ObjectGone",
+    "PicklingAttributeError",
     "PicklingError",
+    "PicklingRuntimeError",
+    "PicklingTypeError",
+    "PicklingValueError",
     "PoolBroken",
     "PoolTerminated",
     "ProcessionError",
@@ -52,7 +56,12 @@ __all__ = [
     "TimeoutError",
     "TooManyProcesses",
     "TooManyWaiters",
+    "UnpicklingAttributeError",
+    "UnpicklingConnectionError",
+    "UnpicklingEOFError",
     "UnpicklingError",
+    "UnpicklingImportError",
+    "UnpicklingTypeError",
     "WorkerDied",
     "WrongTypecode",
     "describe_exit",
@@ -106,8 +115,8 @@ class ShutDown(ProcessionError, _StandardShutDown):
     """The queue was shut down: nothing can be put, and nothing is left to get."""
 
 
-class Closed(ProcessionError, ValueError):
-    """The object was closed by this process and cannot be used any more."""
+class Closed(ProcessionError, ValueError, OSError):
+    """The object was closed by this process and cannot be used any more. Both, as queues and connections raise both."""
 
 
 class ItemTooLarge(Full, ValueError):
@@ -166,6 +175,42 @@ class UnpicklingError(ProcessionError, pickle.UnpicklingError):
     path: str | None = None
 
 
+class PicklingTypeError(PicklingError, TypeError):
+    """Pickle raised a TypeError: the object's type cannot be pickled."""
+
+
+class PicklingAttributeError(PicklingError, AttributeError):
+    """Pickle raised an AttributeError: a function or class that cannot be found by its name."""
+
+
+class PicklingRuntimeError(PicklingError, RuntimeError):
+    """Pickle raised a RuntimeError: the object may only be inherited, or it is nested too deep."""
+
+
+class PicklingValueError(PicklingError, ValueError):
+    """Pickle raised a ValueError."""
+
+
+class UnpicklingAttributeError(UnpicklingError, AttributeError):
+    """A module of this process lacks the function or class that the message names."""
+
+
+class UnpicklingConnectionError(UnpicklingError, ConnectionError):
+    """What the message refers to lies with a process that is going or gone."""
+
+
+class UnpicklingEOFError(UnpicklingError, EOFError):
+    """As UnpicklingConnectionError, or the pickle within the message ends too early."""
+
+
+class UnpicklingImportError(UnpicklingError, ModuleNotFoundError):
+    """This process cannot import a module that the message names."""
+
+
+class UnpicklingTypeError(UnpicklingError, TypeError):
+    """A class refused the arguments that it was pickled with."""
+
+
 # Locks
 
 
@@ -194,15 +239,26 @@ class AbandonedLockWarning(RuntimeWarning):
 # Other processes
 
 
+_QUOTES = '\n"""\n'
+
+
 class RemoteTraceback(Exception):
     """The formatted traceback of another process; the `__cause__` of the exception that came from there."""
 
     def __init__(self, text: str) -> None:
+        """Of the bare text, or as the standard pool gives it: between triple quotes."""
+        if text.startswith(_QUOTES):
+            text = text.removeprefix(_QUOTES).removesuffix('"""')
         super().__init__(text)
         self.text = text
 
+    @property
+    def tb(self) -> str:
+        """The text between triple quotes, which is what is printed; the standard pool's name for it."""
+        return f'{_QUOTES}{self.text}"""'
+
     def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
+        return self.tb
 
 
 class RemoteError(ProcessionError):

@@ -1,24 +1,30 @@
 """Process and Thread: work that runs beside this code, with a name, an exit code and a result.
 
 A process is the standard library's own (`multiprocessing.process.BaseProcess`), so `current_process()`, logging and
-every other reader of it know ours; only how it is started (see `_engines`) and `result` are new. A `Thread` is
-`threading.Thread` with the same additions, so that one program runs on either.
+every other reader of it know ours; only how it is started (see `_engines`) and `result` are new. The tables of that
+module (`_children`, `_dangling` and so on) are the same here.
+
+A daemonic process may have children. They end when it does, however it ends: as a rule it is killed by its parent's
+exit, with no moment left to see to them, so each of them watches for its parent's death itself.
 """
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing.context
 import os
-import threading
-from _weakrefset import WeakSet
+import select
+import signal
+import time
+from _thread import start_new_thread
+from multiprocessing import process as _standard
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
 from ._outcome import NOTHING, RAISED, UNFINISHED
+from ._threads import Thread, ThreadProcess, active_threads
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from ._outcome import Outcome
@@ -37,6 +43,14 @@ __all__ = [
     "on_start_in_child",
     "parent_process",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What else the standard module has, as it is now: some of its variables are bound anew in a child."""
+    try:
+        return getattr(_standard, name)
+    except AttributeError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 _start_hooks: list[Callable[[str | None], None]] = []
@@ -62,6 +76,24 @@ class ProcessWithResult(BaseProcess):
         if self._target:  # type: ignore[attr-defined]
             return self._target(*self._args, **self._kwargs)  # type: ignore[attr-defined]
         return None
+
+    def start(self) -> None:
+        """Start the process; returns at once. One started by a daemonic process ends when that ends.
+
+        Raises: AssertionError when it was started before, or made by another process; ValueError after `close`;
+        PicklingError naming the argument that cannot be sent (spawn, forkserver); OSError when processes run out.
+        """
+        current: Any = current_process()
+        if current.daemon:
+            self._config[_ENDS_WITH_PARENT] = True  # type: ignore[attr-defined]
+            _start_in_daemon(self)
+        else:
+            super().start()
+
+    def interrupt(self) -> None:
+        """Send SIGINT, which raises KeyboardInterrupt in the process's main thread. Does nothing if it has ended."""
+        self._check_closed()  # type: ignore[attr-defined]
+        self._popen._send_signal(signal.SIGINT)
 
     def join(self, timeout: float | None = None) -> None:
         """Block until the process ends, or for `timeout` seconds. Its death, however caused, wakes this."""
@@ -97,6 +129,21 @@ class ProcessWithResult(BaseProcess):
             raise WorkerDied.of(self.name, popen.pid, popen.returncode)
         return contents
 
+    async def wait_async(self, timeout: float | None = None) -> int | None:
+        """In asyncio: wait for the end without blocking the loop, or for `timeout` seconds.
+
+        Returns the exit code, None if it still runs.
+        """
+        from ._waiting import process_wait
+
+        return await process_wait(self, timeout)
+
+    async def result_async(self, timeout: float | None = None) -> Any:
+        """In asyncio: as `result`, without blocking the loop."""
+        from ._waiting import process_result
+
+        return await process_result(self, timeout)
+
     def close(self) -> None:
         """Forget the result and give back the descriptors. Raises: ValueError while the process runs."""
         super().close()
@@ -124,6 +171,8 @@ class ProcessWithResult(BaseProcess):
         """In the child: run as the standard library does, and note down how the target ended."""
         for hook in _start_hooks:
             hook(self._start_method)  # type: ignore[attr-defined]
+        if self._config.get(_ENDS_WITH_PARENT) and parent_sentinel is not None:  # type: ignore[attr-defined]
+            start_new_thread(_end_with, (parent_sentinel,))
         outcome = self._outcome
         if outcome is not None:
             self.__dict__["run"] = _Recorded(self.run, outcome, self.name)
@@ -134,6 +183,39 @@ class ProcessWithResult(BaseProcess):
         state = self.__dict__.copy()
         state.pop("_outcome", None)
         return state
+
+
+# Children of daemonic processes
+
+_ENDS_WITH_PARENT = "ends_with_parent"  # in a process's `_config`, which its own children inherit
+_GRACE_S = 5  # from SIGTERM to SIGKILL; arbitrary
+
+
+def _start_in_daemon(process: Any) -> None:
+    """What the standard `start` does, without its refusal to do so in a daemonic process."""
+    process._check_closed()
+    assert process._popen is None, "cannot start a process twice"
+    assert process._parent_pid == os.getpid(), "can only start a process object created by current process"
+    _standard._cleanup()  # type: ignore[attr-defined]
+    process._popen = process._Popen(process)
+    process._sentinel = process._popen.sentinel
+    del process._target, process._args, process._kwargs  # they may refer to the process
+    _standard._children.add(process)  # type: ignore[attr-defined]
+
+
+def _end_with(parent_sentinel: int) -> None:
+    """Wait until the parent has ended, then end this process: SIGTERM first. A thread of its own runs this.
+
+    (PR_SET_PDEATHSIG would need no thread, but goes off when the thread that forked ends, and not in a fork server.)
+    """
+    poller = select.poll()
+    poller.register(parent_sentinel, select.POLLIN)
+    events = poller.poll()
+    if events[0][1] & select.POLLNVAL:
+        return  # the program has closed all descriptors, as one does to become independent of a parent
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Recorded:
@@ -192,189 +274,3 @@ class ForkServerProcess(ProcessWithResult, multiprocessing.context.ForkServerPro
         from ._engines.forkserver import Popen
 
         return Popen(process_obj)
-
-
-# Threads
-
-_threads: WeakSet[Thread] = WeakSet()  # from where multiprocessing takes it: `weakref` would be one import more
-_numbers = itertools.count(1)
-
-
-def active_threads() -> list[Thread]:
-    """The `Thread` objects of this process that have been started and still run."""
-    return [thread for thread in list(_threads) if thread.is_alive()]
-
-
-class Thread(threading.Thread):
-    """`threading.Thread` with a result, an exit code and the rest of what a process has.
-
-    Cannot be ended from outside: `terminate` and `kill` raise while it runs.
-    """
-
-    def __init__(
-        self,
-        group: None = None,
-        target: Callable[..., Any] | None = None,
-        name: str | None = None,
-        args: Iterable[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        *,
-        daemon: bool | None = None,
-    ) -> None:
-        super().__init__(group, target, name, tuple(args), dict(kwargs or {}), daemon=daemon)
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._finished = False
-        self._closed = False
-        self._ended: int = -1  # eventfd, made when `sentinel` is asked for
-        self._ended_lock = threading.Lock()
-        _threads.add(self)
-
-    def run(self) -> Any:
-        """Call the target; subclasses may override this. What it returns is the result."""
-        target: Callable[..., Any] | None = getattr(self, "_target", None)
-        try:
-            return None if target is None else target(*self._args, **self._kwargs)  # type: ignore[attr-defined]
-        finally:
-            self.__dict__.pop("_target", None)
-
-    def start(self) -> None:
-        """Start the thread. Raises: RuntimeError when it was started before."""
-        if not self.ident:
-            self.__dict__["run"] = _RecordedHere(self, self.run)
-        super().start()
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of this very process once the thread is started; `native_id` is the kernel's id of the thread."""
-        return None if self.ident is None else os.getpid()
-
-    @property
-    def authkey(self) -> bytes:
-        """The authentication key of the process the thread lives in."""
-        return current_process().authkey
-
-    @property
-    def exitcode(self) -> int | None:
-        """None while it runs; 0 after it returned, 1 after an exception, n after `sys.exit(n)`."""
-        if not self._finished:
-            return None
-        if isinstance(self._error, SystemExit):
-            code = self._error.code
-            return 0 if code is None else code if isinstance(code, int) else 1
-        return 0 if self._error is None else 1
-
-    @property
-    def sentinel(self) -> int:
-        """A descriptor that becomes readable when the thread ends; made when first asked for.
-
-        Raises: ValueError before `start` and after `close`.
-        """
-        if self.ident is None or self._closed:
-            raise ValueError("thread not started, or closed")
-        with self._ended_lock:
-            if self._ended < 0:
-                self._ended = os.eventfd(1 if self._finished else 0, os.EFD_CLOEXEC)
-            return self._ended
-
-    def result(self, timeout: float | None = None) -> Any:
-        """Return what the target returned, or raise what it raised.
-
-        Blocks until the thread ends, or for `timeout` seconds.
-
-        Raises: TimeoutError when it still runs; WorkerDied after `sys.exit` with a code other than 0; ValueError after
-        `close`; RuntimeError before `start`.
-        """
-        self._check_open()
-        self.join(timeout)
-        if self.is_alive():
-            from .errors import TimeoutError
-
-            raise TimeoutError(f"{self.name} has given no result within {timeout} seconds")
-        if isinstance(self._error, SystemExit):
-            if self.exitcode == 0:
-                return None
-            from .errors import WorkerDied
-
-            raise WorkerDied.of(self.name, self.pid, self.exitcode)
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-    def terminate(self) -> None:
-        """Do nothing if the thread has ended. Raises: NotSupported while it runs."""
-        if self.is_alive():
-            from .errors import NotSupported
-
-            raise NotSupported(
-                f"{self.name} is a thread and cannot be ended from outside: let it wait on an Event and return, or use "
-                "a process (context 'fork', 'spawn' or 'forkserver')"
-            )
-
-    def kill(self) -> None:
-        """As `terminate`."""
-        self.terminate()
-
-    def close(self) -> None:
-        """Forget the result. Raises: ValueError while the thread runs."""
-        if self.is_alive():
-            raise ValueError("Cannot close a thread while it is still running. You should first call join()")
-        self._closed = True
-        self._value = self._error = None
-        with self._ended_lock:
-            if self._ended >= 0:
-                os.close(self._ended)
-            self._ended = -1
-
-    def __del__(self) -> None:
-        if getattr(self, "_ended", -1) >= 0:
-            os.close(self._ended)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ValueError("thread object is closed")
-
-    def _finish(self) -> None:
-        """Tell those who wait on the sentinel, present and future."""
-        with self._ended_lock:
-            self._finished = True
-            if self._ended >= 0:
-                os.eventfd_write(self._ended, 1)
-
-
-class _RecordedHere:
-    """A thread's `run` that keeps its value or exception in the thread object."""
-
-    def __init__(self, thread: Thread, run: Callable[[], Any]) -> None:
-        self._thread: Thread | None = thread
-        self._run = run
-
-    def __call__(self) -> None:
-        thread, self._thread = self._thread, None  # no cycle once it has run
-        assert thread is not None
-        try:
-            thread._value = self._run()
-        except SystemExit as error:
-            thread._error = error  # ends the thread silently, as in `threading`
-        except BaseException as error:
-            thread._error = error
-            raise
-        finally:
-            thread._finish()
-
-
-class ThreadProcess(Thread):
-    """What context 'thread' calls a Process; named as processes are."""
-
-    def __init__(
-        self,
-        group: None = None,
-        target: Callable[..., Any] | None = None,
-        name: str | None = None,
-        args: Iterable[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        *,
-        daemon: bool | None = None,
-    ) -> None:
-        name = name or f"{type(self).__name__}-{next(_numbers)}"
-        super().__init__(group, target, name, args, kwargs, daemon=daemon)

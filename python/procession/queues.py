@@ -8,31 +8,39 @@ producer arrive in its order.
 When a process dies while it uses a queue, the others go on: a producer killed inside `put` has put nothing, a
 consumer killed inside `get` either has taken nothing or has the item, which is lost with it.
 
+Large things (64 KiB and more: arrays, bytes, the buffers of a DataFrame) are copied once, into a block of shared memory
+beside the ring, and what `get` returns is a view of that block: an array arrives writable, is the receiver's alone,
+and its memory is given back when the last view of it is dropped.
+
+The classes pass for the standard library's: the same methods and constructors (`ctx=` included), `isinstance` holds,
+and what these have inside (`_reader`, `_sem` ...) is there as views, made when asked for (`_queue_insides`). put and
+get are the native methods, unless a subclass overrides them. One thing is different on purpose: an object that cannot
+be pickled is an error in `put`, where the standard library prints it in a thread and drops the object. A subclass that
+overrides `_on_queue_feeder_error` gets it there, as in the standard library.
+
 The queues of the thread context (`ThreadQueue` and so on) are `queue.Queue` with the same extra methods: objects are
 handed over as they are, not copied.
 """
 
 from __future__ import annotations
 
-import queue
-from time import monotonic
+import sys
+from types import GenericAlias
 
 from . import _native
-from ._store import Shared
-from .errors import Closed, Empty, Full, InvalidSize, ShutDown
+from ._store import Shared, shared_arena
+from ._thread_queues import ThreadJoinableQueue, ThreadQueue, ThreadSimpleQueue, bound, check_max_bytes
+from .errors import Closed, Empty, Full
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, ClassVar
 
     from .statistics import QueueStatistics
 
-    _PlainQueue = queue.Queue[Any]
-else:
-    _PlainQueue = queue.Queue
-
 __all__ = [
+    "Empty",
+    "Full",
     "JoinableQueue",
     "Queue",
     "SimpleQueue",
@@ -41,46 +49,87 @@ __all__ = [
     "ThreadSimpleQueue",
 ]
 
-MOST_ITEMS = 2**31 - 1  # counts in shared memory are compared mod 2**32
+
+def _home(ctx: Any) -> _native.Arena:
+    """Where the state of a context lives; any context that is not ours means processes."""
+    arena: _native.Arena = ctx._arena() if hasattr(ctx, "_arena") else shared_arena()
+    return arena
 
 
-def _bound(maxsize: int) -> int:
-    if not isinstance(maxsize, int):
-        raise TypeError(f"maxsize must be an int, not {type(maxsize).__name__}")
-    if maxsize > MOST_ITEMS:
-        raise InvalidSize(f"maxsize must be at most {MOST_ITEMS}, not {maxsize}; 0 is unbounded")
-    return max(maxsize, 0)
+class _Standing:
+    """Instances pass for instances of the standard library's class.
 
-
-def _check_max_bytes(max_bytes: int) -> None:
-    if max_bytes < 0:
-        raise InvalidSize(f"max_bytes must be a number of bytes, or 0 for no bound, not {max_bytes}")
-
-
-class _RingQueue(_native.Ring, Shared):
-    """What the three kinds of queue share."""
+    Deriving from it would make every child that gets a queue import what that class rests on (some 5 ms). So an
+    instance tells of itself that it is of both classes, once somebody has imported the other one to compare with.
+    """
 
     __slots__ = ()
+    _standard_name: ClassVar[str]
+
+    @property  # type: ignore[misc]  # `object` would let it be set
+    def __class__(self) -> type[Any]:
+        standard = sys.modules.get("multiprocessing.queues")
+        cls = type(self)
+        return cls if standard is None else _both(cls, getattr(standard, cls._standard_name, None))
+
+
+def _both(cls: Any, standard: Any) -> type[Any]:
+    """A class that is `cls` and derives from `standard` as well; the same one each time."""
+    known: Any = vars(cls).get("_both")
+    if known is None or known.__bases__[-1] is not standard:
+        if standard is None or issubclass(cls, standard):
+            return cls  # type: ignore[no-any-return]
+        own = {"__slots__": (), "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        known = cls._both = type(cls.__name__, (cls, standard), own)
+    return known  # type: ignore[no-any-return]
+
+
+class _Inside:
+    """Something that a standard queue has inside, made when first asked for and then an attribute of the instance.
+
+    (Not by `__getattr__`, with which every access to put and get would be slower.)
+    """
+
+    def __init__(self, kind: str | None = None) -> None:
+        """`kind`: which class of `synchronize` it is an instance of; None for one of `_queue_insides`."""
+        self.kind = kind
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self.name = name
+
+    def __get__(self, queue: Any, cls: type[Any]) -> Any:
+        if queue is None:
+            return self
+        from . import _queue_insides, synchronize
+
+        if self.kind is None:
+            made = _queue_insides.make(queue, self.name)
+        else:
+            made = getattr(synchronize, self.kind)(arena=queue.arena)
+        queue.__dict__[self.name] = made
+        return made
+
+
+class _RingQueue(_native.Ring, Shared, _Standing):
+    """What the three kinds of queue share."""
+
+    __slots__ = ("__dict__", "__weakref__")  # users hang things on queues; an empty one costs a few bytes
 
     def __new__(
         cls,
-        maxsize: int = 0,
-        *,
-        max_bytes: int = 0,
-        arena: _native.Arena,
+        *arguments: Any,
+        ctx: Any = None,
+        arena: _native.Arena | None = None,
         address: tuple[int, int] | None = None,
+        **more: Any,
     ) -> Any:
-        _check_max_bytes(max_bytes)
-        return super().__new__(cls, arena, _bound(maxsize), max_bytes, address=address)
-
-    if TYPE_CHECKING:
-
-        def __init__(self, maxsize: int = 0, *, max_bytes: int = 0, arena: _native.Arena) -> None: ...
+        """Whatever else the constructor of a subclass takes is for its `__init__`, which sets the bounds."""
+        return super().__new__(cls, _home(ctx) if arena is None else arena, address=address)
 
     def __repr__(self) -> str:
-        bound = self.max_items or "unbounded"
+        limit = self.max_items or "unbounded"
         state = ", shut down" if self.is_shutdown else ""
-        return f"<{type(self).__name__}({self.qsize()} items, {bound}{state})>"
+        return f"<{type(self).__name__}({self.qsize()} items, {limit}{state})>"
 
     def statistics(self) -> QueueStatistics:
         """A snapshot, without locking anything."""
@@ -90,18 +139,102 @@ class _RingQueue(_native.Ring, Shared):
 
         return QueueStatistics(self.qsize(), self.nbytes(), put, taken, int(getters) + int(putters), self.is_shutdown)
 
+    async def get_async(self, timeout: float | None = None) -> Any:
+        """In asyncio: as `get`, without blocking the loop. A cancelled wait has taken nothing.
+
+        Raises: Empty after `timeout` seconds; as `get`.
+        """
+        from ._waiting import queue_get
+
+        return await queue_get(self, timeout)
+
+    async def put_async(self, obj: Any, timeout: float | None = None) -> None:
+        """In asyncio: as `put`, without blocking the loop. The object is encoded when there is room; a cancelled wait
+        has put nothing.
+
+        Raises: Full after `timeout` seconds; as `put`.
+        """
+        from ._waiting import queue_put
+
+        await queue_put(self, obj, timeout)
+
+    # What the standard library's queues have inside
+
+    _reader = _Inside()
+    _writer = _Inside()
+    _rlock = _Inside("Lock")
+    _wlock = _Inside("Lock")
+    _sem = _Inside()
+    _buffer = _Inside()
+    _opid = _Inside()
+    _maxsize = _Inside()
+    _ignore_epipe = _Inside()
+    _notempty = _Inside()
+    _thread = _Inside()
+    _jointhread = _Inside()
+    _joincancelled = _Inside()
+    _close = _Inside()
+    _poll = _Inside()
+    _send_bytes = _Inside()
+    _recv_bytes = _Inside()
+    _unfinished_tasks = _Inside()
+    _cond = _Inside("Condition")
+
+    @property
+    def _closed(self) -> bool:
+        return self.closed
+
+    @staticmethod
+    def _on_queue_feeder_error(e: BaseException, obj: Any) -> None:
+        """A subclass that overrides this gets what could not be pickled, and `put` returns as if it had been put."""
+        raise e
+
+    def _unsendable(self, error: BaseException, obj: Any) -> None:
+        """Called by `put` for an object that cannot be encoded. Raises `error` unless a subclass takes it."""
+        handler = self._on_queue_feeder_error
+        if handler is _RingQueue._on_queue_feeder_error:
+            raise error
+        handler(error.__cause__ if isinstance(error.__cause__, Exception) else error, obj)
+
+    # Pickling: by address, and whatever a subclass adds in the way that it would to the standard class
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """What a subclass adds its own to; the queue itself travels by its address."""
+        return ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """The counterpart of `__getstate__`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        reduced = super().__reduce__()
+        cls: Any = type(self)
+        if cls.__getstate__ is _RingQueue.__getstate__ and cls.__setstate__ is _RingQueue.__setstate__:
+            return reduced
+        return (*reduced, self.__getstate__())
+
+    __class_getitem__: Any = classmethod(GenericAlias)
+
+
+def _closed() -> bool:
+    """`empty` of a closed queue."""
+    raise Closed("this queue is closed: close() was called on it in this process")
+
 
 class SimpleQueue(_RingQueue):
     """An unbounded queue with `put`, `get` and `empty`."""
 
     __slots__ = ()
+    _standard_name = "SimpleQueue"
 
-    def __new__(cls, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> Any:
-        return super().__new__(cls, arena=arena, address=address)
+    def __init__(self, *, ctx: Any = None, arena: _native.Arena | None = None) -> None:
+        """State lives in `arena`, or where that of the context `ctx` does; otherwise where all processes see it."""
 
-    if TYPE_CHECKING:
-
-        def __init__(self, *, arena: _native.Arena) -> None: ...
+    def close(self) -> None:
+        """This handle is used no more; others are not affected. Idempotent."""
+        super().close()
+        self._reader.close()
+        self._writer.close()
+        self.__dict__["empty"] = _closed
 
 
 class Queue(_RingQueue):
@@ -113,6 +246,17 @@ class Queue(_RingQueue):
     """
 
     __slots__ = ()
+    _standard_name = "Queue"
+
+    def __init__(
+        self, maxsize: int = 0, *, max_bytes: int = 0, ctx: Any = None, arena: _native.Arena | None = None
+    ) -> None:
+        """State lives in `arena`, or where that of the context `ctx` does; otherwise where all processes see it.
+
+        Raises: TypeError or InvalidSize for what is no bound.
+        """
+        check_max_bytes(max_bytes)
+        self.set_bounds(bound(maxsize), max_bytes)
 
     def put_nowait(self, obj: Any) -> None:
         """`put` that raises Full instead of waiting."""
@@ -122,6 +266,12 @@ class Queue(_RingQueue):
         """`get` that raises Empty instead of waiting."""
         return self.get(False)
 
+    def close(self) -> None:
+        """This handle is used no more: `put` and `get` raise Closed. Others are not affected. Idempotent."""
+        super().close()
+        if self.position[1]:  # as the standard library's, which closes only what was used
+            self.__dict__["empty"] = _closed
+
     def join_thread(self) -> None:
         """Nothing to wait for: there is no feeder thread. Kept because programs call it after `close`."""
         if not self.closed:
@@ -130,11 +280,27 @@ class Queue(_RingQueue):
     def cancel_join_thread(self) -> None:
         """Nothing to cancel: `put` has delivered when it returns, and exit never waits for a queue."""
 
+    def _start_thread(self) -> None:
+        """Nothing to start."""
+
+    def _reset(self, after_fork: bool = False) -> None:
+        """Nothing to reset: a forked child's copy is as good as its parent's."""
+
+    def _after_fork(self) -> None:
+        """Nothing to do."""
+
+    def _terminate_broken(self) -> None:
+        """Close the queue after an error elsewhere."""
+        self._reader.close()
+        self.close()
+        self.join_thread()
+
 
 class JoinableQueue(Queue):
     """A `Queue` whose consumers tell when an item is done with (`task_done`), so that producers can `join` it."""
 
     __slots__ = ()
+    _standard_name = "JoinableQueue"
 
     def task_done(self) -> None:
         """One item taken before is done with. Raises ValueError when called more often than items were put."""
@@ -145,126 +311,3 @@ class JoinableQueue(Queue):
         """Wait until every item put was done with. Raises TimeoutError after `timeout` seconds."""
         if not super().join(timeout):
             raise TimeoutError(f"{self.unfinished()} items were not done with after {timeout} s")
-
-
-class ThreadQueue(_PlainQueue):
-    """The thread context's Queue: objects are handed over as they are, with the names of the shared one."""
-
-    def __init__(self, maxsize: int = 0, *, max_bytes: int = 0) -> None:
-        """`max_bytes` is checked and otherwise ignored: nothing is encoded here, so there are no bytes to count."""
-        super().__init__(_bound(maxsize))
-        _check_max_bytes(max_bytes)
-        self.is_shutdown = False  # whether `shutdown` was called; the standard library's name from 3.13 on
-        self.closed = False  # whether `close` was called
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}({self.qsize()} items, {self.maxsize or 'unbounded'})>"
-
-    def statistics(self) -> QueueStatistics:
-        """A snapshot. Counts of items ever put and taken are not kept here and read 0."""
-        waiters = len(self.not_empty._waiters) + len(self.not_full._waiters)  # type: ignore[attr-defined]
-        from .statistics import QueueStatistics
-
-        return QueueStatistics(self.qsize(), 0, 0, 0, waiters, self.is_shutdown)
-
-    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
-        """As `queue.Queue.put`; Full is also a `procession` error, and a shut-down queue raises ShutDown."""
-        timeout = None if timeout is None else max(timeout, 0.0)
-        end = None if timeout is None else monotonic() + timeout
-        self._check_open()
-        with self.not_full:
-            while not self.is_shutdown and 0 < self.maxsize <= self._qsize():
-                left = None if end is None else end - monotonic()
-                if not block or (left is not None and left <= 0):
-                    raise Full("the queue is full")
-                self.not_full.wait(left)
-            if self.is_shutdown:
-                raise ShutDown("the queue was shut down: nothing more can be put")
-            self._put(obj)
-            self.unfinished_tasks += 1
-            self.not_empty.notify()
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """As `queue.Queue.get`; Empty is also a `procession` error; shut down and empty raises ShutDown."""
-        end = None if timeout is None else monotonic() + max(timeout, 0.0)
-        self._check_open()
-        with self.not_empty:
-            while not self._qsize():
-                if self.is_shutdown:
-                    raise ShutDown("the queue was shut down and is empty")
-                left = None if end is None else end - monotonic()
-                if not block or (left is not None and left <= 0):
-                    raise Empty("the queue is empty")
-                self.not_empty.wait(left)
-            item = self._get()
-            self.not_full.notify()
-            return item
-
-    def put_many(self, objects: Iterable[Any], block: bool = True, timeout: float | None = None) -> int:
-        """Put every object; returns how many were put before the deadline. Raises Full when none was."""
-        end = None if timeout is None else monotonic() + timeout
-        count = 0
-        for obj in objects:
-            try:
-                self.put(obj, block, None if end is None else end - monotonic())
-            except Full:
-                if count == 0:
-                    raise
-                break
-            count += 1
-        return count
-
-    def get_many(self, max_items: int = 1024, block: bool = True, timeout: float | None = None) -> list[Any]:
-        """Take up to `max_items`; waits only for the first."""
-        if max_items <= 0:
-            return []
-        items = [self.get(block, timeout)]
-        while len(items) < max_items:
-            try:
-                items.append(self.get(False))
-            except (Empty, ShutDown):
-                break
-        return items
-
-    def shutdown(self, immediate: bool = False) -> None:
-        """Let nothing more be put; `immediate` also drops what is there, as done."""
-        with self.mutex:
-            self.is_shutdown = True
-            while immediate and self._qsize():
-                self._get()
-                self.unfinished_tasks -= 1
-            if not self.unfinished_tasks:
-                self.all_tasks_done.notify_all()
-            self.not_empty.notify_all()
-            self.not_full.notify_all()
-
-    def close(self) -> None:
-        """The queue is used no more: `put` and `get` raise Closed, in every thread."""
-        self.closed = True
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise Closed("this queue is closed: close() was called on it")
-
-    def join_thread(self) -> None:
-        """Nothing to wait for; the shared queue's name."""
-
-    def cancel_join_thread(self) -> None:
-        """Nothing to cancel; the shared queue's name."""
-
-
-class ThreadJoinableQueue(ThreadQueue):
-    """The thread context's JoinableQueue."""
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until every item put was done with. Raises TimeoutError after `timeout` seconds."""
-        with self.all_tasks_done:
-            if not self.all_tasks_done.wait_for(lambda: not self.unfinished_tasks, timeout):
-                raise TimeoutError(f"{self.unfinished_tasks} items were not done with after {timeout} s")
-
-
-class ThreadSimpleQueue(ThreadQueue):
-    """The thread context's SimpleQueue."""
-
-    def __init__(self) -> None:
-        super().__init__(0)

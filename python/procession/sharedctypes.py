@@ -27,7 +27,7 @@ from multiprocessing.reduction import ForkingPickler
 from . import _native
 from ._store import Shared, keep_in_flight, shared_arena
 from .errors import InvalidSize, WrongTypecode
-from .synchronize import Lock, RLock
+from .synchronize import Lock, RLock, arena_of
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "RawArray",
     "RawValue",
     "SharedArray",
+    "SharedString",
     "SharedValue",
     "Synchronized",
     "SynchronizedArray",
@@ -45,10 +46,17 @@ __all__ = [
     "SynchronizedString",
     "Value",
     "copy",
+    "rebuild_ctype",
+    "reduce_ctype",
     "synchronized",
 ]
 
 typecode_to_type: dict[str, type[Any]] = {**_standard.typecode_to_type, "?": ctypes.c_bool}  # type: ignore[attr-defined]
+
+class_cache: weakref.WeakKeyDictionary[type[Any], type[Any]] = weakref.WeakKeyDictionary()  # see `_wrapper_of`
+make_property: Any = _standard.make_property  # type: ignore[attr-defined]
+prop_cache: Any = _standard.prop_cache  # type: ignore[attr-defined]
+template: Any = _standard.template  # type: ignore[attr-defined]
 
 # The simple types that the native classes know; a subclass of one is not one (it may have methods of its own).
 _type_to_typecode: dict[type[Any], str] = {type_: code for code, type_ in reversed(typecode_to_type.items())}
@@ -85,25 +93,25 @@ class _Block(_native.Block, Shared):
         return memoryview(self)
 
 
-def _new_object(type_: type[Any], arena: _native.Arena | None) -> Any:
+def _new_value(type_: type[Any], arena: _native.Arena | None = None) -> Any:
     """A ctypes object over fresh shared memory, all zero."""
     size = ctypes.sizeof(type_)
-    return _rebuild_ctype(type_, _Block(arena or shared_arena(), max(size, 1)), None)
+    return rebuild_ctype(type_, _Block(arena or shared_arena(), max(size, 1)), None)
 
 
-def _rebuild_ctype(type_: type[Any], memory: Any, length: int | None) -> Any:
+def rebuild_ctype(type_: type[Any], memory: Any, length: int | None) -> Any:
     """A ctypes object over `memory`, which it keeps alive; `length` makes it an array."""
     if length is not None:
         type_ = type_ * length
     # Asked of the table each time: the standard library registers a reducer of its own for the types it shares.
-    if ForkingPickler._extra_reducers.get(type_) is not _reduce_ctype:  # type: ignore[attr-defined]
-        ForkingPickler.register(type_, _reduce_ctype)
+    if ForkingPickler._extra_reducers.get(type_) is not reduce_ctype:  # type: ignore[attr-defined]
+        ForkingPickler.register(type_, reduce_ctype)
     obj = type_.from_buffer(memory)
     obj._wrapper = memory
     return obj
 
 
-def _reduce_ctype(obj: Any) -> Any:
+def reduce_ctype(obj: Any) -> Any:
     """Reduce a ctypes object to its address; one that does not lie in our memory as it would be without us."""
     memory = getattr(obj, "_wrapper", None)
     if memory is None:
@@ -111,8 +119,8 @@ def _reduce_ctype(obj: Any) -> Any:
     if not isinstance(memory, Shared):
         return _standard.reduce_ctype(obj)  # type: ignore[attr-defined]
     if isinstance(obj, ctypes.Array):
-        return _rebuild_ctype, (obj._type_, memory, obj._length_)
-    return _rebuild_ctype, (type(obj), memory, None)
+        return rebuild_ctype, (obj._type_, memory, obj._length_)
+    return rebuild_ctype, (type(obj), memory, None)
 
 
 def RawValue(typecode_or_type: Any, *args: Any, arena: _native.Arena | None = None) -> Any:
@@ -120,7 +128,7 @@ def RawValue(typecode_or_type: Any, *args: Any, arena: _native.Arena | None = No
 
     Raises: WrongTypecode for an unknown typecode; TypeError for what is no C type, or as its constructor does.
     """
-    obj = _new_object(_type_of(typecode_or_type), arena)
+    obj = _new_value(_type_of(typecode_or_type), arena)
     obj.__init__(*args)
     return obj
 
@@ -132,9 +140,9 @@ def RawArray(typecode_or_type: Any, size_or_initializer: Any, *, arena: _native.
     """
     type_ = _type_of(typecode_or_type)
     if isinstance(size_or_initializer, int):
-        return _new_object(type_ * _checked(size_or_initializer), arena)
+        return _new_value(type_ * _checked(size_or_initializer), arena)
     items = _items(size_or_initializer)
-    obj = _new_object(type_ * len(items), arena)
+    obj = _new_value(type_ * len(items), arena)
     obj.__init__(*items)
     return obj
 
@@ -153,115 +161,20 @@ def _items(initializer: Any) -> Sequence[Any]:
 def copy(obj: Any) -> Any:
     """A copy of a ctypes object in shared memory, in the arena of the original if it has one."""
     memory = getattr(obj, "_wrapper", None)
-    new = _new_object(type(obj), memory.arena if isinstance(memory, Shared) else None)
+    new = _new_value(type(obj), memory.arena if isinstance(memory, Shared) else None)
     ctypes.pointer(new)[0] = obj
     return new
-
-
-# The native kind
-
-
-class _Guarded(Shared):
-    """What native values and arrays have in common: they travel together with their lock."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        keep_in_flight(self)
-        return _reopen, (type(self), self.arena, self.address, self.get_lock())  # type: ignore[attr-defined]
-
-
-def _reopen(cls: Any, arena: _native.Arena, address: tuple[int, int], lock: Any) -> Any:
-    """The value or array at an address. Raises ObjectGone when every holder had dropped it."""
-    return cls(arena, lock=lock, address=address)
-
-
-class SharedValue(_native.Value, _Guarded):
-    """A number or character in shared memory, with a lock; made by `Value`."""
-
-    __slots__ = ()
-
-    def get_obj(self) -> Any:
-        """A ctypes object over the same memory. Its accesses do not look at the lock."""
-        return _rebuild_ctype(typecode_to_type[self.typecode], self, None)
-
-
-class SharedArray(_native.Array, _Guarded):
-    """Numbers or characters in shared memory, with a lock; made by `Array`."""
-
-    __slots__ = ()
-
-    def get_obj(self) -> Any:
-        """A ctypes array over the same memory. Its accesses do not look at the lock."""
-        return _rebuild_ctype(typecode_to_type[self.typecode], self, len(self))
-
-
-def _native_code(typecode_or_type: Any, lock: Any) -> str | None:
-    """The typecode for the native classes, None when the type or the lock is not theirs. Raises: as `_type_of`."""
-    type_ = _type_of(typecode_or_type)
-    if lock is False or not (lock in (True, None) or isinstance(lock, Lock | RLock)):
-        return None
-    return typecode_or_type if isinstance(typecode_or_type, str) else _type_to_typecode.get(type_)
-
-
-def Value(typecode_or_type: Any, *args: Any, lock: Any = True, arena: _native.Arena | None = None) -> Any:
-    """A C value in shared memory; `args` initialise it.
-
-    `lock` is True for a new RLock, False for none (the result is a `RawValue`), or a lock to use. Integers also have
-    `add`, `exchange` and `compare_exchange`, each one step.
-
-    Raises: WrongTypecode for an unknown typecode; TypeError for what is no C type or a value of another kind;
-    AttributeError for a lock that has no `acquire`.
-    """
-    arena = arena or shared_arena()
-    code = _native_code(typecode_or_type, lock)
-    if code is None:
-        return _wrapped(RawValue(typecode_or_type, *args, arena=arena), lock, arena)
-    if len(args) > 1:
-        raise TypeError(f"a Value takes one initial value, not {len(args)}")
-    value = SharedValue(arena, code, RLock(arena=arena) if lock in (True, None) else lock)
-    if args:
-        value.value = args[0]
-    return value
-
-
-def Array(
-    typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True, arena: _native.Arena | None = None
-) -> Any:
-    """A C array in shared memory: of so many zeroes, or of the items of a sequence; `lock` as for `Value`.
-
-    Its buffer is writable, so `numpy.asarray(array)` is a view of it.
-
-    Raises: as `Value`; InvalidSize for a negative size.
-    """
-    arena = arena or shared_arena()
-    code = _native_code(typecode_or_type, lock)
-    if code is None:
-        return _wrapped(RawArray(typecode_or_type, size_or_initializer, arena=arena), lock, arena)
-    lock = RLock(arena=arena) if lock in (True, None) else lock
-    if isinstance(size_or_initializer, int):
-        return SharedArray(arena, code, _checked(size_or_initializer), lock)
-    items = _items(size_or_initializer)
-    array = SharedArray(arena, code, len(items), lock)
-    array[:] = items
-    return array
 
 
 # The wrapped kind
 
 
-def _wrapped(obj: Any, lock: Any, arena: _native.Arena) -> Any:
-    if lock is False:
-        return obj
-    if lock in (True, None):
-        lock = RLock(arena=arena)
-    if not hasattr(lock, "acquire"):
-        raise AttributeError(f"{lock!r} has no method 'acquire'")
-    return synchronized(obj, lock)
-
-
 class SynchronizedBase(_standard.SynchronizedBase):  # type: ignore[type-arg]
     """The standard wrapper, pickled at any time."""
+
+    def __init__(self, obj: Any, lock: Any = None, ctx: Any = None) -> None:
+        """With `lock`, or an RLock of the context's (None: in the arena of `obj`)."""
+        super().__init__(obj, lock or _lock_beside(obj, ctx))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return synchronized, (self.get_obj(), self.get_lock())
@@ -279,29 +192,146 @@ class SynchronizedString(SynchronizedArray, _standard.SynchronizedString):
     """The standard wrapper of an array of characters."""
 
 
-_wrappers: weakref.WeakKeyDictionary[type[Any], type[Any]] = weakref.WeakKeyDictionary()
+def _lock_beside(obj: Any, ctx: Any) -> Any:
+    """A lock for a ctypes object: the context's, or one in the arena of the object."""
+    if ctx is not None:
+        return ctx.RLock()
+    memory = getattr(obj, "_wrapper", None)
+    return RLock(arena=memory.arena if isinstance(memory, Shared) else shared_arena())
 
 
 def _wrapper_of(cls: type[Any]) -> type[Any]:
     """The wrapper class for a structure: a property for each of its fields, those of its bases included."""
-    if cls not in _wrappers:
+    if cls not in class_cache:
         names = [field[0] for base in reversed(cls.__mro__) for field in vars(base).get("_fields_", ())]
-        properties = {name: _standard.make_property(name) for name in names}  # type: ignore[attr-defined]
-        _wrappers[cls] = type("Synchronized" + cls.__name__, (SynchronizedBase,), properties)
-    return _wrappers[cls]
+        properties = {name: make_property(name) for name in names}
+        class_cache[cls] = type("Synchronized" + cls.__name__, (SynchronizedBase,), properties)
+    return class_cache[cls]
 
 
 def synchronized(obj: Any, lock: Any = None, ctx: Any = None) -> Any:
-    """Wrap a ctypes object, so that each access takes `lock` (None: a new RLock in the shared arena).
+    """Wrap a ctypes object, so that each access takes `lock` (None: a new RLock of `ctx`, or beside the object).
 
-    Raises: AssertionError if it is wrapped already. `ctx` is accepted for multiprocessing's sake and not needed.
+    Raises: AssertionError if it is wrapped already.
     """
-    assert not isinstance(obj, _standard.SynchronizedBase | _Guarded), "object already synchronized"
-    if lock is None:
-        memory = getattr(obj, "_wrapper", None)
-        lock = RLock(arena=memory.arena if isinstance(memory, Shared) else shared_arena())
+    assert not isinstance(obj, _standard.SynchronizedBase), "object already synchronized"
     if isinstance(obj, ctypes._SimpleCData):
-        return Synchronized(obj, lock)
+        return Synchronized(obj, lock, ctx)
     if isinstance(obj, ctypes.Array):
-        return SynchronizedString(obj, lock) if obj._type_ is ctypes.c_char else SynchronizedArray(obj, lock)
-    return _wrapper_of(type(obj))(obj, lock)
+        return SynchronizedString(obj, lock, ctx) if obj._type_ is ctypes.c_char else SynchronizedArray(obj, lock, ctx)
+    return _wrapper_of(type(obj))(obj, lock, ctx)
+
+
+# The native kind
+
+
+class _Guarded(Shared):
+    """What native values and arrays have in common: they travel together with their lock."""
+
+    __slots__ = ()
+
+    __init__ = object.__init__  # not the wrappers', of which only the names are inherited
+
+    _obj = property(lambda self: self.get_obj())
+    _lock = property(lambda self: self.get_lock())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        keep_in_flight(self)
+        return _reopen, (type(self), self.arena, self.address, self.get_lock())  # type: ignore[attr-defined]
+
+
+def _reopen(cls: Any, arena: _native.Arena, address: tuple[int, int], lock: Any) -> Any:
+    """The value or array at an address. Raises ObjectGone when every holder had dropped it."""
+    return cls(arena, lock=lock, address=address)
+
+
+class SharedValue(_native.Value, _Guarded, Synchronized):  # type: ignore[override]
+    """A number or character in shared memory, with a lock; made by `Value`."""
+
+    def get_obj(self) -> Any:
+        """A ctypes object over the same memory. Its accesses do not look at the lock."""
+        return rebuild_ctype(typecode_to_type[self.typecode], self, None)
+
+
+class SharedArray(_native.Array, _Guarded, SynchronizedArray):  # type: ignore[misc, override]
+    """Numbers or characters in shared memory, with a lock; made by `Array`."""
+
+    def get_obj(self) -> Any:
+        """A ctypes array over the same memory. Its accesses do not look at the lock."""
+        return rebuild_ctype(typecode_to_type[self.typecode], self, len(self))
+
+
+class SharedString(SharedArray, SynchronizedString):  # type: ignore[misc, override]
+    """Characters of one byte in shared memory, with a lock; made by `Array`."""
+
+
+# The factories
+
+
+def _native_code(typecode_or_type: Any, lock: Any) -> str | None:
+    """The typecode for the native classes, None when the type or the lock is not theirs. Raises: as `_type_of`."""
+    type_ = _type_of(typecode_or_type)
+    if lock is False or not (lock in (True, None) or isinstance(lock, Lock | RLock)):
+        return None
+    return typecode_or_type if isinstance(typecode_or_type, str) else _type_to_typecode.get(type_)
+
+
+def Value(
+    typecode_or_type: Any, *args: Any, lock: Any = True, ctx: Any = None, arena: _native.Arena | None = None
+) -> Any:
+    """A C value in shared memory; `args` initialise it.
+
+    `lock` is True for a new RLock, False for none (the result is a `RawValue`), or a lock to use. `ctx` is the context
+    whose memory it lies in. Integers also have `add`, `exchange` and `compare_exchange`, each one step.
+
+    Raises: WrongTypecode for an unknown typecode; TypeError for what is no C type or a value of another kind;
+    AttributeError for a lock that has no `acquire`.
+    """
+    arena = arena_of(ctx, arena)
+    code = _native_code(typecode_or_type, lock)
+    if code is None:
+        return _wrapped(RawValue(typecode_or_type, *args, arena=arena), lock, arena)
+    if len(args) > 1:
+        raise TypeError(f"a Value takes one initial value, not {len(args)}")
+    value = SharedValue(arena, code, RLock(arena=arena) if lock in (True, None) else lock)
+    if args:
+        value.value = args[0]
+    return value
+
+
+def Array(
+    typecode_or_type: Any,
+    size_or_initializer: Any,
+    *,
+    lock: Any = True,
+    ctx: Any = None,
+    arena: _native.Arena | None = None,
+) -> Any:
+    """A C array in shared memory: of so many zeroes, or of the items of a sequence; `lock` as for `Value`.
+
+    Its buffer is writable, so `numpy.asarray(array)` is a view of it.
+
+    Raises: as `Value`; InvalidSize for a negative size.
+    """
+    arena = arena_of(ctx, arena)
+    code = _native_code(typecode_or_type, lock)
+    if code is None:
+        return _wrapped(RawArray(typecode_or_type, size_or_initializer, arena=arena), lock, arena)
+    lock = RLock(arena=arena) if lock in (True, None) else lock
+    cls = SharedString if code == "c" else SharedArray
+    if isinstance(size_or_initializer, int):
+        return cls(arena, code, _checked(size_or_initializer), lock)
+    items = _items(size_or_initializer)
+    array = cls(arena, code, len(items), lock)
+    array[:] = items
+    return array
+
+
+def _wrapped(obj: Any, lock: Any, arena: _native.Arena) -> Any:
+    if lock is False:
+        return obj
+    if lock in (True, None):
+        lock = RLock(arena=arena)
+    if not hasattr(lock, "acquire"):
+        raise AttributeError(f"{lock!r} has no method 'acquire'")
+    return synchronized(obj, lock)

@@ -2,8 +2,7 @@
 
 Each is a few words of an arena (see `_store`) that every process maps; the native module works on them with atomic
 instructions and sleeps on shared futexes, so an operation that need not wait makes no system call. The same classes
-serve threads when their arena is private to the process. They can be pickled at any time, not only while a child is
-being started.
+serve threads when their arena is private to the process. They can be pickled at any time.
 
 What differs from multiprocessing:
 
@@ -14,9 +13,8 @@ What differs from multiprocessing:
   was given to a waiter that has died passes on to the next within a tenth of a second.
 - A Barrier breaks when a party dies while it waits there.
 
-Dropped: building Event and Condition out of semaphores, as multiprocessing does. An Event is one word there as here,
-but took seven semaphore operations; a Condition's `notify` waited for its waiters to wake, and one killed in between
-stopped it.
+Dropped: building Event and Condition out of semaphores, as multiprocessing does. An Event took seven of their
+operations; a Condition's `notify` waited for its waiters to wake, and one killed in between stopped it.
 
 Blocking calls release the GIL, are woken by the release they wait for, and look after signals at least ten times a
 second, so Ctrl-C ends them. Timeouts are seconds; None is for ever, a negative one is 0.
@@ -30,7 +28,7 @@ import time
 from multiprocessing import process as _mp_process
 
 from . import _native
-from ._store import Shared, keep_in_flight
+from ._store import Shared, keep_in_flight, shared_arena
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -46,26 +44,51 @@ __all__ = [
     "Event",
     "Lock",
     "RLock",
+    "SemLock",
     "Semaphore",
+    "arena_of",
 ]
 
+RECURSIVE_MUTEX, SEMAPHORE = 0, 1  # kinds of `SemLock`, as multiprocessing numbers them
 SEM_VALUE_MAX = 2**31 - 1  # as multiprocessing has it on Linux
 
 
-class _SemLockNames:
-    """Names of multiprocessing's inner `_semlock` that other packages use (concurrent.futures, loky)."""
+def arena_of(ctx: Any = None, arena: _native.Arena | None = None) -> _native.Arena:
+    """Where a primitive made with `ctx=` or `arena=` lives: the context's arena if it is ours, else the shared one."""
+    return arena or getattr(ctx, "_arena", shared_arena)()
+
+
+class _MadeByNew(Shared):
+    """For subclasses that know multiprocessing's classes and call their `__init__`: nothing is left for it to do."""
+
+    __slots__ = ("__dict__", "__weakref__")
+
+    def __init__(self, *arguments: object, **where: object) -> None: ...
+
+
+class SemLock(_MadeByNew):
+    """What Lock, RLock and both semaphores have in common: the names of multiprocessing's class, and of its inner
+    `_semlock`, that other packages use (concurrent.futures, loky, the standard library's own queues)."""
 
     __slots__ = ()
+
+    kind, maxvalue = SEMAPHORE, 1
+    name = None  # as of a semaphore that has been unlinked: there is nothing to clean up
 
     @property
     def _semlock(self) -> Any:
         return self
 
+    @property
+    def handle(self) -> int:
+        """Where in the arena it lies (a descriptor or an address in multiprocessing)."""
+        return self.address[0]
+
     def _is_zero(self) -> bool:
         return self._get_value() == 0
 
     def _get_value(self) -> int:
-        raise NotImplementedError
+        return 0 if self.locked() else 1  # type: ignore[attr-defined]
 
 
 def _describe_owner(lock: _native.Lock | _native.RLock) -> str:
@@ -82,11 +105,18 @@ def _describe_owner(lock: _native.Lock | _native.RLock) -> str:
     return name if here == "MainThread" else f"{name}|{here}"
 
 
+async def _acquire_async(self: Any, timeout: float | None = None) -> bool:
+    """In asyncio: as `acquire`, without blocking the loop. It asks again every 1 to 50 ms, so it is less prompt."""
+    from ._waiting import acquire
+
+    return await acquire(self, timeout)
+
+
 def _describe_waiters(waiters: int) -> str:
     return f", waiters={waiters}" if waiters else ""
 
 
-class Lock(_native.Lock, Shared, _SemLockNames):
+class Lock(_native.Lock, SemLock):
     """A lock for threads of any process. It may be released by another thread or process than acquired it.
 
     `acquire(block=True, timeout=None)` is True if the lock is the caller's. It waits until the holder releases it or
@@ -96,14 +126,15 @@ class Lock(_native.Lock, Shared, _SemLockNames):
 
     __slots__ = ()
 
-    def __new__(cls, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> Lock:
-        return super().__new__(cls, arena, address=address)
+    def __new__(
+        cls, *, ctx: Any = None, arena: _native.Arena | None = None, address: tuple[int, int] | None = None
+    ) -> Lock:
+        return super().__new__(cls, arena_of(ctx, arena), address=address)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(owner={_describe_owner(self)}{_describe_waiters(self.statistics().waiters)})>"
 
-    def _get_value(self) -> int:
-        return 0 if self.locked() else 1
+    acquire_async = _acquire_async
 
     def _count(self) -> int:
         return self.statistics().count
@@ -115,7 +146,7 @@ class Lock(_native.Lock, Shared, _SemLockNames):
         return LockStatistics(**super().statistics())
 
 
-class RLock(_native.RLock, Shared, _SemLockNames):
+class RLock(_native.RLock, SemLock):
     """A lock that its holder, a thread, may acquire again; it is free after as many releases.
 
     `acquire(block=True, timeout=None)` as for Lock. `release()` raises NotOwner, an AssertionError, in any other
@@ -124,16 +155,17 @@ class RLock(_native.RLock, Shared, _SemLockNames):
 
     __slots__ = ()
 
-    def __new__(cls, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> RLock:
-        return super().__new__(cls, arena, address=address)
+    kind = RECURSIVE_MUTEX
+
+    def __new__(
+        cls, *, ctx: Any = None, arena: _native.Arena | None = None, address: tuple[int, int] | None = None
+    ) -> RLock:
+        return super().__new__(cls, arena_of(ctx, arena), address=address)
 
     def __repr__(self) -> str:
         count = str(self.count) if self._is_mine() or not self.locked() else "nonzero"
         waiters = _describe_waiters(self.statistics().waiters)
         return f"<{type(self).__name__}({_describe_owner(self)}, {count}{waiters})>"
-
-    def _get_value(self) -> int:
-        return 0 if self.locked() else 1
 
     def _count(self) -> int:
         return self.count
@@ -145,7 +177,7 @@ class RLock(_native.RLock, Shared, _SemLockNames):
         return LockStatistics(**super().statistics())
 
 
-class Semaphore(_native.Semaphore, Shared, _SemLockNames):
+class Semaphore(_native.Semaphore, SemLock):
     """A count of permits. `acquire` takes one, and waits while there is none; `release(n=1)` adds `n` and wakes as
     many.
 
@@ -155,14 +187,36 @@ class Semaphore(_native.Semaphore, Shared, _SemLockNames):
 
     __slots__ = ()
 
-    def __new__(cls, value: int = 1, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> Semaphore:
-        return super().__new__(cls, arena, value, SEM_VALUE_MAX, address=address)
+    def __new__(
+        cls,
+        value: int = 1,
+        *,
+        ctx: Any = None,
+        arena: _native.Arena | None = None,
+        address: tuple[int, int] | None = None,
+    ) -> Semaphore:
+        most = value if issubclass(cls, BoundedSemaphore) else SEM_VALUE_MAX
+        return super().__new__(cls, arena_of(ctx, arena), value, most, address=address)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(value={self.get_value()}{_describe_waiters(self.statistics().waiters)})>"
 
-    def _get_value(self) -> int:
-        return self.get_value()
+    def __init__(self, value: int = 1, **where: Any) -> None:
+        """Of the value that `__new__` was given. Raises: TypeError for another, from a subclass's own constructor."""
+        if value != self.get_value():
+            raise TypeError(f"{type(self).__name__}.__new__ has to be given the value as well, {value}")
+
+    @property
+    def maxvalue(self) -> int:  # type: ignore[override]
+        """The value it cannot exceed."""
+        return self.maximum
+
+    def locked(self) -> bool:
+        """Whether `acquire` would have to wait."""
+        return self.get_value() == 0
+
+    acquire_async = _acquire_async
+    _get_value = _native.Semaphore.get_value
 
     def statistics(self) -> SemaphoreStatistics:
         """Value, maximum and waiters. Never blocks."""
@@ -176,17 +230,12 @@ class BoundedSemaphore(Semaphore):
 
     __slots__ = ()
 
-    def __new__(
-        cls, value: int = 1, *, arena: _native.Arena, address: tuple[int, int] | None = None
-    ) -> BoundedSemaphore:
-        return _native.Semaphore.__new__(cls, arena, value, value, address=address)
-
     def __repr__(self) -> str:
         waiters = _describe_waiters(self.statistics().waiters)
         return f"<{type(self).__name__}(value={self.get_value()}, maxvalue={self.maximum}{waiters})>"
 
 
-class Event(_native.Event, Shared):
+class Event(_native.Event, _MadeByNew):
     """A flag. `wait(timeout=None)` blocks until `set()`, and is True unless the timeout came first.
 
     Whoever waits when it is set is let go, even if `clear()` follows at once.
@@ -194,12 +243,20 @@ class Event(_native.Event, Shared):
 
     __slots__ = ()
 
-    def __new__(cls, *, arena: _native.Arena, address: tuple[int, int] | None = None) -> Event:
-        return super().__new__(cls, arena, address=address)
+    def __new__(
+        cls, *, ctx: Any = None, arena: _native.Arena | None = None, address: tuple[int, int] | None = None
+    ) -> Event:
+        return super().__new__(cls, arena_of(ctx, arena), address=address)
 
     def __repr__(self) -> str:
         state = "set" if self.is_set() else "unset"
         return f"<{type(self).__qualname__} at {id(self):#x} {state}{_describe_waiters(self.statistics().waiters)}>"
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """In asyncio: as `wait`, without blocking the loop."""
+        from ._waiting import event_wait
+
+        return await event_wait(self, timeout)
 
     def statistics(self) -> EventStatistics:
         """Flag, count and waiters. Never blocks."""
@@ -208,13 +265,19 @@ class Event(_native.Event, Shared):
         return EventStatistics(**super().statistics())
 
 
+class _Count(int):
+    """One of the counters that multiprocessing builds a Condition of, as far as it has a meaning here."""
+
+    get_value = int.__int__
+
+
 def _reopen_condition(
     cls: type[Condition], lock: Lock | RLock, arena: _native.Arena, address: tuple[int, int]
 ) -> Condition:
     return cls.__new__(cls, lock, arena=arena, address=address)
 
 
-class Condition(_native.Condition, Shared):
+class Condition(_native.Condition, _MadeByNew):
     """A place to wait for a change of what a lock guards; `lock` is a Lock or RLock, by default an RLock of its own.
 
     `wait(timeout=None)` releases the lock however often it was acquired, blocks until `notify` chooses it, and
@@ -229,13 +292,29 @@ class Condition(_native.Condition, Shared):
         cls,
         lock: Lock | RLock | None = None,
         *,
-        arena: _native.Arena,
+        ctx: Any = None,
+        arena: _native.Arena | None = None,
         address: tuple[int, int] | None = None,
     ) -> Condition:
+        arena = arena_of(ctx, arena)
         return super().__new__(cls, arena, RLock(arena=arena) if lock is None else lock, address=address)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.lock!r}, {self.statistics().waiters})>"
+
+    @property
+    def _lock(self) -> Any:
+        return self.lock
+
+    @property
+    def _sleeping_count(self) -> _Count:
+        return _Count(self.statistics().waiters)
+
+    @property
+    def _woken_count(self) -> _Count:
+        return _Count(0)  # `notify` takes whom it wakes off the list itself
+
+    _wait_semaphore = _woken_count
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
         """Wait until `predicate()` is true, calling it with the lock held after each notification. Its last value."""
@@ -269,15 +348,13 @@ def _reopen_barrier(
     return cls.__new__(cls, 1, action, timeout, arena=arena, address=address)
 
 
-class Barrier(_native.Barrier, Shared):
+class Barrier(_native.Barrier, _MadeByNew, threading.Barrier):
     """A meeting point: `wait` blocks until `parties` threads of any process have called it.
 
     The last to arrive calls `action()` before the others go on. `timeout` (seconds) is the default for `wait`. The
     barrier breaks, for all who wait and all who come, when a wait times out, the action raises, somebody calls
     `abort()` or a party dies while it waits; `reset()` makes it whole.
     """
-
-    __slots__ = ("_action", "_timeout")
 
     _action: Callable[[], Any] | None
     _timeout: float | None
@@ -288,10 +365,11 @@ class Barrier(_native.Barrier, Shared):
         action: Callable[[], Any] | None = None,
         timeout: float | None = None,
         *,
-        arena: _native.Arena,
+        ctx: Any = None,
+        arena: _native.Arena | None = None,
         address: tuple[int, int] | None = None,
     ) -> Barrier:
-        self = super().__new__(cls, arena, parties, address=address)
+        self = super().__new__(cls, arena_of(ctx, arena), parties, address=address)
         self._action = action
         self._timeout = timeout
         return self

@@ -14,7 +14,7 @@ from pool_tasks import identity
 
 from procession._store import shared_arena
 from procession.errors import WorkerDied
-from procession.pool import Pool, mapping, results
+from procession.pool import Pool, iterators, mapping
 from procession.testing import wait_until
 
 numpy = pytest.importorskip("numpy")
@@ -92,7 +92,7 @@ def test_large_arguments_are_few_at_a_time(
 
 
 def test_imap_reads_less_ahead_of_large_arguments(process_pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "AHEAD", 4 * MIB)
+    monkeypatch.setattr(iterators, "AHEAD", 4 * MIB)
     given = (make(1) for _ in range(24))
     assert 1 <= max(process_pool.imap(count_blocks, given)) <= 4
 

@@ -11,390 +11,84 @@ The names and meanings are `multiprocessing.pool.Pool`'s. What is different:
 * Without a chunksize, chunks follow the measured time of a task.
 * The inputs of `imap` and `imap_unordered` are read only a little ahead, so they may be endless.
 
+Subclasses that bring queues of their own (joblib's, PyTorch's) get a standard pool on our locks and processes, with
+none of the above; see `transport`.
+
 `state` holds the rules, `supervisor` carries them out, `worker` is the loop on the other side.
 """
 
 from __future__ import annotations
 
-import os
-import warnings
-import weakref
-from multiprocessing import util
-
-from .._bootstrap import at_fork_in_child
-from ..errors import NotSupported, PicklingError, PoolBroken
-from . import mapping
-from .arguments import check_chunksize, sequence, whole
-from .engine import ProcessEngine
-from .folding import NOTHING, map_reduce
+from .iterators import IMapIterator, IMapUnorderedIterator
+from .pools import CLOSE, INIT, RUN, TERMINATE, Pool
 from .records import PoolStatistics
-from .results import CALL, ONE, STAR, AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
-from .supervisor import Supervisor
+from .results import AsyncResult, MapResult
+from .threadpool import ThreadPool
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, TypeVar
+    from typing import Any
 
-    from ..gather.result import KeyedResult
-    from .board import KeyedProgress
-    from .engine import Engine
+ApplyResult = AsyncResult  # as in the standard library, where this is the older name
 
-    T = TypeVar("T")
-    R = TypeVar("R")
-    _Callback = Callable[[Any], object]
+__all__ = [
+    "CLOSE",
+    "INIT",
+    "RUN",
+    "TERMINATE",
+    "ApplyResult",
+    "AsyncResult",
+    "IMapIterator",
+    "IMapUnorderedIterator",
+    "MapResult",
+    "Pool",
+    "PoolStatistics",
+    "ThreadPool",
+    "patched",
+]
 
-__all__ = ["AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult", "Pool", "PoolStatistics"]
+for _public in (Pool, ThreadPool, AsyncResult, MapResult, IMapIterator, IMapUnorderedIterator, PoolStatistics):
+    _public.__module__ = __name__  # what messages and reprs say
 
-_NO_KEYWORDS: dict[str, Any] = {}  # shared, so that a call without keywords makes no dict
+# The standard library's own, which ours are made to work with; bound when first used, as its pool is slow to import
+_STANDARD = (
+    "ExceptionWithTraceback",
+    "MaybeEncodingError",
+    "_helper_reraises_exception",
+    "job_counter",
+    "mapstar",
+    "rebuild_exc",
+    "starmapstar",
+    "worker",
+)
 
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+def __getattr__(name: str) -> Any:
+    if name == "RemoteTraceback":
+        from ..errors import RemoteTraceback
+
+        value: Any = RemoteTraceback
+    elif name in _STANDARD:
+        from multiprocessing import pool as theirs
+
+        value = getattr(theirs, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
-def _disown() -> None:
-    """In a forked child: the parent's pools are not its own."""
-    for pool in list(_pools):
-        pool._foreign = True
+def patched() -> dict[str, Any]:
+    """What takes the place of the names in `multiprocessing.pool` when procession is installed there."""
+    from ..errors import RemoteTraceback
 
-
-at_fork_in_child(_disown)
-
-
-class Pool:
-    """Workers that call functions for you: processes of a context, or threads.
-
-    `processes`: how many, by default as many as CPUs may be used. `initializer(*initargs)` runs in each worker first.
-    `maxtasksperchild`: a worker ends after so many tasks (chunks count as one) and a fresh one takes its place.
-
-    Raises: ValueError for less than one process or task; TypeError for a number that is not an int; PicklingError for
-    an initializer that cannot be sent (spawn and forkserver); AssertionError in a daemonic process, which may have no
-    children: workers are such.
-    """
-
-    def __init__(
-        self,
-        processes: int | None = None,
-        initializer: Callable[..., object] | None = None,
-        initargs: Iterable[Any] = (),
-        maxtasksperchild: int | None = None,
-        context: Any = None,
-    ) -> None:
-        self._foreign = False
-        if context is None:
-            import multiprocessing
-
-            context = multiprocessing.get_context()
-        if processes is None:
-            processes = int(context.cpu_count())
-        processes = whole(processes)
-        if processes < 1:
-            raise ValueError(f"Number of processes must be at least 1, not {processes}")
-        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
-            raise ValueError(f"maxtasksperchild must be a positive int or None, not {maxtasksperchild!r}")
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
-        self._ctx, self._processes, self._pid = context, processes, os.getpid()
-        most, given = maxtasksperchild or 0, tuple(initargs)
-        engine: Engine
-        if context.get_start_method() == "thread":
-            from .local import LocalEngine
-
-            engine = LocalEngine(processes, initializer, given, most)
-        else:
-            engine = ProcessEngine(context, processes, initializer, given, most)
-        self._core = Supervisor(engine, processes, retiring=most > 0)
-        self._core.start()
-        # As the standard library's: before other daemonic children are ended at exit
-        self._terminate = util.Finalize(self, Supervisor.terminate, args=(self._core,), exitpriority=15)
-        _pools.add(self)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} state={self._state} pool_size={self._processes}>"
-
-    def __del__(self) -> None:
-        core = getattr(self, "_core", None)
-        if core is None or self._foreign or os.getpid() != self._pid:
-            return
-        if core.error is None and core.state.accepts and getattr(self, "_terminate", None) is not None:
-            warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self, stacklevel=2)
-
-    def __enter__(self) -> Pool:
-        self._check()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.terminate()
-
-    @property
-    def _state(self) -> str:
-        if self._core.error is not None:
-            return "TERMINATE"
-        return "RUN" if self._core.state.accepts else "CLOSE"
-
-    @property
-    def _pool(self) -> list[Any]:
-        """The workers; the standard pool's name."""
-        return list(self._core.engine.workers.values())
-
-    # One call
-
-    def apply(self, func: Callable[..., R], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> R:
-        """Call `func(*args, **kwds)` in a worker and return its value. Blocks until then; see `AsyncResult.get`."""
-        result: R = self.apply_async(func, args, kwds).get()
-        return result
-
-    def apply_async(
-        self,
-        func: Callable[..., Any],
-        args: Iterable[Any] = (),
-        kwds: Mapping[str, Any] = {},
-        callback: _Callback | None = None,
-        error_callback: _Callback | None = None,
-    ) -> AsyncResult:
-        """Have `func(*args, **kwds)` called in a worker. Never blocks.
-
-        One of the callbacks is called with the value or the exception, on a thread of the pool's.
-
-        Raises: PicklingError, and then nothing was sent; ValueError when the pool was closed; PoolBroken.
-        """
-        core = self._core
-        if self._foreign or core.error is not None or not core.state.accepts:
-            self._check()
-        given = (tuple(args), dict(kwds) if kwds else _NO_KEYWORDS)
-        job = AsyncResult(-1)
-        job._core, job._function, job._given, job._outcome, job._callbacks = core, func, given, None, None
-        if callback is not None or error_callback is not None:
-            job._callbacks = (callback, error_callback)
-            core.expect_callbacks()
-        job.seal()
-        try:
-            core.submit_one(job, func, CALL, given)
-        except BaseException as error:
-            self._not_submitted(job)
-            if isinstance(error, PicklingError):
-                raise self._name_argument(error, given) from error.__cause__
-            raise
-        return job
-
-    # Many calls
-
-    def map(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int | None = None) -> list[R]:
-        """Call `func` with every item, return the results in order. Blocks until all are there.
-
-        Raises: what `func` raised for the first item that failed, once all others are done; as `apply_async`.
-        """
-        results: list[R] = self._map(func, iterable, ONE, chunksize)
-        return results
-
-    def starmap(
-        self, func: Callable[..., R], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
-    ) -> list[R]:
-        """As `map`, with the items of each item as arguments."""
-        results: list[R] = self._map(func, iterable, STAR, chunksize)
-        return results
-
-    def map_async(
-        self,
-        func: Callable[[T], Any],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        callback: _Callback | None = None,
-        error_callback: _Callback | None = None,
-    ) -> MapResult:
-        """As `map`, without waiting; see `apply_async`."""
-        return self._map_async(func, iterable, ONE, chunksize, callback, error_callback)
-
-    def starmap_async(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-        callback: _Callback | None = None,
-        error_callback: _Callback | None = None,
-    ) -> MapResult:
-        """As `starmap`, without waiting; see `apply_async`."""
-        return self._map_async(func, iterable, STAR, chunksize, callback, error_callback)
-
-    def imap(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator:
-        """An iterator over the results, in order. The input is read a little ahead of what was taken from it.
-
-        An item that cannot be pickled, or an error of the iterable, is raised in its place.
-        """
-        return self._imap(IMapIterator(), func, iterable, chunksize)
-
-    def imap_unordered(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator:
-        """As `imap`, with the results in the order they come."""
-        return self._imap(IMapUnorderedIterator(), func, iterable, chunksize)
-
-    def map_reduce(
-        self,
-        map_function: Callable[[T], R],
-        items: Iterable[T],
-        reduce_function: Callable[[R, R], R],
-        chunksize: int | None = None,
-        initial: Any = NOTHING,
-        progress: Callable[[int], object] | None = None,
-    ) -> R:
-        """The same as `functools.reduce(reduce_function, map(map_function, items), initial)`, with all workers.
-
-        Workers fold the values of neighbouring items, the caller folds what they give, in the order of the items: right
-        for every associative `reduce_function`, commutative or not. (One that changes and returns its first argument
-        is fine.) `initial` comes first, once. `progress` is called with the number of items done. Blocks until the end;
-        reads `items` only a little ahead.
-
-        Raises: TypeError for no items and no `initial`, as `functools.reduce`; as `map`.
-        """
-        self._check()
-        check_chunksize(chunksize)
-        result: R = map_reduce(self._core, map_function, items, reduce_function, chunksize, initial, progress)
-        return result
-
-    def map_reduce_by_key(
-        self,
-        map_function: Callable[[T], Any],
-        items: Iterable[T],
-        reduce: Any = None,
-        *,
-        combine: Callable[[Any, Any], Any] | None = None,
-        chunksize: int | None = None,
-        memory_budget: int | None = None,
-        spill_dir: str | os.PathLike[str] | None = None,
-        retries: int = 1,
-        progress: Callable[[KeyedProgress], object] | None = None,
-    ) -> KeyedResult:
-        """Map every item to keys or to pairs of a key and a value, and make one value of each key's values.
-
-        `map_function` gives, for one item: for `reduce="count"` an iterable of keys, or a dict of key to number; for
-        all others an iterable of pairs, a dict, or two columns `(keys, values)`, of which the second may be an
-        `itertools.repeat`; a list, numpy or Arrow column is quickest; `None` for nothing; `Batches` of these. Keys are
-        str, bytes, int, float, bool, None or tuples of them, and different if their types are.
-
-        `reduce` is "count", "sum", "mean", "min", "max", "first", "list", "set", `procession.gather.top(n)`, or a
-        function `reduce(key, values)`, `values` being a list; "first", "list" and `values` are in the order of the
-        items. Instead of it, `combine(value, value)` is a function that is associative and commutative: it meets values
-        in any order. It is called as they come, so it costs less than a `reduce` function, for which all are kept.
-
-        `items` are read only a little ahead, `chunksize` of them for a worker at a time (default: about a millisecond
-        of work); an object with `divide` and `read`, `procession.mapreduce.Files` say, gives pieces that the workers
-        read. Beyond `memory_budget` bytes (default: half of the memory available; see `gather.budget`) what is gathered
-        lies on disk, in `spill_dir` (default: where temporary files go), in files without a name. When a worker dies,
-        what it had not returned is done again; the item it was at, or the part of the reduce, up to `retries` times.
-        `progress` is called ten times a second. Blocks until the answer is there, a read-only Mapping in shared memory.
-
-        Raises: what a function raised, with a note of where; WorkerDied naming the item; SpillFull; TypeError for what
-        is no key or no pair; as `apply_async`.
-        """
-        self._check()
-        check_chunksize(chunksize)
-        from .keyed import map_reduce_by_key
-
-        result: KeyedResult = map_reduce_by_key(
-            self._core, map_function, items, reduce, combine, chunksize, memory_budget, spill_dir, retries, progress
-        )
-        return result
-
-    # The end
-
-    def close(self) -> None:
-        """Take no more calls. What was submitted will be done, and then the workers end."""
-        if not self._foreign:
-            self._core.close()
-
-    def join(self) -> None:
-        """Block until the workers have ended. Raises: ValueError before `close` or `terminate`."""
-        self._check_owned()
-        if self._state == "RUN":
-            raise ValueError("Pool is still running")
-        self._core.join()
-
-    def terminate(self) -> None:
-        """End the workers now; who waits for a result gets PoolTerminated. (Threads finish the task they are at.)"""
-        if not self._foreign:
-            self._terminate()
-
-    def statistics(self) -> PoolStatistics:
-        """A snapshot, without waiting."""
-        core, engine = self._core, self._core.engine
-        state = core.state
-        return PoolStatistics(
-            workers=len(engine.workers),
-            serving=len(state.serving),
-            started=state.started,
-            deaths=state.deaths,
-            waiting=engine.waiting,
-            outstanding=core.dispatcher.outstanding,
-            functions=len(engine.functions),
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise NotSupported("pool objects cannot be passed between processes or pickled")
-
-    # Inside
-
-    def _check_owned(self) -> None:
-        if self._foreign:
-            raise PoolBroken(f"this pool belongs to process {self._pid}, from which this one was forked; make one here")
-
-    def _check(self) -> None:
-        """Raises: PoolBroken for a pool that broke or is another process's; ValueError for one that was closed."""
-        self._check_owned()
-        if isinstance(self._core.error, PoolBroken):
-            raise self._core.error.with_traceback(None)
-        if self._state != "RUN":
-            raise ValueError("Pool not running")
-
-    def _map_job(self, function: Any, items: Sequence[Any], callback: Any = None, on_error: Any = None) -> MapResult:
-        job = MapResult(len(items))
-        job._core, job._function, job._given, job._outcome, job._callbacks = self._core, function, items, None, None
-        if callback is not None or on_error is not None:
-            job._callbacks = (callback, on_error)
-            self._core.expect_callbacks()
-        return job
-
-    def _not_submitted(self, job: Any) -> None:
-        if job._callbacks is not None:
-            self._core.no_callbacks()
-
-    @staticmethod
-    def _name_argument(error: PicklingError, given: tuple[Any, ...]) -> PicklingError:
-        for values, name in ((enumerate(given[0]), "args"), (given[1].items(), "kwds")):
-            for key, value in values:
-                path = mapping.path_of(value)
-                if path is not None:
-                    return mapping.renamed(error, f"{name}[{key!r}]{path}")
-        return error
-
-    def _map(self, function: Any, iterable: Iterable[Any], kind: int, chunksize: int | None) -> Any:
-        self._check()
-        check_chunksize(chunksize)
-        items = sequence(iterable)
-        job = self._map_job(function, items)
-        try:
-            mapping.feed(self._core, job, kind, function, items, chunksize)
-            job.seal()
-            return job.get()
-        except BaseException:
-            mapping.drop(self._core, job)
-            raise
-
-    def _map_async(
-        self, function: Any, iterable: Iterable[Any], kind: int, chunksize: int | None, callback: Any, on_error: Any
-    ) -> MapResult:
-        self._check()
-        check_chunksize(chunksize)
-        items = sequence(iterable)
-        if not items:
-            callback = on_error = None  # as the standard library: nothing was called, nobody is told
-        job = self._map_job(function, items, callback, on_error)
-        job.seal()
-        try:
-            mapping.submit_all(self._core, job, kind, function, items, chunksize)
-        except BaseException:
-            self._not_submitted(job)
-            raise
-        return job
-
-    def _imap(self, job: IMapIterator, function: Any, iterable: Iterable[Any], chunksize: int) -> IMapIterator:
-        self._check()
-        check_chunksize(chunksize)
-        return job.begin(self._core, function, iterable, chunksize)
+    return {
+        "ApplyResult": ApplyResult,
+        "AsyncResult": AsyncResult,
+        "IMapIterator": IMapIterator,
+        "IMapUnorderedIterator": IMapUnorderedIterator,
+        "MapResult": MapResult,
+        "Pool": Pool,
+        "RemoteTraceback": RemoteTraceback,
+        "ThreadPool": ThreadPool,
+    }

@@ -14,9 +14,11 @@ import time
 from contextlib import contextmanager
 
 from .. import _native
+from .._prompt import ByValue, main_is_typed_in, typed_in
 from .._store import Shared, shared_arena
-from ..errors import NotGuarded, RemoteTraceback, WorkerDied, describe_exit
-from ..process import ForkProcess, ForkServerProcess, SpawnProcess, current_process
+from ..errors import NotGuarded, RemoteTraceback, TooManyWaiters, WorkerDied, describe_exit
+from ..process import current_process
+from .blas import survey, threads_each, variables
 from .functions import FunctionTable
 from .state import Ended
 from .worker import Surroundings, main
@@ -32,8 +34,6 @@ __all__ = ["Engine", "ProcessEngine"]
 
 TERMINATE_S = 1.0  # a worker asked to end (SIGTERM) and still there after this is killed
 
-_CLASSES: dict[str, Any] = {"fork": ForkProcess, "spawn": SpawnProcess, "forkserver": ForkServerProcess}
-
 
 class Engine(Protocol):
     """What a supervisor needs of the place where workers run."""
@@ -42,7 +42,9 @@ class Engine(Protocol):
     dispatcher: Any
     functions: Any
     tasks: Any  # what no worker has taken: has `qsize`, and travels to the workers
+    answers: Any  # what nobody has taken in: has `qsize`
     workers: dict[int, Any]  # the live ones: objects with name, pid, exitcode
+    wrap: Any  # called with a payload, makes what is sent in its place; None where that is the payload itself
 
     @property
     def waiting(self) -> int:
@@ -60,11 +62,23 @@ class Engine(Protocol):
     def item_of(self, number: int) -> int:
         """Which item of its task a worker was at."""
 
+    def watch(self, tell: Callable[[], None]) -> int | None:
+        """A descriptor that is readable while there are answers. -1: there is none.
+
+        None: `tell` is called after each answer, in any thread, until `unwatch`. May be asked again and again.
+        """
+
+    def unwatch(self, tell: Callable[[], None]) -> None:
+        """Do not call `tell` any more."""
+
     def close(self) -> None:
         """Let the workers end when no task is left."""
 
     def kill(self) -> None:
         """End the workers now, as far as they can be ended, and forget the tasks."""
+
+    def undo(self) -> None:
+        """A worker could not be started: end the others."""
 
     def join(self, timeout: float | None) -> bool:
         """Wait until all workers have ended. False: some have not."""
@@ -84,23 +98,30 @@ class ProcessEngine:
     def __init__(
         self,
         context: Any,
+        make: Callable[..., Any],
         size: int,
         initializer: Callable[..., Any] | None,
         initargs: tuple[Any, ...],
         most_tasks: int,
     ) -> None:
+        """`make(context, target=, args=)` gives a process to start: `Pool.Process`."""
         arena = shared_arena()
         self.method: str = context.get_start_method()
-        self._class = getattr(context, "Process", None) or _CLASSES[self.method]
+        self._context, self._make = context, make
         self.tasks = self._tasks = _Ring(arena)
-        self._answers = _Ring(arena)
+        self.answers = _Ring(arena)
         self._claims = _Claims(arena, 2 * size)
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
+        self._threads = threads_each(size)
+        if self._threads and self.method == "fork":
+            survey()
         self.workers: dict[int, Any] = {}
         self._closed = False
-        self.dispatcher = _native.Dispatcher(self._tasks, self._answers)
+        self.dispatcher = _native.Dispatcher(self._tasks, self.answers)
         dispatcher = self.dispatcher
-        self.functions = FunctionTable(arena, lambda: dispatcher.outstanding)
+        known = typed_in() if main_is_typed_in() and self.method == "fork" else ()
+        self.wrap: Any = _Wrap(known) if main_is_typed_in() else None
+        self.functions = FunctionTable(arena, lambda: dispatcher.outstanding, known)
 
     @property
     def waiting(self) -> int:
@@ -115,16 +136,20 @@ class ProcessEngine:
         given = Surroundings(
             number,
             self._tasks,
-            self._answers,
+            self.answers,
             self._claims,
             self._initializer,
             self._initargs,
             self._most_tasks,
+            self.method,
             dies_with,
+            self._threads,
         )
-        process = self._class(target=main, args=(given,), daemon=True)
+        process = self._process(given)
         process.name = process.name.replace("Process", "PoolWorker")
-        with _interrupts_later(in_main and self.method != "forkserver"):
+        process.daemon = True
+        environment = variables(self._threads) if self._threads and self.method == "spawn" else {}
+        with _interrupts_later(in_main and self.method != "forkserver"), _environment(environment):
             try:
                 process.start()
             except NotGuarded:
@@ -132,9 +157,12 @@ class ProcessEngine:
                 raise
         self.workers[number] = process
 
+    def _process(self, given: Surroundings) -> Any:
+        return self._make(self._context, target=main, args=(given,))
+
     def ended(self) -> list[int]:
         """See `Engine`."""
-        return [number for number, worker in self.workers.items() if worker.exitcode is not None]
+        return [number for number, worker in list(self.workers.items()) if worker.exitcode is not None]
 
     def evidence(self, number: int) -> Ended:
         """See `Engine`, and `state` for why in this order."""
@@ -145,12 +173,22 @@ class ProcessEngine:
         described = describe_exit(worker.exitcode)
         if worker.exitcode == 1 and self.method != "fork":
             described += _reason(worker)
-        worker._popen.close()
+        _give_back(worker)
         return Ended(number, worker.exitcode, claim, taken, others, described)
 
     def item_of(self, number: int) -> int:
         """See `Engine`."""
         return self._claims[2 * number + 1]
+
+    def watch(self, tell: Callable[[], None]) -> int | None:
+        """See `Engine`."""
+        try:
+            return self.answers.watch()
+        except TooManyWaiters:
+            return -1
+
+    def unwatch(self, tell: Callable[[], None]) -> None:
+        """See `Engine`. The ring keeps its descriptor until the workers have ended."""
 
     def close(self) -> None:
         """See `Engine`."""
@@ -160,29 +198,69 @@ class ProcessEngine:
 
     def kill(self) -> None:
         """See `Engine`. SIGTERM first; what is still there a second later gets SIGKILL."""
-        for worker in self.workers.values():
+        for worker in list(self.workers.values()):
             if worker.exitcode is None:
                 worker.terminate()
         if not self.join(TERMINATE_S):
-            for worker in self.workers.values():
+            for worker in list(self.workers.values()):
                 worker.kill()
             self.join(TERMINATE_S)
         # Not before: a worker that found the ring closed would take a signal for the end of its work
         self.close()
 
+    def undo(self) -> None:
+        """See `Engine`. Asks no more of a process than the standard pool: programs bring classes of their own."""
+        for worker in list(self.workers.values()):
+            if worker.exitcode is None:
+                worker.terminate()
+        for worker in list(self.workers.values()):
+            worker.join()
+        self.close()
+
     def join(self, timeout: float | None) -> bool:
         """See `Engine`."""
         end = None if timeout is None else time.monotonic() + timeout
-        for worker in self.workers.values():
+        for worker in list(self.workers.values()):
             worker.join(None if end is None else max(0.0, end - time.monotonic()))
-        for worker in self.workers.values():
+        for worker in list(self.workers.values()):
             if worker.exitcode is not None:
-                worker._popen.close()  # gives the descriptors back; the exit code stays known
-        return all(worker.exitcode is not None for worker in self.workers.values())
+                _give_back(worker)
+        ended = all(worker.exitcode is not None for worker in list(self.workers.values()))
+        if ended:
+            self.answers.unwatch()  # gives its descriptor back
+        return ended
+
+
+class _Wrap:
+    """Lets what was typed in travel by value; see `_prompt`."""
+
+    def __init__(self, known: Any) -> None:
+        self._known = known
+
+    def __call__(self, payload: Any) -> Any:
+        return payload if _is_plain(payload) else ByValue(payload, self._known)
+
+
+_PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
+
+
+def _is_plain(thing: Any) -> bool:
+    kind = type(thing)
+    if kind is tuple or kind is list:
+        return all(type(item) in _PLAIN or _is_plain(item) for item in thing)
+    return kind in _PLAIN or (kind is dict and all(type(item) in _PLAIN for item in thing.values()))
+
+
+def _give_back(worker: Any) -> None:
+    """Close the descriptors of a process that has ended, and let it be no child any more; its exit code stays known."""
+    worker.join()
+    worker._popen.close()
 
 
 def _reason(worker: Any) -> str:
     """Why a new process could not become a worker, if it left word: its main module, which lacks the guard, say."""
+    if not hasattr(worker, "result"):
+        return ""  # not a process of ours
     try:
         worker.result(0)
     except WorkerDied:
@@ -220,3 +298,15 @@ def _interrupts_later(wanted: bool) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _environment(more: dict[str, str]) -> Iterator[None]:
+    """For a new interpreter: variables that libraries read when the main module imports them."""
+    added = {name: value for name, value in more.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]

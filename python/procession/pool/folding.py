@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import reduce
 from itertools import islice
 
-from .results import IMapIterator
+from .iterators import IMapIterator
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:

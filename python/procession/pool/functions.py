@@ -12,13 +12,14 @@ import sys
 import types
 
 from .. import _native
+from .._prompt import ByValue, has_cloudpickle, is_typed_in, main_is_typed_in
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
-__all__ = ["FunctionTable", "load", "main_is_typed_in"]
+__all__ = ["FunctionTable", "load"]
 
 MOST = 256  # functions kept; when more are known and no task is out, all are forgotten
 
@@ -28,31 +29,13 @@ def _is_found_by_name(function: Any) -> bool:
     if not isinstance(function, types.FunctionType | types.BuiltinFunctionType):
         return False
     module = sys.modules.get(function.__module__ or "")
-    return (
-        module is not None and getattr(module, function.__qualname__, None) is function and not _is_typed_in(function)
-    )
+    return module is not None and getattr(module, function.__qualname__, None) is function and not is_typed_in(function)
 
 
-def _is_typed_in(function: Any) -> bool:
-    """Whether the function stands in a main module that a worker cannot have: a prompt, or standard input."""
-    return getattr(function, "__module__", None) == "__main__" and main_is_typed_in()
-
-
-def main_is_typed_in() -> bool:
-    """Whether the main module is one that a new interpreter cannot import: a prompt, or standard input."""
-    return getattr(sys.modules["__main__"], "__file__", "<stdin>") == "<stdin>"
-
-
-def _message(function: Any) -> tuple[bytes, list[Any]]:
+def _message(function: Any, known: Iterable[Any]) -> tuple[bytes, list[Any]]:
     """The function's encoded form. Raises: PicklingError naming what cannot be pickled."""
-    if isinstance(function, types.FunctionType) and _is_typed_in(function):
-        try:
-            import cloudpickle  # type: ignore[import-untyped, unused-ignore]
-        except ImportError:
-            pass
-        else:
-            # As the codec does: the first byte of a pickle's message.
-            return b"\x1f" + cloudpickle.dumps(function, 5), []
+    if (main_is_typed_in() or is_typed_in(function)) and not _is_found_by_name(function) and has_cloudpickle():
+        function = ByValue(function, known)
     data, buffers = _native.encode(function, True)
     return data, buffers
 
@@ -60,9 +43,11 @@ def _message(function: Any) -> tuple[bytes, list[Any]]:
 class FunctionTable:
     """What the parent has shipped. `address` is called under no lock: at worst two threads ship the same twice."""
 
-    def __init__(self, arena: _native.Arena, outstanding: Callable[[], int]) -> None:
+    def __init__(self, arena: _native.Arena, outstanding: Callable[[], int], known: Iterable[Any] = ()) -> None:
+        """`known`: classes of the main module that all workers have; see `_prompt`."""
         self._arena = arena
         self._outstanding = outstanding
+        self._known = known
         self._by_identity: dict[int, tuple[Any, tuple[int, int]]] = {}
         self._by_content: dict[bytes, tuple[Any, _native.Block]] = {}
 
@@ -82,7 +67,7 @@ class FunctionTable:
         if len(self._by_content) >= MOST and self._outstanding() == 0:
             self._by_identity.clear()
             self._by_content.clear()
-        data, buffers = _message(function)
+        data, buffers = _message(function, self._known)
         content = pickle.dumps((data, [bytes(buffer) for buffer in buffers]), 5)
         known = self._by_content.get(content)
         if known is None:

@@ -42,6 +42,7 @@ class _Dispatcher:
     def __init__(self) -> None:
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.watchers: list[Callable[[], None]] = []  # of event loops: called after each answer
         self._out: dict[int, tuple[Any, int, int]] = {}
         self._next = 0
 
@@ -66,6 +67,12 @@ class _Dispatcher:
 
     def submit_one(self, job: _native.Job, function: Any, kind: int, payload: Any) -> int:
         return self.submit(job, function, kind, 0, (payload,))
+
+    def answer(self, answer: tuple[int, int, Any, int]) -> None:
+        """A worker has something to say."""
+        self.answers.put(answer)
+        for tell in tuple(self.watchers):
+            tell()
 
     def collect(self, most: int, timeout: float | None) -> list[Any] | None:
         finished: list[Any] = []
@@ -115,12 +122,13 @@ class LocalEngine:
     """Workers in threads; see `engine.Engine`."""
 
     method = "thread"
+    wrap: Any = None  # objects are handed over themselves
 
     def __init__(
         self, size: int, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...], most_tasks: int
     ) -> None:
         self.dispatcher = _Dispatcher()
-        self.tasks = self.dispatcher.tasks
+        self.tasks, self.answers = self.dispatcher.tasks, self.dispatcher.answers
         self.functions = _Functions()
         self.workers: dict[int, Any] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
@@ -141,7 +149,7 @@ class LocalEngine:
 
     def ended(self) -> list[int]:
         """See `Engine`."""
-        return [number for number, worker in self.workers.items() if worker.exitcode is not None]
+        return [number for number, worker in list(self.workers.items()) if worker.exitcode is not None]
 
     def evidence(self, number: int) -> Ended:
         """See `Engine`. A thread takes no task with it."""
@@ -153,6 +161,17 @@ class LocalEngine:
     def item_of(self, number: int) -> int:
         """See `Engine`."""
         return 0
+
+    def watch(self, tell: Callable[[], None]) -> int | None:
+        """See `Engine`."""
+        if tell not in self.dispatcher.watchers:
+            self.dispatcher.watchers.append(tell)
+        return None
+
+    def unwatch(self, tell: Callable[[], None]) -> None:
+        """See `Engine`."""
+        if tell in self.dispatcher.watchers:
+            self.dispatcher.watchers.remove(tell)
 
     def close(self) -> None:
         """See `Engine`."""
@@ -168,12 +187,17 @@ class LocalEngine:
         except queue.Empty:
             self.close()
 
+    def undo(self) -> None:
+        """See `Engine`."""
+        self.kill()
+        self.join(None)
+
     def join(self, timeout: float | None) -> bool:
         """See `Engine`."""
         end = None if timeout is None else time.monotonic() + timeout
-        for worker in self.workers.values():
+        for worker in list(self.workers.values()):
             worker.join(None if end is None else max(0.0, end - time.monotonic()))
-        return all(worker.exitcode is not None for worker in self.workers.values())
+        return all(worker.exitcode is not None for worker in list(self.workers.values()))
 
 
 def _serve(
@@ -184,14 +208,13 @@ def _serve(
     most: int,
 ) -> None:
     """A worker's life."""
-    answers = dispatcher.answers
     if initializer is not None:
         try:
             initializer(*initargs)
         except Exception as error:
-            answers.put((number, BROKEN, error, 0))
+            dispatcher.answer((number, BROKEN, error, 0))
             return
-    answers.put((number, READY, None, 0))
+    dispatcher.answer((number, READY, None, 0))
     done = 0
     while not most or done < most:
         task = dispatcher.tasks.get()
@@ -206,7 +229,7 @@ def _serve(
         except BaseException as error:
             # What ends a worker process must not end the caller; this thread goes on, as a fresh one would
             status, value = RAISED, _died(dispatcher, task_number, error)
-        answers.put((task_number, status, value, time.perf_counter_ns() - began))
+        dispatcher.answer((task_number, status, value, time.perf_counter_ns() - began))
         del task, function, payload, value
         done += 1
 

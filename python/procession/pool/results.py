@@ -7,29 +7,29 @@ reads answers for everybody; see `supervisor`. Failures are kept as they came an
 from __future__ import annotations
 
 import pickle
-import threading
-from itertools import islice
+import types
 
 from .. import _native
 from .._blame import shorten
-from ..errors import PicklingError, RemoteTraceback, TimeoutError, UnpicklingError
-from .functions import main_is_typed_in
-from .state import DIED, UNSENDABLE, VALUE
+from .._prompt import main_is_typed_in
+from ..errors import RemoteTraceback, TimeoutError, UnpicklingError
+from .state import UNSENDABLE
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Any
+    from collections.abc import Callable, Generator
+    from typing import Any, ClassVar
 
     from .supervisor import Supervisor
 
-__all__ = ["AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
+__all__ = ["AsyncResult", "MapResult"]
 
 # What a task does with its object; see crates/python/src/pool.rs
 CALL, ONE, STAR, MANY = 0, 1, 2, 4
 
-READ_AHEAD = 64  # tasks of an imap on their way or waiting to be given; 8 for each worker if that is more
-AHEAD = 64 << 20  # bytes of tasks and of answers likewise; more only for a task in each worker and one to come
+AHEAD = 64 << 20  # bytes of tasks and of answers on their way; more only for a task in each worker and one to come
+
+new_job = _native.Job.__new__  # skips the constructors below, which are for programs that know the standard ones
 
 
 def name_of(function: Any) -> str:
@@ -87,13 +87,32 @@ class AsyncResult(_native.Job):
     _given: Any
     _outcome: tuple[bool, Any] | None
 
+    __class_getitem__: ClassVar[Any] = classmethod(types.GenericAlias)
+
+    def __new__(cls, pool: Any, callback: Any = None, error_callback: Any = None) -> AsyncResult:
+        """One to be filled by a task that the caller puts into the pool's `_taskqueue`; see `inherited`."""
+        self: AsyncResult = new_job(cls, -1)
+        self._prepare(pool._core, None, None, callback, error_callback)
+        return self
+
+    def _prepare(self, core: Supervisor, function: Any, given: Any, callback: Any, on_error: Any) -> None:
+        self._core, self._function, self._given, self._outcome, self._callbacks = core, function, given, None, None
+        if callback is not None or on_error is not None:
+            self._callbacks = (callback, on_error)
+            core.expect_callbacks()
+
     def __repr__(self) -> str:
-        state = "ready" if self.ready() else f"{self.outstanding} tasks out"
+        state = "ready" if self._is_ready() else f"{self.outstanding} tasks out"
         return f"<{type(self).__name__} of {name_of(self._function)} ({state})>"
 
-    def ready(self) -> bool:
-        """Whether the result is there, and its callback has run."""
+    def _is_ready(self) -> bool:
         return self.done and self._callbacks is None
+
+    def ready(self) -> bool:
+        """Whether the result is there, and its callback has run. Takes in what answers there are; never blocks."""
+        if not self._is_ready():
+            self._core.look()  # or nobody might, and asking again and again would not come to an end
+        return self._is_ready()
 
     def successful(self) -> bool:
         """Whether the call ended without an exception. Raises: ValueError when it is not ready."""
@@ -103,8 +122,8 @@ class AsyncResult(_native.Job):
 
     def wait(self, timeout: float | None = None) -> None:
         """Block until the result is there, or for `timeout` seconds. The death of a worker ends the waiting too."""
-        if not self.ready():
-            self._core.wait(self.ready, timeout)
+        if not self._is_ready():
+            self._core.wait(self._is_ready, timeout)
 
     def get(self, timeout: float | None = None) -> Any:
         """Return what the call returned, or raise what it raised, with the worker's traceback as `__cause__`.
@@ -112,12 +131,18 @@ class AsyncResult(_native.Job):
         Blocks until it is there, or for `timeout` seconds. Raises: TimeoutError when it is not; WorkerDied when its
         worker ended without an answer; PoolBroken, PoolTerminated when the pool did.
         """
-        if not (self.done and self._callbacks is None) and not self._core.wait(self.ready, timeout):
+        if not (self.done and self._callbacks is None) and not self._core.wait(self._is_ready, timeout):
             raise TimeoutError(f"{self!r} gave nothing within {timeout} seconds")
         success, value = self._outcome or self.settled()
         if success:
             return value
         raise value
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """In asyncio: as `get`, without blocking the loop. Cancelling ends the wait, not the call."""
+        from .._waiting import pool_result
+
+        return pool_result(self).__await__()
 
     def settled(self) -> tuple[bool, Any]:
         """Success, and the value or the exception. Only when everything has been answered."""
@@ -126,12 +151,27 @@ class AsyncResult(_native.Job):
                 index, items, status, told = min(self.take(), key=lambda arrival: arrival[0])
                 self._outcome = False, failure(status, told, self.describe(index, items))
             else:
-                self._outcome = True, self._value()
+                self._outcome = True, self._returned()
             self._given = None
         return self._outcome
 
-    def _value(self) -> Any:
+    def _returned(self) -> Any:
         return self.value
+
+    # What programs read of a standard result
+
+    @property
+    def _job(self) -> AsyncResult:
+        """The name of the job in `Pool._cache`: itself."""
+        return self
+
+    @property
+    def _success(self) -> bool:
+        return self.ready() and self.settled()[0]
+
+    @property
+    def _value(self) -> Any:
+        return self.settled()[1] if self.ready() else self._returned()
 
     def describe(self, index: int, items: int, offset: int = 0) -> str:
         """Name a task for a message."""
@@ -146,9 +186,25 @@ class AsyncResult(_native.Job):
 class MapResult(AsyncResult):
     """The results of one function over many items, as a list in the order of the items."""
 
-    __slots__ = ()
+    __slots__ = ("_chunksize",)
 
-    def _value(self) -> Any:
+    _chunksize: int
+
+    def __new__(
+        cls, pool: Any, chunksize: int, length: int, callback: Any = None, error_callback: Any = None
+    ) -> MapResult:
+        """As `AsyncResult`."""
+        self: MapResult = new_job(cls, length)
+        self._chunksize = chunksize
+        self._prepare(pool._core, None, None, callback, error_callback)
+        return self
+
+    @property
+    def _number_left(self) -> int:
+        """Tasks without an answer: what programs show as progress."""
+        return 0 if self.ready() else self.outstanding
+
+    def _returned(self) -> Any:
         return self.values
 
     def describe(self, index: int, items: int, offset: int = 0) -> str:
@@ -163,176 +219,3 @@ def describe_item(items: Any, index: int) -> str:
         return shorten(items[index])
     except (TypeError, LookupError):
         return "…"
-
-
-class IMapIterator(_native.Job):
-    """Results in the order of the input, which is read only so far ahead: 64 tasks, or 8 for each worker if more.
-
-    Of large arguments and results fewer: about 64 MiB, but always a task for each worker and one in reserve.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_at",
-        "_callbacks",
-        "_chunksize",
-        "_core",
-        "_current",
-        "_function",
-        "_input",
-        "_kept",
-        "_lock",
-        "_next",
-        "_ready",
-        "_window",
-    )
-
-    def begin(self, core: Supervisor, function: Any, iterable: Any, chunksize: int) -> IMapIterator:
-        """Submit the first tasks. Raises: TypeError for what is not iterable, PicklingError for the function."""
-        core.engine.functions.address(function)
-        self._core, self._function, self._chunksize = core, function, chunksize
-        self._callbacks = None
-        self._input: Iterator[Any] | None = iter(iterable)
-        self._at = 0  # items read
-        self._kept: dict[int, Any] = {}  # what was sent and is not answered, by the index of its first item
-        self._ready: dict[int, Any] = {}  # answers not given yet, in the order they came
-        self._current: Iterator[Any] = iter(())  # results of the chunk now being given
-        self._next = 0
-        self._window = max(READ_AHEAD, 8 * core.size)
-        self._lock = threading.RLock()
-        core.feeding.add(self)
-        self._feed()
-        return self
-
-    def __iter__(self) -> IMapIterator:
-        return self
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {name_of(self._function)} ({self._at} items read)>"
-
-    def next(self, timeout: float | None = None) -> Any:
-        """The next result. Blocks until it is there, or for `timeout` seconds.
-
-        Raises: what the function raised for that item (the iteration may go on behind it); StopIteration at the end;
-        TimeoutError, and then nothing is lost.
-        """
-        while True:
-            with self._lock:
-                for result in self._current:
-                    return result
-                for arrival in self.take():
-                    self._ready[arrival[0]] = arrival
-                self._feed()
-                index = self._choose()
-                if index in self._ready:
-                    return self._give(*self._ready.pop(index))
-                if self.done and not self.has_arrived and not self._ready:
-                    raise StopIteration
-            if not self._core.wait(self._may_go_on, timeout):
-                raise TimeoutError(f"{self!r} gave nothing within {timeout} seconds")
-
-    __next__ = next
-
-    def describe(self, index: int, items: int, offset: int = 0) -> str:
-        """Name a task, or an item of it, for a message."""
-        kept = self._kept.get(index)
-        item = describe_item(kept, offset) if items else shorten(kept)
-        return f"{name_of(self._function)}({item}), item {index + offset}"
-
-    def feed_all(self) -> None:
-        """Submit all that is left: the pool is closed and joined."""
-        with self._lock:
-            while self._input is not None:
-                self._submit(self._window)
-
-    def abandon(self) -> None:
-        """Nobody wants more of it."""
-        with self._lock:
-            self._input = None
-            self._core.feeding.discard(self)
-            self._core.dispatcher.forget(self._core.dispatcher.numbers(self))
-
-    def _choose(self) -> int:
-        """Which answer to give next."""
-        return self._next
-
-    def _may_go_on(self) -> bool:
-        return self.has_arrived or self.done
-
-    def _give(self, index: int, items: int, status: int, told: Any) -> Any:
-        self._next = index + max(items, 1)
-        if status != VALUE:
-            what = self.describe(index, items)
-            self._kept.pop(index, None)
-            raise failure(status, told, what)
-        self._kept.pop(index, None)
-        if not items:
-            return told
-        self._current = iter(told)
-        return next(self._current)
-
-    def _feed(self) -> None:
-        """Read on when less than half of the tasks allowed are on their way or wait to be given."""
-        while self._input is not None:
-            window = self._allowed()
-            room = window - self.outstanding - len(self._ready)
-            if 2 * room <= window:
-                return
-            self._submit(room)
-
-    def _allowed(self) -> int:
-        """Tasks that may be on their way or wait: few until it is known how large they are, and few large ones."""
-        least = min(self._core.size + 1, self._window)
-        tasks = -(-self._at // self._chunksize)
-        if not tasks:
-            return least
-        _, sent, come = self.bytes
-        each = (sent + come) // tasks
-        return max(least, min(self._window, AHEAD // max(each, 1)))
-
-    def _submit(self, tasks: int) -> None:
-        items: list[Any] = []
-        error: Exception | None = None
-        wanted = tasks * self._chunksize
-        try:
-            items.extend(islice(self._input, wanted))  # type: ignore[arg-type]
-        except Exception as raised:
-            error = raised
-        size = self._chunksize
-        chunks = items if size == 1 else [items[at : at + size] for at in range(0, len(items), size)]
-        first, self._at = self._at, self._at + len(items)
-        for place, chunk in enumerate(chunks):
-            self._kept[first + place * size] = chunk
-        kind = ONE if size == 1 else ONE | MANY
-        try:
-            self._core.submit(self, self._function, kind, first, chunks)
-        except PicklingError:
-            self._submit_singly(kind, first, chunks)
-        if error is not None:
-            self._fail(self._at, 0, error)
-        if error is not None or len(items) < wanted:
-            self._input = None
-            self._core.feeding.discard(self)
-            self.seal()
-
-    def _submit_singly(self, kind: int, first: int, chunks: list[Any]) -> None:
-        """One of these cannot be pickled: that one fails, in its place."""
-        for place, chunk in enumerate(chunks):
-            index = first + place * self._chunksize
-            try:
-                self._core.submit(self, self._function, kind, index, [chunk])
-            except PicklingError as error:
-                self._fail(index, len(chunk) if kind & MANY else 0, error)
-
-    def _fail(self, index: int, items: int, error: Exception) -> None:
-        self.expect(1)
-        self.arrive(index, items, DIED, error, 0)
-
-
-class IMapUnorderedIterator(IMapIterator):
-    """Results as they come. The input is read only so far ahead."""
-
-    __slots__ = ()
-
-    def _choose(self) -> int:
-        return next(iter(self._ready), -1)

@@ -35,12 +35,12 @@ ANY = 2**64 - 1  # bytes of tasks
 class Supervisor:
     """One pool's affairs in the parent. Dies with it; workers notice (see `worker`)."""
 
-    def __init__(self, engine: Engine, size: int, retiring: bool) -> None:
+    def __init__(self, engine: Engine, size: int, retiring: bool, state: PoolState | None = None) -> None:
         self.engine = engine
         self.size = size
-        self.state = PoolState(size)
+        self.state = state or PoolState(size)
         self.dispatcher = engine.dispatcher
-        self._address = engine.functions.address
+        self._address, self._wrap = engine.functions.address, engine.wrap
         self.feeding: weakref.WeakSet[Any] = weakref.WeakSet()  # imaps whose input is not exhausted
         self.error: BaseException | None = None  # why the pool is of no use
         self._lead = threading.Lock()  # held by the leader
@@ -49,16 +49,21 @@ class Supervisor:
         self._checked = monotonic()
         self._retiring = retiring  # workers end after some tasks
         self._driver: threading.Thread | None = None
+        self._last_driver: threading.Thread | None = None  # the same, also when it has nothing more to do
         self._driver_lock = threading.Lock()
         self._called: deque[Any] = deque()  # finished jobs whose callbacks are to be called
         self._with_callbacks = 0  # jobs whose callbacks have not been called
+        self.awaited: dict[Any, list[Callable[[], None]]] = {}  # by job, what event loops want called when it is ready
+        self.watchers: list[Callable[[], None]] = []  # of event loops: called after each reading; quick, never raise
 
     def start(self) -> None:
         """Start the workers. When that fails none is left."""
         try:
             self._carry_out(self.state.begin())
-        except BaseException:
-            self.terminate()
+        except BaseException as error:
+            self.error = PoolTerminated(f"the pool could not start its workers: {error}")
+            self.state.terminate()
+            self.engine.undo()
             raise
 
     # Submitting
@@ -70,11 +75,10 @@ class Supervisor:
 
         Raises: PicklingError, ValueError for a pool that ended; then none was put.
         """
-        engine = self.engine
+        if self._wrap is not None:
+            payloads = map(self._wrap, payloads)
         try:
-            put: int = self.dispatcher.submit(
-                job, engine.functions.address(function), kind, index, payloads, most_bytes
-            )
+            put: int = self.dispatcher.submit(job, self._address(function), kind, index, payloads, most_bytes)
         except ShutDown:
             if self.error is not None:
                 raise self.error.with_traceback(None)  # noqa: B904  (it has its own cause)
@@ -87,7 +91,7 @@ class Supervisor:
 
     def submit_one(self, job: Any, function: Any, kind: int, payload: Any) -> None:
         """The same for a single task, with less on the way."""
-        if self._retiring or self.error is not None:
+        if self._retiring or self.error is not None or self._wrap is not None:
             self.submit(job, function, kind, 0, (payload,))
             return
         try:
@@ -116,9 +120,11 @@ class Supervisor:
         Raises: the error the pool broke with, when `ready()` is false.
         """
         end = None if timeout is None else monotonic() + timeout
+        if timeout is not None and timeout <= 0:
+            self.look()
         while not ready():
-            if self.error is not None and self.dispatcher.outstanding == 0 and not self._with_callbacks:
-                raise self.error.with_traceback(None)
+            if (error := self.useless()) is not None:
+                raise error.with_traceback(None)
             left = CHECK_S if end is None else min(CHECK_S, end - monotonic())
             if left < 0:
                 return False
@@ -133,6 +139,28 @@ class Supervisor:
             else:
                 self._follow(ready, left)
         return True
+
+    def look(self) -> bool:
+        """Take in what answers there are, without waiting. False: another thread is at it. For event loops, `ready`."""
+        if not self._lead.acquire(False):
+            return False
+        try:
+            self._read(0.0)
+        finally:
+            self._lead.release()
+            self._wake_followers()
+        return True
+
+    def useless(self) -> BaseException | None:
+        """The error the pool broke with, once nothing is to come any more."""
+        if self.error is None or self.dispatcher.outstanding or self._with_callbacks:
+            return None
+        return self.error
+
+    def replenish(self) -> None:
+        """Replace workers that have ended. Blocks while another thread is at it."""
+        with self._lead:
+            self._check_workers()
 
     def _follow(self, ready: Callable[[], bool], timeout: float) -> None:
         """Sleep until the leader has read something or is gone.
@@ -152,6 +180,8 @@ class Supervisor:
         if self._followers:
             with self._changed:
                 self._changed.notify_all()
+        for watcher in tuple(self.watchers):
+            watcher()
 
     def _read(self, timeout: float) -> None:
         """As the leader: note what answers there are, and look after the workers now and then."""
@@ -169,12 +199,19 @@ class Supervisor:
             if type(entry) is not tuple:
                 if entry._callbacks is not None:
                     self._called.append(entry)
+                elif self.awaited:
+                    self._tell(entry)
                 continue
             status, worker, told = entry
             if status == READY:
                 self._carry_out(self.state.ready(worker))
             elif status == BROKEN:
                 self._break_by_initializer(told)
+
+    def _tell(self, job: Any) -> None:
+        """A job is ready: let the event loops know in which it is awaited."""
+        for tell in tuple(self.awaited.pop(job, ())):  # a copy: who is told strikes itself off
+            tell()
 
     # Workers
 
@@ -247,10 +284,10 @@ class Supervisor:
             with suppress(PoolBroken):  # who asks for a result is told
                 self.wait(lambda: self.dispatcher.outstanding == 0 and not self._with_callbacks)
             self.engine.close()
-        self.engine.join(None)
-        driver = self._driver
+        driver = self._last_driver  # first: it may be starting a worker
         if driver is not None and driver is not threading.current_thread():
             driver.join()
+        self.engine.join(None)
 
     def terminate(self) -> None:
         """End the workers now; what is outstanding fails."""
@@ -266,6 +303,7 @@ class Supervisor:
         with self._driver_lock:
             if self._driver is None:
                 self._driver = threading.Thread(target=self._drive, name="procession-pool-driver", daemon=True)
+                self._last_driver = self._driver
                 self._driver.start()
 
     def _drive(self) -> None:
@@ -292,4 +330,5 @@ class Supervisor:
         finally:
             job._callbacks = None
             self.no_callbacks()
+            self._tell(job)
             self._wake_followers()

@@ -14,6 +14,7 @@ import signal
 from multiprocessing import parent_process
 
 from .. import _native
+from .blas import limit_threads
 from .functions import load
 from .state import BROKEN, RAISED, READY
 
@@ -39,19 +40,24 @@ class Surroundings:
     initializer: Callable[..., Any] | None
     initargs: tuple[Any, ...]
     most_tasks: int  # 0: no limit
+    method: str  # how it was started
     dies_with: int  # pid of the parent if its main thread forks the worker, else 0
+    threads: int  # that numeric libraries may use; 0: as they like
 
 
-def main(given: Surroundings) -> None:
-    """A worker's life."""
+def main(given: Surroundings, load: Callable[..., Any] = load, tell: Callable[..., Any] | None = None) -> None:
+    """A worker's life. `load` and `tell` take the place of those here."""
+    tell = tell or explain
     _ignore_interrupts()
-    if given.dies_with and not _native.die_with_parent(given.dies_with):
-        return
+    if given.dies_with:
+        _native.die_with_parent(given.dies_with)  # if the parent is gone by now, the first look for it tells
+    if given.threads:
+        limit_threads(given.threads, forked=given.method == "fork")
     if given.initializer is not None:
         try:
             given.initializer(*given.initargs)
         except Exception as error:
-            _native.put_news(given.answers, given.number, BROKEN, explain(error, RAISED))
+            _native.put_news(given.answers, given.number, BROKEN, tell(error, RAISED))
             return
     _native.put_news(given.answers, given.number, READY, os.getpid())
     arena = given.tasks.arena
@@ -61,7 +67,7 @@ def main(given: Surroundings) -> None:
         given.claims,
         2 * given.number,
         lambda offset, serial: load(arena, offset, serial),
-        explain,
+        tell,
         _OrphanCheck(),
         given.most_tasks,
     )
@@ -94,6 +100,8 @@ def explain(error: BaseException, status: int) -> tuple[Any, ...]:
     Of one that a task raised: its pickle (None if it has none), the reason why not, what it is, its traceback. Of the
     failure to pickle a result: None, the reason, the path to the culprit, the traceback.
     """
+    if not isinstance(error, Exception):
+        raise error  # it ends the worker
     import traceback
 
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))

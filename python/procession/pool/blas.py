@@ -1,0 +1,89 @@
+"""Threads of numeric libraries in workers: each worker gets its share of the CPUs.
+
+OpenBLAS, MKL and OpenMP start a thread for each CPU in every process that uses them. With as many workers as CPUs that
+is their square, and they wait for one another. So a worker may use the CPUs divided by the number of workers:
+
+* what is loaded later reads environment variables, which the worker sets;
+* what is loaded already (numpy before a fork) is told through threadpoolctl, where that is installed. It is looked for
+  only when one of the libraries below is loaded, so workers without numbers pay nothing.
+
+Whoever set one of the variables, to whatever, decides alone. PROCESSION_WORKER_THREADS=0 turns all of this off, another
+number takes the place of the share.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .._cpu import cpu_count
+
+TYPE_CHECKING = False  # as in `state`
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["limit_threads", "survey", "threads_each", "variables"]
+
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+_USERS = ("numpy", "scipy", "torch", "sklearn", "numexpr", "faiss")  # a library with threads came with one of these
+
+
+_cpus = 0  # there are; asked once, as finding out costs a tenth of a pool's start
+
+
+def threads_each(workers: int, cpus: int | None = None, environment: Mapping[str, str] = os.environ) -> int:
+    """Threads that each of so many workers should use; 0 to leave that alone. Raises: ValueError for the setting."""
+    global _cpus
+    wanted = environment.get("PROCESSION_WORKER_THREADS")
+    if wanted is not None:
+        if not wanted.isdecimal():
+            raise ValueError(f"PROCESSION_WORKER_THREADS must be a number, 0 for no limit, not {wanted!r}")
+        return int(wanted)
+    if any(name in environment for name in _VARIABLES):
+        return 0
+    _cpus = _cpus or cpu_count()
+    return max(1, (cpus or _cpus) // workers)
+
+
+def variables(threads: int) -> dict[str, str]:
+    """What a process that is to use so many threads has in its environment."""
+    return dict.fromkeys(_VARIABLES, str(threads))
+
+
+def limit_threads(threads: int, *, forked: bool) -> None:
+    """In a worker: let numeric libraries, loaded or not yet, use no more than so many threads."""
+    for name, value in variables(threads).items():
+        os.environ.setdefault(name, value)
+    for library in _surveyed if forked and _surveyed is not None else loaded_libraries():
+        # GNU's OpenMP waits for ever for the threads that its process had before it was forked
+        most = 1 if forked and library.user_api == "openmp" else threads
+        if (library.get_num_threads() or 0) > most:
+            library.set_num_threads(most)
+
+
+def loaded_libraries() -> list[Any]:
+    """threadpoolctl's handles on the numeric libraries in this process; none where it is not installed."""
+    if not any(name in sys.modules for name in _USERS):
+        return []
+    try:
+        import threadpoolctl  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return []
+    return list(threadpoolctl.ThreadpoolController().lib_controllers)
+
+
+_surveyed: list[Any] | None = None
+
+
+def survey() -> None:
+    """In the parent, before a fork: look for the libraries once, for all workers."""
+    global _surveyed
+    _surveyed = loaded_libraries()

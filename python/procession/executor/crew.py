@@ -1,0 +1,397 @@
+"""The pool's supervisor, for futures: it starts workers as they are needed, and somebody always reads the answers.
+
+Whoever waits in `result` reads answers himself, as in the pool: that is the quick way. But futures also have callbacks,
+and are waited for by `as_completed` and by event loops, which read nothing. So there is one helper thread for each
+executor that has been used. It reads while nobody else does, and tells those who wait. When somebody comes to wait in
+`result` while it reads, it is nudged out of its wait and gives way; as long as somebody keeps reading it only looks in
+now and then (`GIVE_WAY_S`). With nothing on its way it sleeps, and the next `submit` wakes it.
+
+The helper also ends the workers when the executor was shut down or dropped and everything is done. At the interpreter's
+end (before daemon threads stop and other exit handlers run) all executors are shut down and their helpers joined.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from contextlib import suppress
+from multiprocessing import util
+from time import monotonic
+
+from ..errors import PoolBroken, ShutDown
+from ..pool.supervisor import BATCH, CHECK_S, Supervisor
+from . import ending, failures, worker
+from .engines import NUDGE, Processes, Threads
+from .future import CallFuture
+from .rules import CrewState, Lead
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..pool.records import PoolStatistics
+    from ..pool.state import Fail
+
+__all__ = ["Crew"]
+
+GIVE_WAY_S = 0.005  # how long the helper leaves the reading to somebody who read lately; arbitrary
+
+
+class Crew(Supervisor):
+    """One executor's affairs. The executor refers to it, not the other way round."""
+
+    @classmethod
+    def of(cls, context: Any, size: int, initializer: Any, initargs: tuple[Any, ...], most_tasks: int) -> Crew:
+        """A crew of at most `size` workers, none of which is started yet."""
+        lock = threading.RLock()
+        if initializer is not None:
+            initargs, initializer = (initializer, *initargs), worker.initialize
+        if context.get_start_method() == "thread":
+            return cls(Threads(size, initializer, initargs, most_tasks, lock), size, most_tasks > 0, lock)
+        return cls(Processes(context, size, initializer, initargs, most_tasks), size, most_tasks > 0, lock)
+
+    def __init__(self, engine: Any, size: int, retiring: bool, lock: Any) -> None:
+        super().__init__(engine, size, retiring, state := CrewState(size))
+        self._lead: Any = Lead()
+        self.engine: Any = engine
+        self.state: CrewState = state
+        # Held while a call is submitted or withdrawn, and while workers are started or seen to have ended
+        self.lock = lock
+        self.helper: threading.Thread | None = None
+        self._pid = os.getpid()
+        self.is_foreign = False
+        self._news: list[list[Any] | None] = []  # read, and not yet heeded
+        self._bell = threading.Lock()  # what the helper sleeps on: released by who wakes it
+        self._bell.acquire()
+        self._asleep = False  # the helper, until the next call is submitted
+        self._dozing = False  # the helper, for a moment
+        self._helping = False  # the helper reads answers, or is about to
+        self._user_reads = 0  # how often others came to read
+        self._dropped = False  # the executor is gone
+        self._shut_down = False  # by its user
+        ending.crews.add(self)
+
+    def watch_over(self, executor: Any) -> None:
+        """Finish when this is gone."""
+        self._owner = weakref.ref(executor, self._was_dropped)
+        # A child of multiprocessing ends its daemonic children before it comes to `finish_all`
+        self._finalizer = util.Finalize(None, ending.finish, args=(weakref.ref(self),), exitpriority=15)
+
+    def _was_dropped(self, _: object) -> None:
+        # In the middle of anything, whatever the garbage collector interrupts: no lock may be taken here
+        self._dropped = True
+        self.wake()
+
+    def workers(self) -> list[Any]:
+        """The workers that have been started."""
+        with self.lock:
+            return list(self.engine.workers.values())
+
+    def statistics(self) -> PoolStatistics:
+        """A snapshot, without waiting."""
+        from ..pool.records import PoolStatistics
+
+        engine, state = self.engine, self.state
+        return PoolStatistics(
+            workers=len(engine.workers),
+            serving=len(state.serving),
+            started=state.started,
+            deaths=state.deaths,
+            waiting=engine.waiting,
+            outstanding=self.dispatcher.outstanding,
+            functions=len(engine.functions),
+        )
+
+    # Calls
+
+    def call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Put a call and return its future. Raises: see `Executor.submit`."""
+        with self.lock:
+            self._prepare()
+            future = CallFuture.of(self, (function, args, kwargs))
+            try:
+                self.engine.put(future, function, args, kwargs)
+            except ShutDown:
+                raise RuntimeError("cannot schedule new futures after shutdown") from None
+            except Exception as error:
+                return failures.unsent(error, args, kwargs)
+            self._submitted()
+        return future
+
+    def call_chunk(self, function: Any, chunk: list[tuple[Any, ...]]) -> Any:
+        """The same for a chunk of a map."""
+        with self.lock:
+            self._prepare()
+            future = CallFuture.of(self, (function, (chunk,), {}))
+            try:
+                self.engine.put_chunk(future, function, chunk)
+            except ShutDown:
+                raise RuntimeError("cannot schedule new futures after shutdown") from None
+            except Exception as error:
+                return failures.unsent(error, tuple(chunk), {})
+            self._submitted()
+        return future
+
+    def _prepare(self) -> None:
+        """Before a call is put: may it be, and are the workers and the helper there?"""
+        if self.is_foreign or self.error is not None or not self.state.accepts or ending.exiting:
+            self._refuse()
+        if self._retiring and self.engine.workers:
+            self._check_workers()
+        if len(self.engine.workers) < self.size:
+            self._add_workers()
+        if self.helper is None:
+            helper = threading.Thread(target=self._help, name="procession-executor-helper")
+            helper.start()
+            self.helper = helper
+
+    def _refuse(self) -> None:
+        if self.is_foreign:
+            raise RuntimeError(f"this executor belongs to process {self._pid}, from which this one was forked")
+        if self.error is not None:
+            raise self.error.with_traceback(None)
+        after = "shutdown" if self._shut_down or not ending.exiting else "interpreter shutdown"
+        raise RuntimeError(f"cannot schedule new futures after {after}")
+
+    def _submitted(self) -> None:
+        if self.error is not None:
+            self._fail_all(self.error)
+        if self._asleep:
+            self._asleep = False  # here, for it takes a while until the helper runs, and the next call comes at once
+            self.wake()
+
+    def _add_workers(self) -> None:
+        """Start a worker if all are busy: of those that are forked all, before there is a thread here."""
+        workers = self.engine.workers
+        if self.engine.method == "fork":
+            while len(workers) < self.size:
+                self._add_worker()
+            return
+        if self.dispatcher.outstanding >= len(workers):
+            self.look()
+            if self.dispatcher.outstanding >= len(workers):
+                self._add_worker()
+
+    def _add_worker(self) -> None:
+        free = next(number for number in range(self.size) if number not in self.engine.workers)
+        self._carry_out(self.state.more(free))
+
+    def has_taken(self, number: int) -> bool:
+        """Whether a worker has taken this task; of threads it is not known here."""
+        taken: bool = self.engine.has_taken(number)
+        return taken
+
+    def withdraw(self, futures: list[CallFuture]) -> list[CallFuture]:
+        """Cancel those of these calls that no worker has taken, tell those who wait, and return them."""
+        if self.is_foreign:
+            return []
+        with self.lock:
+            free: list[CallFuture] = self.engine.withdraw([future for future in futures if future.is_untaken])
+            for future in free:
+                future.withdrawn()
+        for future in free:
+            future.tell_withdrawn()
+        if free and not self._asleep:
+            self.engine.nudge()  # it may be one that somebody waits for
+        return free
+
+    def failed(self, future: CallFuture, status: int, told: Any) -> BaseException:
+        """The exception for a call that gave no value."""
+        return failures.of_answer(future, status, told)
+
+    # Reading answers
+
+    def wait(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
+        """See `Supervisor.wait`; the helper gives way."""
+        if self.is_foreign:
+            self._refuse()
+        self._user_reads += 1
+        if self._helping:
+            self.engine.nudge()
+        try:
+            return super().wait(ready, timeout)
+        finally:
+            self._lead.give_back()
+            if self._dozing:
+                self.wake()
+
+    def look(self) -> bool:
+        """See `Supervisor.look`."""
+        try:
+            return super().look()
+        finally:
+            self._lead.give_back()
+
+    def _read(self, timeout: float) -> None:
+        # In one call: what was read and not kept would be lost by a KeyboardInterrupt in between. Heeding it twice is
+        # harmless.
+        self._news.extend(map(self.dispatcher.collect, (BATCH,), (timeout,)))
+        for news in self._news:
+            if news:
+                self._heed(news)
+        self._news.clear()
+        now = monotonic()
+        if now - self._checked >= CHECK_S:
+            self._checked = now
+            self._check_workers()
+
+    def _heed(self, news: list[Any]) -> None:
+        for entry in news:
+            if type(entry) is tuple:
+                if entry[0] != NUDGE:
+                    super()._heed([entry])
+            elif entry._is_watched:
+                self._called.append(entry)
+        if self._called and threading.current_thread() is not self.helper:
+            self.wake()
+
+    def _check_workers(self) -> None:
+        with self.lock:
+            try:
+                super()._check_workers()
+            except OSError as error:
+                self._break(PoolBroken(f"a worker cannot be replaced: {error}"))
+            if self.state.ending and not self.engine.workers and self.dispatcher.outstanding:
+                self._fail_all(self._broken("the workers were ended by hand"))
+
+    def _fail_task(self, instruction: Fail, worker: Any) -> None:
+        owner = self.dispatcher.owner(instruction.task)
+        if owner is not None:
+            from .broken import WorkerLost
+
+            what = owner[0].describe()
+            self._settle(instruction.task, WorkerLost.of(worker.name, worker.pid, worker.exitcode, item=what))
+
+    def _break_by_initializer(self, told: Any) -> None:
+        super()._break_by_initializer(told.error if isinstance(told, worker.Raised) else told)
+
+    def _break(self, error: BaseException) -> None:
+        again = self._broken(str(error))
+        again.__cause__ = error.__cause__
+        super()._break(again)
+        self.wake()
+
+    def _broken(self, message: str) -> BaseException:
+        from .broken import ExecutorBroken, ThreadsBroken
+
+        return (ThreadsBroken if self.engine.method == "thread" else ExecutorBroken)(message)
+
+    # The helper
+
+    def _start_driver(self) -> None:
+        """The helper does what a pool's driver does."""
+
+    def wake(self) -> None:
+        """Have the helper look whether there is something to do. Takes no lock."""
+        with suppress(RuntimeError):  # it is being woken already
+            self._bell.release()
+
+    def _help(self) -> None:
+        """The helper's life."""
+        try:
+            self._help_until_the_end()
+        except Exception as error:  # it must not vanish: everybody would wait for ever
+            self._break(PoolBroken(f"the thread that reads answers failed: {type(error).__name__}: {error}"))
+            self._help_until_the_end()
+        self._end()
+
+    def _help_until_the_end(self) -> None:
+        seen = self._user_reads
+        while not self._is_over():
+            while self._called:
+                self._called.popleft().announce()
+            if not self.dispatcher.outstanding and not self._news:
+                self._sleep()
+            elif seen != self._user_reads:
+                seen = self._user_reads
+                self._bell.acquire(timeout=GIVE_WAY_S)
+            else:
+                self._help_reading()
+
+    def _sleep(self) -> None:
+        """Until a call is submitted, or the end has come."""
+        self._asleep = True
+        # In this order: who submits puts the call first and then looks whether to wake
+        if not self.dispatcher.outstanding and not self._called and not self._is_over():
+            self._bell.acquire()
+        self._asleep = False
+
+    def _help_reading(self) -> None:
+        """Read answers until some have come, unless somebody else does: then look in later."""
+        self._helping = True
+        if self._lead.acquire(False):
+            try:
+                self._read(CHECK_S)
+            finally:
+                self._helping = False
+                self._lead.release()
+                self._wake_followers()
+        else:
+            self._helping = False
+            self._dozing = True
+            self._bell.acquire(timeout=CHECK_S)
+            self._dozing = False
+
+    def _is_over(self) -> bool:
+        """Whether nothing is left to do, and nothing more will come."""
+        if self.state.accepts and self.error is None and not self._dropped and not ending.exiting:
+            return False
+        return not (self.dispatcher.outstanding or self._news or self._called)
+
+    def _end(self) -> None:
+        """Let the workers go, and wait until they have ended."""
+        with self.lock:
+            self.state.close()
+            self.engine.close()
+        self.engine.join(None)
+        self._finalizer.cancel()
+
+    # The end
+
+    def disown(self) -> None:
+        """In a forked child: it is the parent's."""
+        self.is_foreign = True
+        self.lock = threading.RLock()  # another thread may have held it
+
+    def shut_down(self, wait: bool, cancel_futures: bool = False) -> None:
+        """See `Executor.shutdown`."""
+        if self.is_foreign:
+            return
+        with self.lock:
+            self._shut_down = True
+            self.state.close()
+            if self.helper is None:
+                self._end()
+        if cancel_futures:
+            self._cancel_all()
+        self.wake()
+        if wait:
+            self.join()
+
+    def join(self) -> None:
+        """Block until everything is done and the workers have ended; not in the helper itself."""
+        helper = self.helper
+        if helper is not None and helper is not threading.current_thread():
+            helper.join()
+            self.helper = None  # for those who count the threads that somebody still refers to
+
+    def _cancel_all(self) -> None:
+        dispatcher = self.dispatcher
+        owners = [dispatcher.owner(number) for number in dispatcher.numbers()]
+        self.withdraw([owner[0] for owner in owners if owner is not None])
+
+    def end_workers(self, manner: str) -> None:
+        """End the workers with the process's method of that name; see `Executor.terminate_workers`."""
+        if self.is_foreign:
+            return
+        self.state.ending = True
+        workers = self.workers()
+        self.shut_down(False, True)
+        if self.engine.method == "thread":
+            return
+        for process in workers:
+            with suppress(ValueError, ProcessLookupError):  # ended already
+                if process.is_alive():
+                    getattr(process, manner)()

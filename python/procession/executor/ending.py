@@ -1,0 +1,53 @@
+"""What becomes of executors that nobody shut down when their process ends, or is forked.
+
+At the interpreter's end everything that was submitted is done first, as with the standard executor. That has to happen
+before threads are joined: exit handlers come later, when no thread can be started any more.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+from .._bootstrap import at_fork_in_child
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from .crew import Crew
+
+__all__ = ["crews", "exiting", "finish"]
+
+crews: weakref.WeakSet[Crew] = weakref.WeakSet()  # of this process
+exiting = False  # the interpreter is ending
+
+
+def _disown() -> None:
+    """In a forked child: the parent's executors are not its own."""
+    for crew in list(crews):
+        crew.disown()
+    crews.clear()
+
+
+at_fork_in_child(_disown)
+
+
+def finish(crew: weakref.ref[Crew]) -> None:
+    """Before a child of multiprocessing ends its own children."""
+    if (alive := crew()) is not None:
+        alive.shut_down(True)
+
+
+def _finish_all() -> None:
+    global exiting
+    exiting = True
+    ours = list(crews)
+    for crew in ours:
+        crew.wake()
+    for crew in ours:
+        crew.join()
+
+
+try:
+    threading._register_atexit(_finish_all)  # type: ignore[attr-defined]
+except RuntimeError:  # imported while the interpreter ends
+    exiting = True

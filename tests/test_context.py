@@ -1,8 +1,10 @@
 """Contexts: how one is chosen, what they are to other libraries, and the CPU count."""
 
+import concurrent.futures
 import multiprocessing
 import multiprocessing.context
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -207,3 +209,54 @@ def test_cpu_count_respects_affinity() -> None:
 def test_default_context_is_behind_the_package() -> None:
     assert procession.Process is contexts.Process
     assert procession.get_context() is procession.get_context(procession.get_start_method())
+
+
+def test_module_has_every_name_of_the_standard_one() -> None:
+    theirs = [name for name in dir(multiprocessing.context) if not name.startswith("__") and name not in ("os", "sys")]
+    assert [name for name in theirs if not hasattr(contexts, name)] == []
+    assert contexts._default_context is contexts.default
+    assert contexts.reduction is multiprocessing.context.reduction
+    for name in ("assert_spawning", "get_spawning_popen", "set_spawning_popen"):
+        assert getattr(contexts, name) is getattr(multiprocessing.context, name)
+
+
+def test_contexts_travel(process_context: Any) -> None:
+    sent = [process_context, contexts.default, procession.get_context("thread")]
+    assert pickle.loads(pickle.dumps(sent)) == sent
+    worker = process_context.Process(target=same_contexts, args=(*sent,))
+    worker.start()
+    assert worker.result() == (True, True, True)
+    worker.close()
+
+
+def same_contexts(one: Any, default: Any, thread: Any) -> tuple[bool, bool, bool]:
+    return (
+        one is procession.get_context(one.get_start_method()),
+        default is contexts.default,
+        thread is procession.get_context("thread"),
+    )
+
+
+class Derived(contexts.ForkContext):
+    """As a library makes one."""
+
+
+def test_a_derived_context_keeps_its_class() -> None:
+    assert type(pickle.loads(pickle.dumps(Derived()))) is Derived
+
+
+def test_executor_of_a_context(context: Any) -> None:
+    with context.Executor(1) as executor:
+        assert isinstance(executor, procession.Executor)
+        assert executor.submit(abs, -3).result(timeout=20) == 3
+
+
+def test_standard_executor_takes_our_contexts(process_context: Any) -> None:
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=process_context) as executor:
+        assert executor.submit(abs, -3).result(timeout=20) == 3
+
+
+def test_modules_are_there_without_an_import() -> None:
+    text = "import procession as p; print(p.util.__name__, p.pool.Pool.__name__, p.managers.__name__)"
+    ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=50, check=True)
+    assert ended.stdout == "multiprocessing.util Pool procession.managers\n"

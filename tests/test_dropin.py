@@ -1,4 +1,4 @@
-"""Programs written for multiprocessing, run with `import procession as multiprocessing` in their first lines.
+"""Programs written for multiprocessing, run with `import procession as multiprocessing`, and by `procession run`.
 
 Each program of `programs/` prints what it sees of one part of the documented surface; whatever the import and the start
 method, it must print the same.
@@ -17,8 +17,17 @@ METHODS = ["fork", "spawn", "forkserver"]
 TIMEOUT_S = 50
 
 
-def run(path: Path, method: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, path, method], capture_output=True, text=True, timeout=TIMEOUT_S)
+RUN = ["-m", "procession", "run"]
+
+
+def run(path: Path, method: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *options, path, method]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+
+
+def skip_without_packages(path: Path) -> None:
+    if path.stem == "arrays" and importlib.util.find_spec("numpy") is None:
+        pytest.skip("needs numpy")
 
 
 @functools.cache
@@ -33,11 +42,19 @@ def expected(path: Path) -> str:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
 def test_program_prints_the_same(path: Path, method: str, tmp_path: Path) -> None:
-    if path.stem == "arrays" and importlib.util.find_spec("numpy") is None:
-        pytest.skip("needs numpy")
+    skip_without_packages(path)
     text = path.read_text()
     assert text.count("\nimport multiprocessing\n") == 1
     changed = tmp_path / path.name
     changed.write_text(text.replace("\nimport multiprocessing\n", "\nimport procession as multiprocessing\n"))
     ended = run(changed, method)
+    assert (ended.stdout, ended.returncode) == (expected(path), 0), ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_program_runs_unmodified(path: Path, method: str) -> None:
+    skip_without_packages(path)
+    ended = run(path, method, *RUN)
     assert (ended.stdout, ended.returncode) == (expected(path), 0), ended.stderr

@@ -14,30 +14,48 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "python" / "procession"
 CRATES = ROOT / "crates"
 
+# The standard library's own modules, under our name
+ALIASES = ["forkserver", "heap", "popen_fork", "popen_forkserver", "popen_spawn_posix", "reduction"]
+ALIASES += ["resource_sharer", "resource_tracker", "spawn", "util"]
 PYTHON = {  # by file or folder; a new one must be given its layer here
     "_blame": 0,
     "_native": 0,
+    "_standard": 0,
     "errors": 0,
+    "shared_memory": 0,
+    **dict.fromkeys(ALIASES, 0),
     "_codec": 1,
     "_cpu": 1,
     "_outcome": 1,
     "_store": 1,
     "statistics": 1,
     "_bootstrap": 2,
+    "_prompt": 2,
+    "_wait": 0,
+    "_waiting": 1,
     "connection": 2,
     "synchronize": 2,
     "_engines": 3,
+    "_queue_insides": 2,
+    "_thread_queues": 2,
     "queues": 3,
+    "_threads": 2,
     "sharedctypes": 3,
     "gather": 4,
     "process": 4,
     "pool": 5,
-    "context": 6,
+    "dummy": 6,
+    "managers": 6,
     "mapreduce": 6,
-    "__init__": 7,
-    "testing": 8,
-    "cli": 9,
-    "__main__": 10,
+    "_factories": 6.5,
+    "context": 7,
+    "executor": 8,
+    "installing": 8,
+    "joblib": 8,
+    "__init__": 9,
+    "testing": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 RUST = {  # modules of crates/core
     "error": 0,

@@ -47,7 +47,8 @@ def test_missing_guard_shows_the_lines_to_write(tmp_path: Path, method: str) -> 
 def test_program_from_standard_input(method: str) -> None:
     text = textwrap.dedent(
         f"""
-        import procession, math
+        import procession, math, sys
+        sys.modules["cloudpickle"] = None  # as if it were not installed
         context = procession.get_context({method!r})
         worker = context.Process(target=math.sqrt, args=(16,))
         worker.start()
@@ -60,6 +61,25 @@ def test_program_from_standard_input(method: str) -> None:
     assert ended.stdout == "4.0\n"
     assert "MainNotImportable" in ended.stderr
     assert "standard input" in ended.stderr
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_what_standard_input_defines_goes_by_value(method: str) -> None:
+    pytest.importorskip("cloudpickle")
+    text = textwrap.dedent(
+        f"""
+        import procession
+        FACTOR = 3
+        def times(number): return number * FACTOR
+        class Worker(procession.get_context({method!r}).Process):
+            def run(self): return times(5)
+        for worker in (procession.get_context({method!r}).Process(target=times, args=(4,)), Worker()):
+            worker.start()
+            print(worker.result())
+        """
+    )
+    ended = execute(input=text)
+    assert (ended.stdout, ended.stderr) == ("12\n15\n", "")
 
 
 def test_fork_server_has_the_imports_of_main(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
     import procession as multiprocessing
 
 Every public name is a method or class of the default context (see `context`), as in the standard library; besides them
-there is `KeyedResult`, the answer of a map-reduce by key. They are bound when first used: importing the package starts
-nothing, opens nothing and loads almost nothing.
+there are `Executor`, a concurrent.futures one on the same pool; `install`, which puts this package in the place of
+multiprocessing for programs that do not know of it; and `KeyedResult`, the answer of a map-reduce by key. They are
+bound when first used, modules as well: importing the package starts nothing, opens nothing and loads almost nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from .context import Process
     from .context import default as _default
     from .errors import TimeoutError
+    from .executor import Executor as Executor
     from .gather import KeyedResult
+    from .installing import install as install
+    from .installing import uninstall as uninstall
     from .process import Thread
 
     Array = _default.Array
@@ -61,6 +65,7 @@ __all__ = [
     "BufferTooShort",
     "Condition",
     "Event",
+    "Executor",
     "JoinableQueue",
     "KeyedResult",
     "Lock",
@@ -87,31 +92,57 @@ __all__ = [
     "get_context",
     "get_logger",
     "get_start_method",
+    "install",
     "log_to_stderr",
     "parent_process",
     "reducer",
     "set_executable",
     "set_forkserver_preload",
     "set_start_method",
+    "uninstall",
 ]
 
 __version__ = "0.1.0"
 
+# Public names that are not the default context's, and the modules they are in
+_ELSEWHERE = {"Executor": "executor", "KeyedResult": "gather", "install": "installing", "uninstall": "installing"}
+
+# There without an import, as in the standard library most are
+_MODULES = [
+    "connection",
+    "context",
+    "dummy",
+    "errors",
+    "executor",
+    "gather",
+    "installing",
+    "managers",
+    "pool",
+    "process",
+]
+_MODULES += ["queues", "shared_memory", "sharedctypes", "synchronize"]
+# These are the standard library's own
+_MODULES += ["forkserver", "heap", "popen_fork", "popen_forkserver", "popen_spawn_posix", "reduction"]
+_MODULES += ["resource_sharer", "resource_tracker", "spawn", "util"]
+
 
 def __getattr__(name: str) -> Any:
     """Bind a public name on first use."""
-    if name in ("context", "process"):  # as `multiprocessing.context` and `.process`, there without an import
+    if name in _MODULES:
         __import__(f"{__name__}.{name}")  # `importlib` would be one more module to load
         return globals()[name]
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import context, gather
+    if name in _ELSEWHERE:
+        value = getattr(__getattr__(_ELSEWHERE[name]), name)
+    else:
+        from . import context
 
-    value = gather.KeyedResult if name == "KeyedResult" else getattr(context.default, name)
+        value = getattr(context.default, name)
     if name != "reducer":  # a property of the context that may change
         globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import os
 import sys
-from multiprocessing import context, process, util
+from multiprocessing import process, util
 
+from . import _standard
 from ._outcome import Outcome
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -141,13 +142,14 @@ def preparation_data(name: str, method: str) -> dict[str, Any]:
         from .errors import NotGuarded
 
         raise NotGuarded
-    default: Any = context._default_context
+    default = _standard.default_context
     decided = default._actual_context
     try:
         data = spawn.get_preparation_data(name)
     finally:
         default._actual_context = decided
     data["start_method"] = method
+    data["installer"] = _standard.installer
     path = data.get("init_main_from_path")
     if path is not None and not os.path.exists(path):
         del data["init_main_from_path"]
@@ -194,7 +196,8 @@ def run_child(outcome: Outcome, parent_sentinel: int) -> int:
 
 
 def prepare(data: dict[str, Any]) -> None:
-    """Make this process look like its parent: names, paths, directory, logging, the main module."""
+    """Make this process look like its parent: what is installed, names, paths, directory, logging, the main module."""
+    _follow_installation(data.get("installer", _standard.installer))
     from multiprocessing import spawn
 
     path = data.get("init_main_from_path")
@@ -206,6 +209,15 @@ def prepare(data: dict[str, Any]) -> None:
         spawn.prepare(data)
 
 
+def _follow_installation(wanted: str | None) -> None:
+    """Put this package in the place of multiprocessing if the parent has; a fork server may be older than that."""
+    name = wanted or _standard.installer
+    if name is not None and wanted != _standard.installer:
+        __import__(name)
+        module: Any = sys.modules[name]
+        module.install() if wanted else module.uninstall()
+
+
 def _import_main(path: str) -> None:
     """Run the parent's script under the name `__mp_main__`, unless a fork server has done so already.
 
@@ -214,8 +226,8 @@ def _import_main(path: str) -> None:
     """
     from multiprocessing import spawn
 
-    if getattr(sys.modules["__main__"], "__file__", None) == path:
-        return
+    if getattr(sys.modules["__main__"], "__file__", None) == path or os.path.basename(path) == "ipython.py":
+        return  # (old launchers of IPython have no guard; the standard library leaves them out too)
     module = type(sys)("__mp_main__")
     module.__file__ = path
     module.__dict__.update(__package__="", __cached__=None)

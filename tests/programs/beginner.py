@@ -1,4 +1,4 @@
-"""The first program of everyone: a global that stays empty, output of children, daemon children."""
+"""The first program of everyone: a global that stays empty, output of children, daemons."""
 
 import multiprocessing
 import sys
@@ -12,11 +12,8 @@ def square(numbers):
     print("in the child:", result, flush=True)
 
 
-def daemon_has_no_children(queue):
-    try:
-        multiprocessing.Process(target=print).start()
-    except AssertionError as error:
-        queue.put(str(error))
+def report_daemon(queue):
+    queue.put(multiprocessing.current_process().daemon)
 
 
 def main():
@@ -25,7 +22,7 @@ def main():
     child.join()
     print("in the parent:", result)
     queue = multiprocessing.Queue()
-    child = multiprocessing.Process(target=daemon_has_no_children, args=(queue,), daemon=True)
+    child = multiprocessing.Process(target=report_daemon, args=(queue,), daemon=True)
     child.start()
     print(queue.get())
     child.join()

@@ -1,7 +1,8 @@
 """Engines: each knows one way to run a process object somewhere and to tell how that ended.
 
 An engine is a class called `Popen`, as in the standard library, whose instance is the handle of one running process.
-One engine a file, imported when named: `fork`, `spawn`, `forkserver`. (Threads need no handle; see `process.Thread`.)
+One engine a file, imported when named: `fork`, `spawn`, `forkserver`; `thread` is for `Process` while that is the start
+method (a `Thread` needs no handle).
 """
 
 from __future__ import annotations

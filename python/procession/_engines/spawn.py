@@ -95,19 +95,25 @@ def run_interpreter(executable: Any, arguments: list[Any], inherited: list[int])
 def pickle_process(process_obj: Any, popen: Any) -> None:
     """Write the preparation data and the process object into the outcome's file, for the child to read.
 
+    What is defined in a main module that a new interpreter cannot import goes by value, where cloudpickle is installed.
+
     Raises: PicklingError naming the argument and the path inside it; MainNotImportable when the target is defined in
     a main module that a new interpreter cannot import; NotGuarded.
     """
     data = preparation_data(process_obj._name, popen.method)
-    importable = "init_main_from_path" in data or "init_main_from_name" in data
-    if not importable:
-        _check_not_from_main(process_obj)
     buffer = io.BytesIO()
+    pickler: Any = None
+    if not ("init_main_from_path" in data or "init_main_from_name" in data):
+        from .. import _prompt
+
+        pickler = _prompt.pickler(buffer)
+        if pickler is None:
+            _check_not_from_main(process_obj)
     previous: Any = context.get_spawning_popen()
     context.set_spawning_popen(popen)
     try:
         context.reduction.dump(data, buffer)  # type: ignore[attr-defined]
-        _dump(process_obj, buffer)
+        _dump(process_obj, buffer, pickler)
     finally:
         context.set_spawning_popen(previous)
     os.pwrite(popen.outcome.fd, bytes(HEADER_BYTES), 0)
@@ -115,9 +121,12 @@ def pickle_process(process_obj: Any, popen: Any) -> None:
         file.write(buffer.getbuffer())
 
 
-def _dump(process_obj: Any, buffer: io.BytesIO) -> None:
+def _dump(process_obj: Any, buffer: io.BytesIO, pickler: Any) -> None:
     try:
-        context.reduction.dump(process_obj, buffer)  # type: ignore[attr-defined]
+        if pickler is None:
+            context.reduction.dump(process_obj, buffer)  # type: ignore[attr-defined]
+        else:
+            pickler.dump(process_obj)
     except Exception as error:
         raise _blame(process_obj, error) from error
 
@@ -160,5 +169,6 @@ def _check_not_from_main(process_obj: Any) -> None:
 
             raise MainNotImportable(
                 f"{field} is defined in the main module, which was read from standard input or a prompt: a new "
-                "interpreter cannot import it. Save the program in a file, or use get_context('fork')"
+                "interpreter cannot import it. Save the program in a file, install cloudpickle, or use "
+                "get_context('fork')"
             )

@@ -1,0 +1,174 @@
+"""What contexts make: each primitive is given its arena here, and nowhere else.
+
+Each method imports what it makes when it is called, so that `import procession` is as quick as `import
+multiprocessing`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.context
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from . import _native, connection, errors, executor, pool, queues, synchronize
+    from .managers import SyncManager
+
+__all__ = ["Factories"]
+
+
+class Factories(multiprocessing.context.BaseContext):
+    """The methods of a context that make something. A context says which arena, and how processes are started."""
+
+    @property
+    def TimeoutError(self) -> type[errors.TimeoutError]:  # type: ignore[override]
+        """What everything here raises when a deadline passes; also a `multiprocessing.TimeoutError`."""
+        from .errors import TimeoutError
+
+        return TimeoutError
+
+    def _arena(self) -> _native.Arena:
+        from ._store import shared_arena
+
+        return shared_arena()
+
+    def cpu_count(self) -> int:
+        """CPUs this process may really use: affinity and cgroup quota count. At least 1."""
+        from ._cpu import cpu_count
+
+        return cpu_count()
+
+    def Lock(self) -> synchronize.Lock:  # type: ignore[override]
+        """A lock; whoever waits for one whose owner dies takes it over."""
+        from .synchronize import Lock
+
+        return Lock(arena=self._arena())
+
+    def RLock(self) -> synchronize.RLock:  # type: ignore[override]
+        """A lock that its owner may take again."""
+        from .synchronize import RLock
+
+        return RLock(arena=self._arena())
+
+    def Condition(self, lock: Any = None) -> synchronize.Condition:  # type: ignore[override]
+        """A condition variable on `lock`, or on an RLock of its own."""
+        from .synchronize import Condition
+
+        return Condition(lock, arena=self._arena())
+
+    def Semaphore(self, value: int = 1) -> synchronize.Semaphore:  # type: ignore[override]
+        """A semaphore that starts at `value`."""
+        from .synchronize import Semaphore
+
+        return Semaphore(value, arena=self._arena())
+
+    def BoundedSemaphore(self, value: int = 1) -> synchronize.BoundedSemaphore:  # type: ignore[override]
+        """A semaphore that may not be released above `value`."""
+        from .synchronize import BoundedSemaphore
+
+        return BoundedSemaphore(value, arena=self._arena())
+
+    def Event(self) -> synchronize.Event:  # type: ignore[override]
+        """A flag to wait for."""
+        from .synchronize import Event
+
+        return Event(arena=self._arena())
+
+    def Barrier(  # type: ignore[override]
+        self, parties: int, action: Callable[[], Any] | None = None, timeout: float | None = None
+    ) -> synchronize.Barrier:
+        """A meeting point for `parties` processes or threads."""
+        from .synchronize import Barrier
+
+        return Barrier(parties, action, timeout, arena=self._arena())
+
+    def Queue(self, maxsize: int = 0, *, max_bytes: int = 0) -> queues.Queue:  # type: ignore[override]
+        """A queue in shared memory, bounded by items and by bytes (0: unbounded)."""
+        from .queues import Queue
+
+        return Queue(maxsize, max_bytes=max_bytes, arena=self._arena())
+
+    def JoinableQueue(self, maxsize: int = 0, *, max_bytes: int = 0) -> queues.JoinableQueue:  # type: ignore[override]
+        """A queue whose `join` waits until every item was reported done."""
+        from .queues import JoinableQueue
+
+        return JoinableQueue(maxsize, max_bytes=max_bytes, arena=self._arena())
+
+    def SimpleQueue(self) -> queues.SimpleQueue:  # type: ignore[override]
+        """A queue with get, put and empty."""
+        from .queues import SimpleQueue
+
+        return SimpleQueue(arena=self._arena())
+
+    def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
+        """Two connected ends; with `duplex` false the first only receives and the second only sends."""
+        from .connection import Pipe
+
+        return Pipe(duplex, arena=self._arena())
+
+    def Value(self, typecode_or_type: Any, *args: Any, lock: Any = True) -> Any:
+        """A shared number or ctypes object, with a lock unless `lock` is false."""
+        from .sharedctypes import Value
+
+        return Value(typecode_or_type, *args, lock=lock, arena=self._arena())
+
+    def Array(self, typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True) -> Any:
+        """A shared array, with a lock unless `lock` is false."""
+        from .sharedctypes import Array
+
+        return Array(typecode_or_type, size_or_initializer, lock=lock, arena=self._arena())
+
+    def RawValue(self, typecode_or_type: Any, *args: Any) -> Any:
+        """A shared number or ctypes object without a lock."""
+        from .sharedctypes import RawValue
+
+        return RawValue(typecode_or_type, *args, arena=self._arena())
+
+    def RawArray(self, typecode_or_type: Any, size_or_initializer: Any) -> Any:
+        """A shared array without a lock."""
+        from .sharedctypes import RawArray
+
+        return RawArray(typecode_or_type, size_or_initializer, arena=self._arena())
+
+    def Manager(self) -> SyncManager:
+        """A manager, running in a process of its own, that holds objects of any kind and hands out proxies of them."""
+        from .managers import SyncManager
+
+        manager = SyncManager(ctx=self.get_context())
+        manager.start()
+        return manager
+
+    def Pool(  # type: ignore[override]
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., Any] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+    ) -> pool.Pool:
+        """A pool of worker processes (threads in the thread context)."""
+        from .pool import Pool
+
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+
+    def Executor(
+        self,
+        max_workers: int | None = None,
+        initializer: Callable[..., Any] | None = None,
+        initargs: Iterable[Any] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+    ) -> executor.Executor:
+        """A `concurrent.futures` executor on a pool of worker processes (threads in the thread context)."""
+        import sys
+
+        __import__(f"{__package__}.executor")  # it lies above contexts, as it asks for the default one when it has none
+        made: executor.Executor = sys.modules[f"{__package__}.executor"].Executor(
+            max_workers,
+            context=self.get_context(),
+            initializer=initializer,
+            initargs=tuple(initargs),
+            max_tasks_per_child=max_tasks_per_child,
+        )
+        return made

@@ -1,0 +1,10 @@
+"""The standard library's own module: importing this gives `multiprocessing.heap` itself."""
+
+import sys
+from multiprocessing import heap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from multiprocessing.heap import *  # noqa: F403
+
+sys.modules[__name__] = heap

@@ -1,0 +1,10 @@
+"""The standard library's own module: importing this gives `multiprocessing.popen_fork` itself."""
+
+import sys
+from multiprocessing import popen_fork
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from multiprocessing.popen_fork import *  # noqa: F403
+
+sys.modules[__name__] = popen_fork

@@ -13,13 +13,14 @@ SECONDS_LONG ?= 120
 
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 TOOLS := $(VENV)/.stamp-tools
+ECOSYSTEM := .venv-ecosystem
 EXTENSION := $(VENV)/.stamp-extension
 
 # The environment variable keeps maturin from picking up a virtual environment that happens to be active.
 MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup develop demo test test-pythons check format loom miri fuzz crash soak bench bench-quick bench-mapreduce changelog clean
+.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak bench bench-quick bench-mapreduce changelog clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -51,6 +52,21 @@ demo: setup  ## word count over the text this machine already has, against one p
 test: setup  ## every test: the core in Rust, then the package
 	cargo test --quiet -p procession-core -p procession-gather --features procession-core/failpoints
 	$(BIN)/python -m pytest -q $(TESTS)
+
+# SUITE, CONTEXT and ONLY choose; FLAGS gives the rest, e.g.  make conformance CONTEXT=fork FLAGS='--jobs 2'
+conformance: setup  ## CPython's own tests of multiprocessing and concurrent.futures on procession (10 minutes)
+	$(BIN)/python -m conformance $(if $(SUITE),--suite $(SUITE)) $(if $(CONTEXT),--context $(CONTEXT)) \
+		$(if $(ONLY),--only '$(ONLY)') $(FLAGS)
+
+# PyTorch and its libraries take 5 GB: they have an environment of their own, which uses the extension built for setup.
+$(ECOSYSTEM)/.stamp: requirements-ecosystem.txt requirements-dev.txt | $(BIN)/python
+	$(PYTHON) -m venv $(ECOSYSTEM)
+	$(ECOSYSTEM)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-ecosystem.txt
+	echo $(CURDIR)/python > $$($(ECOSYSTEM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/procession.pth
+	@touch $@
+
+ecosystem: setup $(ECOSYSTEM)/.stamp  ## the tests with real clients, PyTorch included (a minute; downloads 3 GB once)
+	$(ECOSYSTEM)/bin/python -m pytest -q tests/ecosystem
 
 check: setup  ## what a commit must pass: style, types, lints, quick tests
 	$(BIN)/ruff check .
@@ -103,6 +119,6 @@ changelog:  ## print the entries waiting in changelog.d/, as the next release wi
 	@$(PYTHON) scripts/changelog.py
 
 clean:  ## remove everything that was built
-	rm -rf $(VENV) target build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ECOSYSTEM) target build .pytest_cache .mypy_cache .ruff_cache
 	find python crates -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

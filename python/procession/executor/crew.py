@@ -365,7 +365,7 @@ class Crew(Supervisor):
             if self.helper is None:
                 self._end()
         if cancel_futures:
-            self._cancel_all()
+            self._cancel(but_begun=True)
         self.wake()
         if wait:
             self.join()
@@ -377,10 +377,15 @@ class Crew(Supervisor):
             helper.join()
             self.helper = None  # for those who count the threads that somebody still refers to
 
-    def _cancel_all(self) -> None:
+    def _cancel(self, but_begun: bool) -> None:
+        """Cancel what no worker has taken. `but_begun`: a worker that is still starting was started for some call."""
         dispatcher = self.dispatcher
-        owners = [dispatcher.owner(number) for number in dispatcher.numbers()]
-        self.withdraw([owner[0] for owner in owners if owner is not None])
+        with self.lock:
+            owners = [dispatcher.owner(number) for number in sorted(dispatcher.numbers())]
+            futures = [owner[0] for owner in owners if owner is not None]
+            untaken = [future for future in futures if future.is_untaken and not self.has_taken(future._number)]
+            starting = len(self.engine.workers) - (len(futures) - len(untaken))
+            self.withdraw(untaken[max(starting, 0) :] if but_begun else untaken)
 
     def end_workers(self, manner: str) -> None:
         """End the workers with the process's method of that name; see `Executor.terminate_workers`."""
@@ -388,7 +393,8 @@ class Crew(Supervisor):
             return
         self.state.ending = True
         workers = self.workers()
-        self.shut_down(False, True)
+        self.shut_down(False)
+        self._cancel(but_begun=False)
         if self.engine.method == "thread":
             return
         for process in workers:

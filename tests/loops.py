@@ -1,13 +1,38 @@
 """What the tests of waiting in event loops share."""
 
 import asyncio
+import contextlib
 import gc
+import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from procession._waiting import alarm
 from procession.testing import wait_until
+
+
+class _Kept(logging.Handler):
+    """Keeps what asyncio complains of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.records: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def no_complaints() -> Iterator[None]:
+    """Loops log nothing, not even in debug mode."""
+    kept, logger = _Kept(), logging.getLogger("asyncio")
+    logger.addHandler(kept)
+    try:
+        yield
+    finally:
+        logger.removeHandler(kept)
+    assert not kept.records
 
 
 def run(main: Coroutine[Any, Any, Any], watchdog_s: float = 30) -> Any:
@@ -17,7 +42,8 @@ def run(main: Coroutine[Any, Any, Any], watchdog_s: float = 30) -> Any:
         asyncio.get_running_loop().slow_callback_duration = 30  # the machine may be busy
         return await asyncio.wait_for(main, watchdog_s)
 
-    return asyncio.run(watched(), debug=True)
+    with no_complaints():
+        return asyncio.run(watched(), debug=True)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -57,3 +83,10 @@ async def ticking(counts: list[int]) -> None:
     while True:
         counts[0] += 1
         await asyncio.sleep(0)
+
+
+def put_when(event: Any, queue: Any, items: list[Any]) -> None:
+    """A producer."""
+    event.wait()
+    for item in items:
+        queue.put(item)

@@ -8,7 +8,6 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ from parties import Team
 import procession._waiting
 from procession.errors import TimeoutError, WorkerDied
 from procession.process import Thread
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Loops have nothing to complain about, not even in debug mode."""
-    yield
-    assert not [record for record in caplog.records if record.name == "asyncio" and record.levelname != "DEBUG"]
 
 
 def nothing() -> None:

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Alarm", "alarm_for", "breathe", "existing_alarm", "running_loop"]
+__all__ = ["Alarm", "alarm_for", "breathe", "existing_alarm", "is_time_to_breathe", "running_loop"]
 
 RECHECK_S = 0.1  # a wake-up that was lost is made up for within this time
 FIRST_PAUSE_S = 0.001  # between two looks, where nothing wakes the loop; doubles
@@ -53,9 +53,14 @@ def alarm_for(kind: type[Any], thing: Any) -> Any:
     return alarm
 
 
+def is_time_to_breathe() -> bool:
+    """Whether the rest of the loop must run before the next wait that need not wait."""
+    return next(_calls) % AT_ONCE == 0
+
+
 async def breathe() -> None:
     """Let the rest of the loop run, now and then."""
-    if next(_calls) % AT_ONCE == 0:
+    if is_time_to_breathe():
         await asyncio.sleep(0)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .alarm import Alarm, alarm_for, breathe, existing_alarm, running_loop
+from .alarm import Alarm, alarm_for, existing_alarm, is_time_to_breathe, running_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,12 +64,16 @@ class Line(Alarm):
     def deserted(self) -> None:
         """The last one has left. The line stays for a moment, for the next."""
 
-    async def take(self, attempt: Callable[[], Any], unready: type[Exception], timeout: float | None) -> Any:
-        """Wait for one's turn and make `attempt` until it does not raise `unready`."""
+    async def take(
+        self, attempt: Callable[[], Any], unready: type[Exception], timeout: float | None, tried: bool
+    ) -> Any:
+        """Wait for one's turn and make `attempt` until it does not raise `unready`; `tried`: it has just done so."""
         place, timer = _Place(self.loop.create_future()), None
         self.places.append(place)
         try:
-            if len(self.places) == 1:
+            if not tried:
+                self.loop.call_soon(self.ring)
+            elif len(self.places) == 1:
                 self.arm(afresh=True)
             if timeout is not None:
                 timer = self.loop.call_later(timeout, place.expire)
@@ -116,13 +120,13 @@ async def in_line(
 
     Raises: `unready` after `timeout` seconds, whatever else `attempt` raises.
     """
-    await breathe()
     line: Line | None = existing_alarm(kind, thing)
-    if line is None or not line.places:
+    tried = not is_time_to_breathe()  # if it is: by way of the line, lest others come first meanwhile
+    if tried and (line is None or not line.places):
         try:
             return attempt()
         except unready:
             if timeout is not None and timeout <= 0:
                 raise
     line = line or alarm_for(kind, thing)
-    return await line.take(attempt, unready, timeout)
+    return await line.take(attempt, unready, timeout, tried)

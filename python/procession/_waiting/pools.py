@@ -141,10 +141,12 @@ class _Desk(Alarm):
 
     def descriptor(self) -> int | None:
         """That of the answers."""
+        fd: int | None = self.thing.engine.watch(self._answer_teller)
         if not self._hired:
             self._hired = True
             self.thing.watchers.append(self._read_teller)
-        fd: int | None = self.thing.engine.watch(self._answer_teller)
+            if fd is None:
+                self.loop.call_soon(self.ring)  # nobody has told of the answers that are there already
         return fd
 
     def is_wanted(self) -> bool:

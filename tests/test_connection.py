@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import procession
-from procession import errors
+from procession import _pipe, errors
 from procession.testing import wait_until
 
 MESSAGES = [None, 0, "text", b"bytes", (), (1,), [1, [2]], {"a": 1}, 1.5, b"x" * (1 << 20), (b"y",)]
@@ -221,3 +221,54 @@ def test_both_ends_in_one_thread_under_load(pair: Any) -> None:
     for number in range(20_000):
         a.send(number)
         assert b.recv() == number
+
+
+def test_a_quick_sender_of_large_messages_waits(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Waits(Exception):
+        pass
+
+    def sleep(_: float) -> None:
+        raise Waits
+
+    a, b = pair
+    megabyte = bytes(1 << 20)
+    monkeypatch.setattr(_pipe, "sleep", sleep)
+    for _ in range(8):  # with the little around each, more than 8 MiB are unread then
+        a.send(megabyte)
+    for send in (a.send, a.send_bytes):
+        with pytest.raises(Waits):
+            send(b"whatever")
+    assert b.recv() == megabyte
+    a.send(bytes(1 << 25))  # of any size
+    with pytest.raises(Waits):
+        a.send(0)
+    assert [len(b.recv()) for _ in range(8)] == [1 << 20] * 7 + [1 << 25]
+    a.send(0)
+    assert b.recv() == 0
+
+
+def send_large(end: Any) -> None:
+    for number in range(40):
+        end.send((number, bytes(1 << 20)))
+
+
+def test_many_large_messages_arrive_in_order(process_context: Any) -> None:
+    a, b = process_context.Pipe()
+    worker = process_context.Process(target=send_large, args=(b,))
+    worker.start()
+    b.close()
+    assert [a.recv()[0] for _ in range(40)] == list(range(40))
+    with pytest.raises(EOFError):
+        a.recv()
+    worker.join()
+    worker.close()
+    a.close()
+
+
+def test_a_sender_that_waits_learns_of_the_others_end(pair: Any) -> None:
+    a, b = pair
+    for _ in range(8):
+        a.send(bytes(1 << 20))
+    b.close()
+    with pytest.raises(BrokenPipeError):
+        a.send(0)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import procession
-from procession import connection
+from procession import _pipe, connection
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_message_taken_by_another_wakes_nobody(pair: Any) -> None:
 def test_wait_finds_a_message_that_nobody_rang_for(pair: Any) -> None:
     a, b = pair
     assert connection.wait([a], 0) == []
-    a._inbound.flags[connection._ARMED] = 0  # as after a sender killed between disarming the bell and ringing
+    a._inbound.flags[_pipe._ARMED] = 0  # as after a sender killed between disarming the bell and ringing
     sender = threading.Thread(target=b.send, args=("unheard",))
     sender.start()
     assert connection.wait([a], 30) == [a]

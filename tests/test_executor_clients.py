@@ -119,6 +119,12 @@ def test_the_standard_executor_breaks_as_ever(method: str) -> None:
         executor.submit(double, 1).result(20)
 
 
+def test_the_standard_executor_does_not_run_in_threads() -> None:
+    executor = futures.ProcessPoolExecutor(1, mp_context=procession.get_context("thread"))
+    with executor, pytest.raises(procession.errors.NotSupported, match="ThreadPoolExecutor"):
+        executor.submit(double, 1)
+
+
 # Marks
 
 

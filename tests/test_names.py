@@ -33,7 +33,7 @@ MAKERS: dict[str, tuple[Any, ...]] = {
 }
 # What those standard objects consist of, and modules that the standard modules import
 INSIDES = {"_cleanup", "_is_fork_ctx", "_make_methods", "_make_name", "_rand", "_cond", "_flag", "_array", "_wrapper"}
-INSIDES |= {"_count", "_parties", "_state", "__setstate__", "_rebuild", "_after_fork", "SEM_VALUE_MAX"}
+INSIDES |= {"__slotnames__", "_count", "_parties", "_state", "__setstate__", "_rebuild", "_after_fork", "SEM_VALUE_MAX"}
 MODULES = {"_multiprocessing", "context", "process", "sem_unlink", "sys", "tempfile", "util"}
 MODULES |= {"_ForkingPickler", "assert_spawning", "get_context", "heap", "reduction"}
 

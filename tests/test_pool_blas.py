@@ -21,7 +21,7 @@ def _unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if the user had set nothing, and no library were loaded."""
     for name in (*blas.variables(1), "PROCESSION_WORKER_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    for name in blas._USERS:
+    for name in (*blas._USERS, "threadpoolctl"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield
     blas._surveyed = None

@@ -161,14 +161,7 @@ class Factories(multiprocessing.context.BaseContext):
         max_tasks_per_child: int | None = None,
     ) -> executor.Executor:
         """A `concurrent.futures` executor on a pool of worker processes (threads in the thread context)."""
-        import sys
+        from .executor import Executor
 
-        __import__(f"{__package__}.executor")  # it lies above contexts, as it asks for the default one when it has none
-        made: executor.Executor = sys.modules[f"{__package__}.executor"].Executor(
-            max_workers,
-            context=self.get_context(),
-            initializer=initializer,
-            initargs=tuple(initargs),
-            max_tasks_per_child=max_tasks_per_child,
-        )
-        return made
+        context = self.get_context()
+        return Executor(max_workers, context, initializer, initargs, max_tasks_per_child=max_tasks_per_child)

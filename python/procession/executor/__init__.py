@@ -21,9 +21,9 @@ from __future__ import annotations
 import multiprocessing.context
 from concurrent.futures import Executor as _StandardExecutor
 
-from ..context import default
 from ..errors import NotSupported
 from ..pool.arguments import whole
+from ..pool.inherited import default_context
 from . import mapping
 from .crew import Crew
 from .worker import call_chunk
@@ -68,7 +68,7 @@ class Executor(_StandardExecutor):
         given = context if context is not None else mp_context
         if given is None and max_tasks_per_child is not None:
             given = "spawn"
-        self._mp_context: Any = default.get_context() if given is None else _context_of(given)
+        self._mp_context: Any = default_context() if given is None else _context_of(given)
         if max_workers is None:
             max_workers = int(self._mp_context.cpu_count())
         max_workers = whole(max_workers)
@@ -216,7 +216,7 @@ class _CallQueue:
 def _context_of(given: Any) -> Any:
     """The context that is meant. Raises: ValueError for an unknown name; TypeError for something else."""
     if isinstance(given, str):
-        return default.get_context(given)
+        return default_context().get_context(given)
     if not hasattr(given, "get_start_method"):
         raise TypeError(f"context must be a context or the name of one, not {given!r}")
     return given
@@ -225,5 +225,5 @@ def _context_of(given: Any) -> Any:
 def _ours(context: Any) -> Any:
     """The context itself, or for one of the standard library's own ours with the same start method."""
     if type(context).__module__ == multiprocessing.context.__name__:
-        return default.get_context(context.get_start_method())
+        return default_context().get_context(context.get_start_method())
     return context

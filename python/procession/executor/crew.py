@@ -17,21 +17,19 @@ import threading
 import weakref
 from contextlib import suppress
 from multiprocessing import util
-from time import monotonic
 
 from ..errors import PoolBroken, ShutDown
-from ..pool.supervisor import BATCH, CHECK_S, Supervisor
+from ..pool.supervisor import CHECK_S, Supervisor
 from . import ending, failures, worker
 from .engines import NUDGE, Processes, Threads
 from .future import CallFuture
-from .rules import CrewState, Lead
+from .rules import CrewState
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..pool.records import PoolStatistics
     from ..pool.state import Fail
 
 __all__ = ["Crew"]
@@ -54,7 +52,6 @@ class Crew(Supervisor):
 
     def __init__(self, engine: Any, size: int, retiring: bool, lock: Any) -> None:
         super().__init__(engine, size, retiring, state := CrewState(size))
-        self._lead: Any = Lead()
         self.engine: Any = engine
         self.state: CrewState = state
         # Held while a call is submitted or withdrawn, and while workers are started or seen to have ended
@@ -62,7 +59,6 @@ class Crew(Supervisor):
         self.helper: threading.Thread | None = None
         self._pid = os.getpid()
         self.is_foreign = False
-        self._news: list[list[Any] | None] = []  # read, and not yet heeded
         self._bell = threading.Lock()  # what the helper sleeps on: released by who wakes it
         self._bell.acquire()
         self._asleep = False  # the helper, until the next call is submitted
@@ -88,21 +84,6 @@ class Crew(Supervisor):
         """The workers that have been started."""
         with self.lock:
             return list(self.engine.workers.values())
-
-    def statistics(self) -> PoolStatistics:
-        """A snapshot, without waiting."""
-        from ..pool.records import PoolStatistics
-
-        engine, state = self.engine, self.state
-        return PoolStatistics(
-            workers=len(engine.workers),
-            serving=len(state.serving),
-            started=state.started,
-            deaths=state.deaths,
-            waiting=engine.waiting,
-            outstanding=self.dispatcher.outstanding,
-            functions=len(engine.functions),
-        )
 
     # Calls
 
@@ -139,7 +120,7 @@ class Crew(Supervisor):
         if self.is_foreign or self.error is not None or not self.state.accepts or ending.exiting:
             self._refuse()
         if self._retiring and self.engine.workers:
-            self._check_workers()
+            self.replenish()
         if len(self.engine.workers) < self.size:
             self._add_workers()
         if self.helper is None:
@@ -213,29 +194,8 @@ class Crew(Supervisor):
         try:
             return super().wait(ready, timeout)
         finally:
-            self._lead.give_back()
             if self._dozing:
                 self.wake()
-
-    def look(self) -> bool:
-        """See `Supervisor.look`."""
-        try:
-            return super().look()
-        finally:
-            self._lead.give_back()
-
-    def _read(self, timeout: float) -> None:
-        # In one call: what was read and not kept would be lost by a KeyboardInterrupt in between. Heeding it twice is
-        # harmless.
-        self._news.extend(map(self.dispatcher.collect, (BATCH,), (timeout,)))
-        for news in self._news:
-            if news:
-                self._heed(news)
-        self._news.clear()
-        now = monotonic()
-        if now - self._checked >= CHECK_S:
-            self._checked = now
-            self._check_workers()
 
     def _heed(self, news: list[Any]) -> None:
         for entry in news:
@@ -323,11 +283,9 @@ class Crew(Supervisor):
         self._helping = True
         if self._lead.acquire(False):
             try:
-                self._read(CHECK_S)
+                self._take_turn(CHECK_S)
             finally:
                 self._helping = False
-                self._lead.release()
-                self._wake_followers()
         else:
             self._helping = False
             self._dozing = True

@@ -65,8 +65,13 @@ class _LazyCondition(_Lazily):
 
     def __get__(self, future: Any, owner: type | None = None) -> Any:
         with _settling:
-            future._is_watched = True
-            future._keep_answer()  # of one that nobody was told of
+            if not future._is_watched:  # else somebody may have looked at the state already, and waits to be told
+                try:
+                    future._is_watched = True
+                    future._keep_answer()  # of one that nobody was told of
+                except BaseException:
+                    future._is_watched = False
+                    raise
         return super().__get__(future, owner)
 
 

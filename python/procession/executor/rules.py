@@ -1,8 +1,6 @@
-"""Two small parts of a crew: which workers there should be, and who reads answers."""
+"""Which workers a crew should have: the pool's rules, with workers that are started as they are needed."""
 
 from __future__ import annotations
-
-import threading
 
 from ..pool.state import PoolState, Start
 
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
 
     from ..pool.state import Instruction
 
-__all__ = ["CrewState", "Lead"]
+__all__ = ["CrewState"]
 
 
 class CrewState(PoolState):
@@ -32,25 +30,3 @@ class CrewState(PoolState):
         if self.ending:
             instructions = [one for one in instructions if not isinstance(one, Start)]
         return instructions
-
-
-class Lead:
-    """The lock of whoever reads answers: one that knows its thread, so that a signal's handler cannot leave it held.
-
-    Between the taking of a lock and the `try` that gives it back a handler may raise. `give_back` mends that.
-    """
-
-    def __init__(self) -> None:
-        lock: Any = threading.RLock()
-        self.acquire, self.release, self._is_owned = lock.acquire, lock.release, lock._is_owned
-
-    def locked(self) -> bool:
-        """Whether another thread has it."""
-        if not self.acquire(False):
-            return True
-        self.release()
-        return False
-
-    def give_back(self) -> None:
-        while self._is_owned():
-            self.release()

@@ -74,7 +74,7 @@ def loaded_libraries() -> list[Any]:
     if not any(name in sys.modules for name in _USERS):
         return []
     try:
-        import threadpoolctl  # type: ignore[import-not-found, unused-ignore]
+        import threadpoolctl  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         return []
     return list(threadpoolctl.ThreadpoolController().lib_controllers)

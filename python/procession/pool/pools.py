@@ -303,17 +303,7 @@ class Pool(Inherited):
 
     def statistics(self) -> PoolStatistics:
         """A snapshot, without waiting."""
-        core, engine = self._core, self._core.engine
-        state = core.state
-        return PoolStatistics(
-            workers=len(engine.workers),
-            serving=len(state.serving),
-            started=state.started,
-            deaths=state.deaths,
-            waiting=engine.waiting,
-            outstanding=core.dispatcher.outstanding,
-            functions=len(engine.functions),
-        )
+        return self._core.statistics()
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise NotSupported("pool objects cannot be passed between processes or pickled")

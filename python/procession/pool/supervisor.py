@@ -15,6 +15,8 @@ from contextlib import suppress
 from time import monotonic
 
 from ..errors import PoolBroken, PoolTerminated, ShutDown, WorkerDied
+from .lead import Lead
+from .records import PoolStatistics
 from .results import failure
 from .state import BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start
 
@@ -43,9 +45,9 @@ class Supervisor:
         self._address, self._wrap = engine.functions.address, engine.wrap
         self.feeding: weakref.WeakSet[Any] = weakref.WeakSet()  # imaps whose input is not exhausted
         self.error: BaseException | None = None  # why the pool is of no use
-        self._lead = threading.Lock()  # held by the leader
-        self._changed = threading.Condition(threading.Lock())
-        self._followers = 0
+        self._lead = Lead()
+        self._news: list[list[Any] | None] = []  # read, and not yet heeded
+        self._followers: deque[Any] = deque()  # what each sleeps on: a lock that is released to wake it
         self._checked = monotonic()
         self._retiring = retiring  # workers end after some tasks
         self._driver: threading.Thread | None = None
@@ -112,6 +114,19 @@ class Supervisor:
         with self._driver_lock:
             self._with_callbacks -= 1
 
+    def statistics(self) -> PoolStatistics:
+        """A snapshot, without waiting."""
+        engine, state = self.engine, self.state
+        return PoolStatistics(
+            workers=len(engine.workers),
+            serving=len(state.serving),
+            started=state.started,
+            deaths=state.deaths,
+            waiting=engine.waiting,
+            outstanding=self.dispatcher.outstanding,
+            functions=len(engine.functions),
+        )
+
     # Waiting
 
     def wait(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
@@ -122,34 +137,32 @@ class Supervisor:
         end = None if timeout is None else monotonic() + timeout
         if timeout is not None and timeout <= 0:
             self.look()
-        while not ready():
-            if (error := self.useless()) is not None:
-                raise error.with_traceback(None)
-            left = CHECK_S if end is None else min(CHECK_S, end - monotonic())
-            if left < 0:
-                return False
-            if self._lead.acquire(False):
-                try:
-                    if ready():
-                        return True
-                    self._read(left)
-                finally:
-                    self._lead.release()
-                    self._wake_followers()
-            else:
-                self._follow(ready, left)
-        return True
+        is_inside = self._lead.is_mine()  # a signal's handler, in the middle of what is below
+        try:
+            while not ready():
+                if (error := self.useless()) is not None:
+                    raise error.with_traceback(None)
+                left = CHECK_S if end is None else min(CHECK_S, end - monotonic())
+                if left < 0:
+                    return False
+                if self._lead.acquire(False) or self._follow(ready, left):
+                    self._take_turn(0.0 if ready() else left)
+            return True
+        finally:
+            if not is_inside:
+                self._lead.give_back()
 
     def look(self) -> bool:
         """Take in what answers there are, without waiting. False: another thread is at it. For event loops, `ready`."""
-        if not self._lead.acquire(False):
-            return False
+        is_inside = self._lead.is_mine()
         try:
-            self._read(0.0)
+            if not self._lead.acquire(False):
+                return False
+            self._take_turn(0.0)
+            return True
         finally:
-            self._lead.release()
-            self._wake_followers()
-        return True
+            if not is_inside:
+                self._lead.give_back()
 
     def useless(self) -> BaseException | None:
         """The error the pool broke with, once nothing is to come any more."""
@@ -158,43 +171,67 @@ class Supervisor:
         return self.error
 
     def replenish(self) -> None:
-        """Replace workers that have ended. Blocks while another thread is at it."""
-        with self._lead:
-            self._check_workers()
+        """Replace workers that have ended; who is reading does it next, for who is not may miss an answer just read."""
+        self._checked = 0.0
+        self.look()
 
-    def _follow(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Sleep until the leader has read something or is gone.
+    def _follow(self, ready: Callable[[], bool], timeout: float) -> bool:
+        """Sleep until the leader has read something or is gone. True: there is none any more, this thread leads.
 
-        Nothing is missed: the count goes up before the look at the lead, and the leader lets go before it looks at the
-        count.
+        Nothing is missed: the bell is hung up before the look at the lead, and the leader lets go before it looks for
+        bells. (No condition variable, whose lock a signal's handler could leave held.)
         """
-        with self._changed:
-            self._followers += 1
-            try:
-                if self._lead.locked() and not ready():
-                    self._changed.wait(timeout)
-            finally:
-                self._followers -= 1
+        bell = threading.Lock()
+        bell.acquire()
+        self._followers.append(bell)
+        try:
+            if self._lead.acquire(False):
+                return True
+            if not ready():
+                bell.acquire(timeout=timeout)
+            return False
+        finally:
+            with suppress(ValueError, IndexError):  # it has been rung
+                self._followers.remove(bell)
+
+    def _take_turn(self, timeout: float) -> None:
+        """As the leader: read, and let go."""
+        try:
+            self._read(timeout)
+        finally:
+            self._lead.release()
+            self._wake_followers()
 
     def _wake_followers(self) -> None:
         if self._followers:
-            with self._changed:
-                self._changed.notify_all()
+            with suppress(IndexError):  # that was the last one
+                while True:
+                    self._followers.popleft().release()
         for watcher in tuple(self.watchers):
             watcher()
 
     def _read(self, timeout: float) -> None:
         """As the leader: note what answers there are, and look after the workers now and then."""
-        news = self.dispatcher.collect(BATCH, timeout)
-        if news:
-            self._heed(news)
+        self._take_in(timeout)
         now = monotonic()
         if now - self._checked >= CHECK_S:
             self._checked = now
             self._check_workers()
 
+    def _take_in(self, timeout: float) -> bool:
+        """Wait for answers and heed them. False: there were none."""
+        # In one call, for what was read and not kept would be lost by a KeyboardInterrupt in between
+        self._news.extend(map(self.dispatcher.collect, (BATCH,), (timeout,)))
+        found = False
+        for news in self._news:
+            if news is not None:
+                found = True
+                self._heed(news)
+        self._news.clear()
+        return found
+
     def _heed(self, news: list[Any]) -> None:
-        """Take in finished jobs and what workers tell."""
+        """Take in finished jobs and what workers tell. Doing it twice, after an interrupt, is harmless."""
         for entry in news:
             if type(entry) is not tuple:
                 if entry._callbacks is not None:
@@ -222,8 +259,8 @@ class Supervisor:
         for number in ended:
             worker = self.engine.workers[number]
             evidence = self.engine.evidence(number)
-            while (news := self.dispatcher.collect(BATCH, 0)) is not None:
-                self._heed(news)
+            while self._take_in(0):
+                pass
             outstanding = frozenset(self.dispatcher.numbers())
             self._carry_out(self.state.ended(evidence, outstanding), worker)
 
@@ -320,6 +357,8 @@ class Supervisor:
         self._wake_followers()
 
     def _call_back(self, job: Any) -> None:
+        if job._callbacks is None:  # heeded twice
+            return
         success, value = job.settled()
         callback = job._callbacks[0 if success else 1]
         try:

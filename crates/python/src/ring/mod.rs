@@ -5,6 +5,7 @@
 //! to wait releases it.
 
 mod messages;
+mod watching;
 
 pub use messages::{Incoming, Outgoing};
 
@@ -14,7 +15,7 @@ use crate::{errors, wait};
 use messages::BATCH_BYTES;
 use procession_core::arena::{Kind, Watching};
 use procession_core::error::{GetError, PutError, WaitError};
-use procession_core::ring::{Message, Ring, Side, WATCHERS, Wait};
+use procession_core::ring::{Message, Ring, Side, Wait};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,19 +44,6 @@ impl PyRing {
         Self { object, closed: AtomicBool::new(false), watching: Watching::default() }
     }
 
-    fn watch_side(&self, py: Python<'_>, side: Side) -> PyResult<i32> {
-        self.check_open(py)?;
-        let fd = py.detach(|| self.object.home().watch(self.object.get(), side, &self.watching));
-        let message = || format!("{WATCHERS} other processes watch this queue, and there are no more places");
-        fd.map_err(|error| errors::arena(py, &error))?.ok_or_else(|| errors::raise(py, "TooManyWaiters", (message(),)))
-    }
-
-    fn unwatch_both(&self) {
-        for side in [Side::Items, Side::Room] {
-            self.object.home().unwatch(self.object.get(), side, &self.watching);
-        }
-    }
-
     /// The class decides what becomes of an object that cannot be encoded; the error is raised where it does not.
     #[cold]
     fn unsendable(slf: &Bound<'_, Self>, error: PyErr, obj: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -63,11 +51,6 @@ impl PyRing {
             Some(decide) => decide.call1((error, obj)).map(|_| ()),
             None => Err(error),
         }
-    }
-
-    /// Room was taken, or found taken: this process's bell for it may have to be silenced.
-    fn settle_room(&self) {
-        self.object.home().settle_watch(self.object.get(), Side::Room);
     }
 
     fn send(&self, py: Python<'_>, outgoing: &Outgoing, deadline: Option<Instant>, all: bool) -> PyResult<usize> {
@@ -134,23 +117,24 @@ impl PyRing {
         fetched.unwrap_or(Err(GetError::Empty)).map_err(|error| errors::get(py, &error))
     }
 
-    fn put_message(&self, py: Python<'_>, encoder: &mut Encoder, block: bool, timeout: Option<f64>) -> PyResult<()> {
+    /// Returns the bytes of the message and its blocks.
+    fn put_message(&self, py: Python<'_>, encoder: &mut Encoder, block: bool, timeout: Option<f64>) -> PyResult<u64> {
         self.check_open(py)?;
         if encoder.bytes.len() < OUT_OF_BAND && encoder.buffers.is_empty() && encoder.carried.is_empty() {
             let message = Message { payload: &encoder.bytes, attachments: &[] };
             match self.object.home().put(self.object.get(), &[message], Wait::Never) {
                 Ok(_) => {
                     self.settle_room();
-                    return Ok(());
+                    return Ok(encoder.bytes.len() as u64);
                 }
                 Err(PutError::Full) => {}
                 Err(error) => return Err(errors::put(py, &error)),
             }
         }
         let mut outgoing = Outgoing::default();
-        outgoing.add(py, &self.object, encoder)?;
+        let bytes = outgoing.add_with_header(py, &self.object, encoder, &[])?;
         self.send(py, &outgoing, Self::deadline(block, timeout)?, true)?;
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -181,13 +165,19 @@ impl PyRing {
     /// the class's `_unsendable(error, obj)`, if it has that.
     #[pyo3(signature = (obj, block = true, timeout = None))]
     fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
+        Self::put_weighed(slf, obj, block, timeout).map(|_| ())
+    }
+
+    /// The same, and tell the bytes that it takes in shared memory: encoded, and beside the ring.
+    #[pyo3(signature = (obj, block = true, timeout = None))]
+    fn put_weighed(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<u64> {
         let (py, mut encoder) = (slf.py(), Encoder::take());
         let message = codec::encode(py, obj, &mut encoder);
         let failed = message.is_err();
         let put = message.and_then(|()| slf.get().put_message(py, &mut encoder, block, timeout));
         encoder.give_back();
         match put {
-            Err(error) if failed => Self::unsendable(slf, error, obj),
+            Err(error) if failed => Self::unsendable(slf, error, obj).map(|()| 0),
             put => put,
         }
     }

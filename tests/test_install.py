@@ -143,6 +143,22 @@ def test_the_start_method_chosen_before_holds(tmp_path: Path) -> None:
     run(tmp_path, text)
 
 
+def test_a_program_may_choose_its_start_method_after_install_chose_one(tmp_path: Path) -> None:
+    text = """
+        import multiprocessing, procession, pytest
+        for first in ("thread", "spawn"):
+            procession.install(first)
+            multiprocessing.set_start_method("spawn")
+            assert multiprocessing.get_start_method() == "spawn"
+            with pytest.raises(RuntimeError, match="already been set"):
+                multiprocessing.set_start_method("fork")
+            procession.uninstall()
+            assert procession.get_start_method() == "spawn"
+            procession.set_start_method(None, force=True)
+    """
+    run(tmp_path, text)
+
+
 def test_a_start_method_may_be_chosen(tmp_path: Path) -> None:
     text = """
         import multiprocessing, procession

@@ -217,5 +217,12 @@ class ThreadProcess(Thread):
         *,
         daemon: bool | None = None,
     ) -> None:
+        if getattr(target, "__module__", None) == "concurrent.futures.process":  # it would wait for pipes for ever
+            from .errors import NotSupported
+
+            raise NotSupported(
+                'ProcessPoolExecutor needs processes, and the start method is "thread": '
+                'use procession.Executor(context="thread"), ThreadPoolExecutor or another start method'
+            )
         name = name or f"{type(self).__name__}-{next(_numbers)}"
         super().__init__(group, target, name, args, kwargs, daemon=daemon)

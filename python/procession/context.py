@@ -210,6 +210,7 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         theirs: Any = concrete_contexts[_standard.default_context._default_context._name]
         super().__init__(theirs)
         self._actual_context: BaseContext | None = None
+        self._presumed: BaseContext | None = None  # what `install` chose for a program that may choose for itself
 
     def get_context(self, method: str | None = None) -> Any:
         """The context named, or without a name the one in use."""
@@ -254,11 +255,13 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
     def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Choose the context behind the package's names; None with `force` goes back to the interpreter's own.
 
-        Raises: RuntimeError when it was set before and `force` is false; ValueError for an unknown name.
+        Raises: RuntimeError when it was set before, but by `install`, and `force` is false; ValueError for an unknown
+        name.
         """
-        if self._actual_context is not None and not force:
+        if self._actual_context is not None and self._presumed is None and not force:
             raise RuntimeError("context has already been set")
         self._actual_context = None if method is None else BaseContext.get_context(self, method)
+        self._presumed = None
 
     def get_start_method(self, allow_none: bool = False) -> str | None:  # type: ignore[override]
         """Name of the method in use; with `allow_none`, None while nothing was set."""
@@ -318,6 +321,7 @@ def _follow_own_start(method: str | None) -> None:
     """In a child: its default is the method it was started with, as in the standard library."""
     if method is not None:
         default._actual_context = concrete_contexts[method]
+        default._presumed = None
 
 
 process.on_start_in_child(_follow_own_start)

@@ -65,8 +65,9 @@ _method_before: list[Any] = []  # the context that was chosen when `install` cho
 def install(context: Any = None) -> None:
     """Let `multiprocessing`, as everyone in this process and its future children sees it, stand on this package.
 
-    `context` names the start method to use from now on, "thread" included; None leaves what was chosen, or the
-    interpreter's own. May be called again, by any thread: what is installed stays so.
+    `context` names the start method to use from now on, "thread" included, until the program chooses one itself (as
+    it may, once, without `force`); None leaves what was chosen, or the interpreter's own. May be called again, by any
+    thread: what is installed stays so.
 
     Raises: ValueError for an unknown start method, before anything is changed.
     """
@@ -90,7 +91,7 @@ def install(context: Any = None) -> None:
 
 
 def uninstall() -> None:
-    """Give every name of the standard library back, and the start method that `install` changed.
+    """Give every name of the standard library back, and the start method that `install` changed, if it still holds.
 
     Objects made meanwhile stay what they are and go on working. Names that someone else has replaced since are left
     alone. Does nothing if nothing is installed.
@@ -104,7 +105,9 @@ def uninstall() -> None:
         for place in list(_standard.replaced):
             _put_back(place)
         while _method_before:
-            _default._actual_context = _method_before.pop()
+            before = _method_before.pop()
+            if _default._presumed is not None:
+                _default._actual_context, _default._presumed = before, None
     finally:
         _unlock()
 
@@ -122,7 +125,7 @@ def _chosen(wanted: Any) -> Any:
 def _choose(chosen: Any) -> None:
     if not _method_before:
         _method_before.append(_default._actual_context)
-    _default._actual_context = chosen
+    _default._actual_context = _default._presumed = chosen
 
 
 # Replacing
@@ -259,8 +262,12 @@ def _is_complete(name: str) -> bool:
 
 def _forget(name: str) -> None:
     """A module that has just run has its own names, whatever was replaced in it before: this may be a reload."""
-    for place in [place for place in _standard.replaced if f"{place[0]}.".startswith(f"{name}.")]:
-        del _standard.replaced[place]
+    _lock()
+    try:
+        for place in [place for place in _standard.replaced if f"{place[0]}.".startswith(f"{name}.")]:
+            del _standard.replaced[place]
+    finally:
+        _unlock()
 
 
 def _loaded(name: str) -> None:

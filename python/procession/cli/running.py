@@ -33,7 +33,8 @@ uses and in all its child processes, are procession's. Everything else is as und
   -m MODULE       a module or package, found as imports are
   -c CODE         the program itself
   ARGUMENTS       what the program finds in sys.argv[1:]
-  --context NAME  how processes are started: fork, spawn, forkserver, or thread (threads for processes)
+  --context NAME  how processes are started: fork, spawn, forkserver, or thread (threads for processes), unless the
+                  program calls set_start_method itself
 
 Exit code: the program's; 2 wrong usage, or no such file.
 

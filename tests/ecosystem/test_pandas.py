@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-import resource
+import pickle
+import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,17 +114,28 @@ def test_a_large_frame_is_a_view_in_a_pools_worker(process_pool: Any) -> None:
 
 def test_a_large_array_takes_two_copies_of_memory_through_a_queue(fork: Any) -> None:
     """The sender's and the one in shared memory, which the receiver looks at; measured in a process of its own."""
-    process = fork.Process(target=peak_of_a_transfer, args=(fork.Queue(),))
+    process = fork.Process(target=growth_by_a_transfer, args=(fork.Queue(),))
     process.start()
-    grown = process.result(30)
+    objects, resident, pickled = process.result(30)
     process.join()
-    assert LARGE / 2 < grown < 1.5 * LARGE, f"{grown / LARGE:.2f} arrays' worth of new memory"
+    assert objects < LARGE / 2, f"{objects / LARGE:.2f} arrays' worth of new objects"
+    assert resident < 1.5 * LARGE, f"{resident / LARGE:.2f} arrays' worth of new memory"
+    assert pickled > LARGE / 2, "a copy would not be seen"
 
 
-def peak_of_a_transfer(queue: Any) -> int:
+def growth_by_a_transfer(queue: Any) -> tuple[int, int, int]:
+    """Bytes more at the peak of a transfer: of objects, and resident; and of objects while the array is pickled."""
     array = numpy.ones(LARGE // 8)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tracemalloc.start()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: a fork begins with its parent's
+    before = peak_bytes()
     received = through(queue, array)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    objects, resident = tracemalloc.get_traced_memory()[1], peak_bytes() - before
     assert received[-1] == 1
-    return grown * 1024
+    pickle.dumps(array)
+    return objects, resident, tracemalloc.get_traced_memory()[1]
+
+
+def peak_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +32,24 @@ def program(tmp_path: Path) -> Callable[..., str]:
         return ended.stdout
 
     return run
+
+
+# joblib with two workers, for tests of modules that are skipped without it
+
+
+@pytest.fixture(params=["fork", "forkserver"])
+def config(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with procession_backend(request.param) as config:
+        yield config
+
+
+@pytest.fixture
+def forked() -> Iterator[Any]:
+    with procession_backend("fork") as config:
+        yield config
+
+
+def procession_backend(start_method: str) -> Any:
+    import joblib
+
+    return joblib.parallel_config(backend="procession", n_jobs=2, start_method=start_method)

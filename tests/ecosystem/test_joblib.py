@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,18 +24,6 @@ import procession.joblib as backend  # noqa: E402
 from procession.errors import RemoteTraceback, WorkerDied  # noqa: E402
 from procession.joblib import workers  # noqa: E402
 from procession.testing import wait_until  # noqa: E402
-
-
-@pytest.fixture(params=["fork", "forkserver"])
-def config(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with joblib.parallel_config(backend="procession", n_jobs=2, start_method=request.param) as config:
-        yield config
-
-
-@pytest.fixture
-def forked() -> Iterator[Any]:
-    with joblib.parallel_config(backend="procession", n_jobs=2, start_method="fork") as config:
-        yield config
 
 
 def test_results_come_in_order(config: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,18 +17,6 @@ from joblib import Parallel, delayed  # noqa: E402
 from procession.joblib import inputs, workers  # noqa: E402
 
 LARGE = 200_000  # items of 8 bytes: above joblib's limit of 1 MB
-
-
-@pytest.fixture(params=["fork", "forkserver"])
-def config(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with joblib.parallel_config(backend="procession", n_jobs=2, start_method=request.param) as config:
-        yield config
-
-
-@pytest.fixture
-def forked() -> Iterator[Any]:
-    with joblib.parallel_config(backend="procession", n_jobs=2, start_method="fork") as config:
-        yield config
 
 
 def test_a_large_array_is_copied_once_for_all_tasks(config: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing.pool
+import threading
 from typing import Any
 
 import pytest
 from pool_tasks import add, double, raise_for
 
 import procession
+from procession._queue_insides import QueueReader
 from procession.errors import WorkerDied
 from procession.pool import Pool, worker
 
@@ -77,6 +79,24 @@ def test_a_pool_with_its_own_queues(method: str) -> None:
         assert pool.apply_async(double, (4,)).get(20) == 8
         assert type(pool._pool[0]).__module__.startswith("procession")
     pool.join()
+
+
+def test_terminate_does_not_wait_for_what_a_worker_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard code looks for a task and then takes it; in between a worker may have been quicker."""
+    queue = procession.get_context("fork").SimpleQueue()
+    seen = QueueReader.poll
+
+    def seen_and_gone(reader: QueueReader, timeout: float | None = 0.0) -> bool:
+        there = seen(reader, timeout)
+        while not queue.empty():
+            queue.get()
+        return there
+
+    monkeypatch.setattr(QueueReader, "poll", seen_and_gone)
+    for task in range(3):
+        queue.put(task)
+    WithQueues._help_stuff_finish(queue, threading.current_thread(), 2)  # type: ignore[attr-defined]
+    assert queue.empty()
 
 
 def test_only_such_a_class_is_a_standard_pool() -> None:

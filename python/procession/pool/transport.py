@@ -8,7 +8,11 @@ functions and exceptions, which travel by name, are the standard module's.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.util import find_spec
+
+from .. import _native
+from ..errors import Empty
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -59,9 +63,21 @@ def _standing_for(pool: Any, inherited: type, default_context: Callable[[], Any]
         context = context or default_context()
         standard.__init__(self, processes, initializer, initargs, maxtasksperchild, context)
 
+    def _help_stuff_finish(inqueue: Any, task_handler: Any, size: int) -> None:
+        """Make room for the thread that may be blocked in a put. Workers need no lock to take from a queue of ours, so
+        what the standard code has seen there may be gone when it comes to take it: it would wait for ever."""
+        if not isinstance(inqueue, _native.Ring):
+            standard._help_stuff_finish(inqueue, task_handler, size)
+            return
+        with suppress(Empty):
+            while task_handler.is_alive():
+                inqueue.get(False)
+
     # What the standard code keeps in attributes must not meet our properties of the same names
     hidden = {name: None for name, value in vars(inherited).items() if isinstance(value, property)}
-    return type("StandardPool", (standard, pool), {**hidden, "__init__": __init__, "_standard": standard})
+    helper = staticmethod(_help_stuff_finish)
+    own = {"__init__": __init__, "_standard": standard, "_help_stuff_finish": helper}
+    return type("StandardPool", (standard, pool), {**hidden, **own})
 
 
 def rebase(cls: type, inherited: type, default_context: Callable[[], Any]) -> None:

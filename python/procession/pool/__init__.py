@@ -19,6 +19,7 @@ none of the above; see `transport`.
 
 from __future__ import annotations
 
+from . import standard
 from .iterators import IMapIterator, IMapUnorderedIterator
 from .pools import CLOSE, INIT, RUN, TERMINATE, Pool
 from .records import PoolStatistics
@@ -50,25 +51,13 @@ __all__ = [
 for _public in (Pool, ThreadPool, AsyncResult, MapResult, IMapIterator, IMapUnorderedIterator, PoolStatistics):
     _public.__module__ = __name__  # what messages and reprs say
 
-# The standard library's own, which ours are made to work with; bound when first used, as its pool is slow to import
-_STANDARD = (
-    "ExceptionWithTraceback",
-    "MaybeEncodingError",
-    "_helper_reraises_exception",
-    "job_counter",
-    "mapstar",
-    "rebuild_exc",
-    "starmapstar",
-    "worker",
-)
-
 
 def __getattr__(name: str) -> Any:
     if name == "RemoteTraceback":
         from ..errors import RemoteTraceback
 
         value: Any = RemoteTraceback
-    elif name in _STANDARD:
+    elif name in standard.NAMES:
         from multiprocessing import pool as theirs
 
         value = getattr(theirs, name)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 
 from .. import _native
 from ..errors import Empty
+from .standard import NAMES
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["rebase"]
-
-_SHARED = (
-    "ExceptionWithTraceback",
-    "MaybeEncodingError",
-    "RemoteTraceback",
-    "_helper_reraises_exception",
-    "job_counter",
-    "mapstar",
-    "rebuild_exc",
-    "starmapstar",
-    "worker",
-)
 
 
 def _standard_pool() -> Any:
@@ -41,7 +30,7 @@ def _standard_pool() -> Any:
     spec: Any = find_spec("multiprocessing.pool")
     namespace: dict[str, Any] = {"__name__": __name__, "__package__": "multiprocessing"}
     exec(spec.loader.get_code("multiprocessing.pool"), namespace)
-    namespace.update((name, getattr(theirs, name)) for name in _SHARED if hasattr(theirs, name))
+    namespace.update((name, getattr(theirs, name)) for name in (*NAMES, "RemoteTraceback") if hasattr(theirs, name))
     return namespace["Pool"]
 
 

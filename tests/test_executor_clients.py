@@ -15,7 +15,7 @@ from pool_tasks import die_for, double, own_pid, raise_for, wait_for
 
 import procession
 from procession import Executor
-from procession.executor.marks import COUNT, Marks, is_before
+from procession.pool.marks import COUNT, Marks, is_before
 
 pytestmark = pytest.mark.watchdog(30)
 

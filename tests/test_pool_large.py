@@ -15,6 +15,7 @@ from pool_tasks import identity
 from procession._store import shared_arena
 from procession.errors import WorkerDied
 from procession.pool import Pool, iterators, mapping
+from procession.pool.results import NO_LIMITS, ONE
 from procession.testing import wait_until
 
 numpy = pytest.importorskip("numpy")
@@ -99,8 +100,8 @@ def test_imap_reads_less_ahead_of_large_arguments(process_pool: Pool, monkeypatc
 
 def test_large_results_come_one_by_one(fork_pool: Pool) -> None:
     """However quickly they are made: a chunk of them would be held up in its worker until it is whole."""
-    made = fork_pool._map_job(make, [2] * 40)
-    mapping.feed(fork_pool._core, made, 1, make, [2] * 40, None)
+    made = fork_pool._map_job(make, [2] * 40, ONE, NO_LIMITS, "first")
+    mapping.feed(fork_pool._core, made, make, [2] * 40, None)
     plan = mapping._Adaptive(fork_pool._core, made)
     plan.submitted(40, 40)
     made.seal()

@@ -146,11 +146,26 @@ class Factories(multiprocessing.context.BaseContext):
         initializer: Callable[..., Any] | None = None,
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
+        *,
+        retries: int = 0,
+        timeout: float | None = None,
+        memory_limit: int | str | None = None,
+        maxmemoryperchild: int | str | None = None,
     ) -> pool.Pool:
         """A pool of worker processes (threads in the thread context)."""
         from .pool import Pool
 
-        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+        return Pool(
+            processes,
+            initializer,
+            initargs,
+            maxtasksperchild,
+            self.get_context(),
+            retries=retries,
+            timeout=timeout,
+            memory_limit=memory_limit,
+            maxmemoryperchild=maxmemoryperchild,
+        )
 
     def Executor(
         self,
@@ -159,9 +174,20 @@ class Factories(multiprocessing.context.BaseContext):
         initargs: Iterable[Any] = (),
         *,
         max_tasks_per_child: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        memory_limit: int | str | None = None,
     ) -> executor.Executor:
         """A `concurrent.futures` executor on a pool of worker processes (threads in the thread context)."""
         from .executor import Executor
 
-        context = self.get_context()
-        return Executor(max_workers, context, initializer, initargs, max_tasks_per_child=max_tasks_per_child)
+        return Executor(
+            max_workers,
+            self.get_context(),
+            initializer,
+            initargs,
+            max_tasks_per_child=max_tasks_per_child,
+            retries=retries,
+            timeout=timeout,
+            memory_limit=memory_limit,
+        )

@@ -20,7 +20,8 @@ import threading
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Sequence
+    from typing import Any, Self
 
 __all__ = [
     "AbandonedLockWarning",
@@ -34,6 +35,7 @@ __all__ = [
     "ItemTooLarge",
     "JobError",
     "MainNotImportable",
+    "MemoryLimitExceeded",
     "NotGuarded",
     "NotOwner",
     "NotShared",
@@ -53,6 +55,8 @@ __all__ = [
     "ResultUnpicklable",
     "ShutDown",
     "SpillFull",
+    "TaskErrors",
+    "TaskTimeout",
     "TimeoutError",
     "TooManyProcesses",
     "TooManyWaiters",
@@ -274,14 +278,31 @@ class WorkerDied(RemoteError, ChildProcessError):
     """A process ended without answering.
 
     `exitcode` is its exit status, or minus the number of the signal that ended it (None if nobody could learn it).
+    `memory_bytes` is the memory of its own that it had when somebody last looked, `line` the innermost Python line that
+    it was in, where it could still tell (it crashed, or was ended for what its task did); its stack is the `__cause__`
+    then. Both are None where they are not known.
     """
 
+    memory_bytes: int | None = None
+    line: str | None = None
+
     @classmethod
-    def of(cls, name: str | None, pid: int | None, exitcode: int | None, *, item: object = None) -> WorkerDied:
-        """Build the error with a message made of its facts."""
+    def of(
+        cls,
+        name: str | None,
+        pid: int | None,
+        exitcode: int | None,
+        *,
+        item: object = None,
+        ended: str | None = None,
+        remark: str = "",
+        **facts: object,
+    ) -> Self:
+        """Build the error with a message made of its facts. `ended` says in words how, `remark` what else is known."""
         while_doing = "" if item is None else f" while working on {item}"
-        message = f"{name or 'process'} (pid {pid}) {describe_exit(exitcode)}{while_doing} before it gave a result"
-        return cls(message, name=name, pid=pid, exitcode=exitcode, item=item)
+        ended = ended or describe_exit(exitcode)
+        message = f"{name or 'process'} (pid {pid}) {ended}{while_doing} before it gave a result{remark}"
+        return cls(message, name=name, pid=pid, exitcode=exitcode, item=item, **facts)
 
     @property
     def signal(self) -> str | None:
@@ -309,6 +330,38 @@ def describe_exit(exitcode: int | None) -> str:
     if exitcode is None:
         return "vanished, exit code unknown,"
     return f"exited with code {exitcode}"
+
+
+class TaskTimeout(WorkerDied):
+    """An item took longer than its `timeout=`, so its worker was ended.
+
+    No TimeoutError: that is what `get(timeout=…)` raises when the result is not there *yet*, and who asks again upon
+    that would ask for ever.
+    """
+
+    timeout_s: float | None = None
+
+
+class MemoryLimitExceeded(WorkerDied, MemoryError):
+    """A worker had more memory of its own than its `memory_limit=`, so it was ended. `memory_bytes` says how much."""
+
+    limit_bytes: int | None = None
+
+
+class TaskErrors(ProcessionError, ExceptionGroup):
+    """Every failure of a map with `on_error="group"`.
+
+    `results` is the list of all results, with an exception in the place of each item that failed.
+    """
+
+    results: list[Any] | None = None
+
+    def __new__(cls, *args: Any, **facts: object) -> TaskErrors:
+        return ExceptionGroup.__new__(cls, *args)
+
+    def derive(self, excs: Sequence[Exception]) -> TaskErrors:  # type: ignore[override]
+        """A group of some of these, for `split` and `except*`, with all results."""
+        return TaskErrors(self.message, excs, results=self.results)
 
 
 class ResultUnpicklable(RemoteError, PicklingError):

@@ -24,6 +24,8 @@ from concurrent.futures import Executor as _StandardExecutor
 from ..errors import NotSupported
 from ..pool.arguments import whole
 from ..pool.inherited import default_context
+from ..pool.limits import limits_of, memory_of
+from ..pool.results import NO_LIMITS
 from . import mapping
 from .crew import Crew
 from .worker import call_chunk
@@ -50,7 +52,12 @@ class Executor(_StandardExecutor):
     "forkserver", "thread"), by default the package's. `initializer(*initargs)` runs in each worker first.
     `max_tasks_per_child`: a worker ends after so many calls and a fresh one takes its place.
 
-    Raises: ValueError for less than one worker or task, for an unknown context, for two contexts; TypeError.
+    `retries`: how often a call is made again whose worker ended before it gave a result. `timeout`: how many seconds a
+    call may run. `memory_limit`: how much memory of its own a worker may have (bytes, or a str as "2G"). A worker that
+    goes beyond is ended and replaced, and its call fails with TaskTimeout or MemoryLimitExceeded.
+
+    Raises: ValueError for less than one worker or task, for an unknown context, for two contexts; TypeError;
+    NotSupported for a limit on threads.
     """
 
     def __init__(
@@ -62,6 +69,9 @@ class Executor(_StandardExecutor):
         *,
         max_tasks_per_child: int | None = None,
         mp_context: Any = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        memory_limit: int | str | None = None,
     ) -> None:
         if context is not None and mp_context is not None:
             raise ValueError("context and mp_context mean the same: give one")
@@ -83,7 +93,10 @@ class Executor(_StandardExecutor):
                 raise ValueError("max_tasks_per_child must be >= 1")
         self._max_workers = max_workers
         context, initargs = _ours(self._mp_context), tuple(initargs)
-        self._core = Crew.of(context, max_workers, initializer, initargs, max_tasks_per_child or 0)
+        method = context.get_start_method()
+        limits = limits_of(retries, timeout, NO_LIMITS, method)
+        memory = memory_of(memory_limit, "memory_limit", method)
+        self._core = Crew.of(context, max_workers, initializer, initargs, max_tasks_per_child or 0, limits, memory)
         self._core.watch_over(self)
 
     def __repr__(self) -> str:

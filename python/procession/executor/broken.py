@@ -8,17 +8,36 @@ from __future__ import annotations
 from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
 from concurrent.futures.thread import BrokenThreadPool
 
-from ..errors import PoolBroken, UnpicklingError, WorkerDied
+from ..errors import MemoryLimitExceeded, PoolBroken, TaskTimeout, UnpicklingError, WorkerDied
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["ExecutorBroken", "NotRead", "ThreadsBroken", "WorkerLost", "remote_traceback"]
+__all__ = ["ExecutorBroken", "NotRead", "ThreadsBroken", "WorkerLost", "lost", "remote_traceback"]
 
 
 class WorkerLost(WorkerDied, BrokenProcessPool):
     """The worker that ran this call died. Only this call failed; the executor goes on."""
+
+
+class CallTimeout(TaskTimeout, WorkerLost):
+    """This call took longer than the executor's `timeout=`. Only this call failed."""
+
+
+class CallTooLarge(MemoryLimitExceeded, WorkerLost):
+    """The worker had more memory than the executor's `memory_limit=`. Only this call failed."""
+
+
+_LOST = {WorkerDied: WorkerLost, TaskTimeout: CallTimeout, MemoryLimitExceeded: CallTooLarge}
+
+
+def lost(error: BaseException) -> BaseException:
+    """A pool's error for a worker that ended, as one that programs written for `concurrent.futures` catch too."""
+    again = _LOST[type(error)](*error.args)  # type: ignore[index]  # a pool has no others
+    again.__dict__.update(error.__dict__)
+    again.__cause__ = error.__cause__
+    return again
 
 
 class NotRead(UnpicklingError, BrokenProcessPool):

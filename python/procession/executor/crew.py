@@ -19,7 +19,9 @@ from contextlib import suppress
 from multiprocessing import util
 
 from ..errors import PoolBroken, ShutDown
-from ..pool.supervisor import CHECK_S, Supervisor
+from ..pool.driver import CHECK_S
+from ..pool.supervisor import Supervisor
+from ..pool.watch import Watch
 from . import ending, failures, worker
 from .engines import NUDGE, Processes, Threads
 from .future import CallFuture
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..pool.state import Fail
+    from ..pool.limits import Limits
 
 __all__ = ["Crew"]
 
@@ -41,19 +43,32 @@ class Crew(Supervisor):
     """One executor's affairs. The executor refers to it, not the other way round."""
 
     @classmethod
-    def of(cls, context: Any, size: int, initializer: Any, initargs: tuple[Any, ...], most_tasks: int) -> Crew:
+    def of(
+        cls,
+        context: Any,
+        size: int,
+        initializer: Any,
+        initargs: tuple[Any, ...],
+        most_tasks: int,
+        limits: Limits,
+        memory_limit: int | None,
+    ) -> Crew:
         """A crew of at most `size` workers, none of which is started yet."""
         lock = threading.RLock()
         if initializer is not None:
             initargs, initializer = (initializer, *initargs), worker.initialize
         if context.get_start_method() == "thread":
-            return cls(Threads(size, initializer, initargs, most_tasks, lock), size, most_tasks > 0, lock)
-        return cls(Processes(context, size, initializer, initargs, most_tasks), size, most_tasks > 0, lock)
+            return cls(Threads(size, initializer, initargs, most_tasks, lock), size, most_tasks > 0, lock, limits)
+        engine = Processes(context, size, initializer, initargs, most_tasks)
+        return cls(engine, size, most_tasks > 0, lock, limits, Watch(engine, memory_limit, None))
 
-    def __init__(self, engine: Any, size: int, retiring: bool, lock: Any) -> None:
-        super().__init__(engine, size, retiring, state := CrewState(size))
+    def __init__(
+        self, engine: Any, size: int, retiring: bool, lock: Any, limits: Limits, watch: Watch | None = None
+    ) -> None:
+        super().__init__(engine, size, retiring, state := CrewState(size), watch)
         self.engine: Any = engine
         self.state: CrewState = state
+        self.limits = limits  # of each call
         # Held while a call is submitted or withdrawn, and while workers are started or seen to have ended
         self.lock = lock
         self.helper: threading.Thread | None = None
@@ -105,7 +120,7 @@ class Crew(Supervisor):
         """The same for a chunk of a map."""
         with self.lock:
             self._prepare()
-            future = CallFuture.of(self, (function, (chunk,), {}))
+            future = CallFuture.of(self, (function, (chunk,), {}), is_chunk=True)
             try:
                 self.engine.put_chunk(future, function, chunk)
             except ShutDown:
@@ -119,7 +134,7 @@ class Crew(Supervisor):
         """Before a call is put: may it be, and are the workers and the helper there?"""
         if self.is_foreign or self.error is not None or not self.state.accepts or ending.exiting:
             self._refuse()
-        if self._retiring and self.engine.workers:
+        if self._attended and self.engine.workers:
             self.replenish()
         if len(self.engine.workers) < self.size:
             self._add_workers()
@@ -169,7 +184,7 @@ class Crew(Supervisor):
         if self.is_foreign:
             return []
         with self.lock:
-            free: list[CallFuture] = self.engine.withdraw([future for future in futures if future.is_untaken])
+            free: list[CallFuture] = self.engine.take_back([future for future in futures if future.is_untaken])
             for future in free:
                 future.withdrawn()
         for future in free:
@@ -177,6 +192,22 @@ class Crew(Supervisor):
         if free and not self._asleep:
             self.engine.nudge()  # it may be one that somebody waits for
         return free
+
+    def end_call(self, future: CallFuture) -> bool:
+        """Cancel a call that a worker is at: the worker is ended. False: it cannot be, or the call is done."""
+        if self.is_foreign or self.watch is None:
+            return False
+        with self.lock:
+            self.look()
+            numbers = self.dispatcher.numbers(future)
+            if not numbers:
+                return False
+            self.watch.end_tasks(set(numbers))
+            self.dispatcher.forget(numbers)
+            future.withdrawn()
+        future.tell_withdrawn()
+        self.engine.nudge()
+        return True
 
     def failed(self, future: CallFuture, status: int, told: Any) -> BaseException:
         """The exception for a call that gave no value."""
@@ -197,11 +228,11 @@ class Crew(Supervisor):
             if self._dozing:
                 self.wake()
 
-    def _heed(self, news: list[Any]) -> None:
+    def heed(self, news: list[Any]) -> None:
         for entry in news:
             if type(entry) is tuple:
                 if entry[0] != NUDGE:
-                    super()._heed([entry])
+                    super().heed([entry])
             elif entry._is_watched:
                 self._called.append(entry)
         if self._called and threading.current_thread() is not self.helper:
@@ -216,13 +247,10 @@ class Crew(Supervisor):
             if self.state.ending and not self.engine.workers and self.dispatcher.outstanding:
                 self._fail_all(self._broken("the workers were ended by hand"))
 
-    def _fail_task(self, instruction: Fail, worker: Any) -> None:
-        owner = self.dispatcher.owner(instruction.task)
-        if owner is not None:
-            from .broken import WorkerLost
+    def loss(self, number: int, worker: Any, what: str) -> BaseException:
+        from .broken import lost
 
-            what = owner[0].describe()
-            self._settle(instruction.task, WorkerLost.of(worker.name, worker.pid, worker.exitcode, item=what))
+        return lost(super().loss(number, worker, what))
 
     def _break_by_initializer(self, told: Any) -> None:
         super()._break_by_initializer(told.error if isinstance(told, worker.Raised) else told)

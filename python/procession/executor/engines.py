@@ -1,6 +1,6 @@
 """The pool's two engines, as an executor wants them: workers that skip what was withdrawn.
 
-A process has the marks for that (see `marks`); a thread asks the future itself. And calls come in two forms: functions
+A process has the pool's marks for that; a thread asks the future itself. And calls come in two forms: functions
 that lie in a module or were written as such go through the pool's table of functions and are sent once; whatever else
 can be called (methods, partials, objects) travels with its arguments, so that it lives no longer than the call.
 """
@@ -14,7 +14,6 @@ from ..pool.engine import ProcessEngine
 from ..pool.local import LocalEngine
 from ..pool.results import CALL, MANY, STAR
 from . import worker
-from .marks import Marks, is_before
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -42,10 +41,9 @@ class Processes(ProcessEngine):
 
     def __init__(self, context: Any, size: int, initializer: Any, initargs: tuple[Any, ...], most_tasks: int) -> None:
         super().__init__(context, _make, size, initializer, initargs, most_tasks)
-        self.marks = Marks()
 
     def _process(self, given: Surroundings) -> Any:
-        return self._make(self._context, target=worker.main, args=(given, self.marks))
+        return self._make(self._context, target=worker.main, args=(given,))
 
     def put(self, future: CallFuture, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Put one call. Raises: PicklingError, TypeError for what cannot be called, ShutDown, ArenaFull."""
@@ -56,7 +54,7 @@ class Processes(ProcessEngine):
             payload, function = ((function, *args), kwargs), worker.invoke
         if self.wrap is not None:
             payload = self.wrap(payload)
-        self._put(future, function, CALL, payload)
+        self._put(future, function, CALL | future._limits.kind, payload)
 
     def _put(self, future: CallFuture, function: Any, kind: int, payload: Any) -> None:
         number = self.dispatcher.submit_one(future, self.functions.address(function), kind, payload)
@@ -65,17 +63,13 @@ class Processes(ProcessEngine):
     def put_chunk(self, future: CallFuture, function: Any, chunk: list[tuple[Any, ...]]) -> None:
         """Put the calls of a chunk, whose results come as a list."""
         if self.wrap is None and (type(function) is types.FunctionType or _lies_in_module(function)):
-            self._put(future, function, STAR | MANY, chunk)
+            self._put(future, function, STAR | MANY | future._limits.kind, chunk)
         else:
             self.put(future, worker.call_chunk, (function, chunk), {})
 
-    def has_taken(self, number: int) -> bool:
-        """Whether a worker has taken this task."""
-        return is_before(number, self.tasks.position[0])
-
-    def withdraw(self, futures: list[CallFuture]) -> list[CallFuture]:
+    def take_back(self, futures: list[CallFuture]) -> list[CallFuture]:
         """Take back those of these calls that no worker has taken, and return them."""
-        numbers = self.marks.withdraw([future._number for future in futures], lambda: self.tasks.position)
+        numbers = self.withdraw([future._number for future in futures])
         self.dispatcher.forget(numbers)
         free = set(numbers)
         return [future for future in futures if future._number in free]
@@ -128,7 +122,7 @@ class Threads(LocalEngine):
         """Never: a thread says so to the future."""
         return False
 
-    def withdraw(self, futures: list[CallFuture]) -> list[CallFuture]:
+    def take_back(self, futures: list[CallFuture]) -> list[CallFuture]:
         """Those of these calls that no worker has taken; the rest is `CallFuture.begin`'s. Under the lock."""
         return [future for future in futures if future.is_untaken]
 

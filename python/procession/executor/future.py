@@ -21,7 +21,7 @@ from .. import _native
 from .._blame import shorten
 from .._bootstrap import at_fork_in_child
 from ..errors import NotSupported, TimeoutError
-from ..pool.results import name_of
+from ..pool.results import NO_LIMITS, name_of
 from ..pool.state import VALUE
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -81,7 +81,11 @@ class CallFuture(Future, _native.Job):  # type: ignore[type-arg]
     _condition = _LazyCondition(threading.Condition)
     _waiters = _Lazily(list)
     _done_callbacks = _Lazily(list)
-    _callbacks = None  # as the pool's jobs have
+    # As the pool's jobs have
+    _callbacks = None
+    _is_divisible = False
+    _limits = NO_LIMITS
+    _tries: dict[int, int] | None = None
     _result: Any = None
     _exception: BaseException | None = None
     _stored = PENDING
@@ -90,14 +94,25 @@ class CallFuture(Future, _native.Job):  # type: ignore[type-arg]
     _core: Crew
     _call: Any  # function, arguments and keywords, until there is an answer
     _number = 0  # of the task in the ring
+    _is_chunk = False  # the call's argument is a chunk of a map
 
     @classmethod
-    def of(cls, core: Crew, call: tuple[Any, tuple[Any, ...], dict[str, Any]]) -> CallFuture:
+    def of(cls, core: Crew, call: tuple[Any, tuple[Any, ...], dict[str, Any]], is_chunk: bool = False) -> CallFuture:
         """The future of a call that will be put next."""
         future: CallFuture = _new_job(cls)
-        future._core, future._call = core, call
+        future._core, future._call, future._limits = core, call, core.limits
+        if is_chunk:
+            future._is_chunk = True
         future.seal()
         return future
+
+    def again(self, core: Crew, index: int, items: int) -> None:
+        """Put the call that a dead worker took along once more. Under the crew's lock."""
+        function, args, kwargs = self._call
+        if self._is_chunk:
+            core.engine.put_chunk(self, function, *args)
+        else:
+            core.engine.put(self, function, args, kwargs)
 
     # State
 
@@ -180,11 +195,16 @@ class CallFuture(Future, _native.Job):  # type: ignore[type-arg]
 
     # Cancelling
 
-    def cancel(self) -> bool:
-        """Have the call not be made, if no worker has taken it. Returns whether it is cancelled."""
+    def cancel(self, *, running: bool = False) -> bool:
+        """Have the call not be made, if no worker has taken it. Returns whether it is cancelled.
+
+        With `running` a worker that is at it is ended, and another takes its place; a thread cannot be.
+        """
         if self.cancelled():
             return True
-        return bool(self._state is PENDING and self._core.withdraw([self])) or self.cancelled()
+        if self._state is PENDING and self._core.withdraw([self]):
+            return True
+        return (running and self._state is RUNNING and self._core.end_call(self)) or self.cancelled()
 
     # For the crew
 

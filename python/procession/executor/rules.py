@@ -25,8 +25,8 @@ class CrewState(PoolState):
         """Another worker is needed."""
         return [self._start(worker)]
 
-    def ended(self, event: Any, outstanding: frozenset[int]) -> list[Instruction]:
-        instructions = super().ended(event, outstanding)
+    def ended(self, event: Any, outstanding: frozenset[int], has_more: Any = None) -> list[Instruction]:
+        instructions = super().ended(event, outstanding, has_more)
         if self.ending:
             instructions = [one for one in instructions if not isinstance(one, Start)]
         return instructions

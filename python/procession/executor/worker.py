@@ -1,4 +1,4 @@
-"""A worker's side: the pool's loop, with a look at the marks before each call and an ear for what ends a process.
+"""A worker's side: the pool's loop, with an ear for what ends a process.
 
 In `concurrent.futures` a call may raise anything, `SystemExit` too, and its future gets it: so each function is called
 inside a guard, which hands over what it raised. What comes to `explain` without a guard around it was raised while the
@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from functools import partial
 
 from ..pool import worker as pool_worker
 from ..pool.functions import load
 from ..pool.state import RAISED
-from .marks import COUNT
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
-
-    from .marks import Marks
 
 __all__ = ["Raised", "call_chunk", "guard", "initialize", "invoke", "main"]
 
@@ -55,19 +51,10 @@ def initialize(initializer: Callable[..., object], *initargs: Any) -> None:
         raise Raised(error) from None
 
 
-def guard(function: Callable[..., Any], marks: Marks, number: Callable[[], int]) -> Callable[..., Any]:
-    """The function as a worker calls it. `number` tells which task it is at."""
-    cells = marks.cells
-    skipped = -1  # of a withdrawn chunk no item is called, and its mark is gone after the first
+def guard(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a worker calls it."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal skipped
-        if skipped >= 0 or cells[COUNT]:
-            at = number()
-            if at == skipped or marks.meets(at):
-                skipped = at
-                return None
-            skipped = -1
         try:
             return function(*args, **kwargs)
         except BaseException as error:
@@ -78,15 +65,9 @@ def guard(function: Callable[..., Any], marks: Marks, number: Callable[[], int])
     return call
 
 
-def main(given: pool_worker.Surroundings, marks: Marks) -> None:
+def main(given: pool_worker.Surroundings) -> None:
     """A worker's life; see `pool.worker.main`."""
-    at: Callable[[], int] = partial(_claimed, given.claims, 2 * given.number)
-    pool_worker.main(given, lambda arena, offset, serial: guard(load(arena, offset, serial), marks, at), explain)
-
-
-def _claimed(claims: Any, cell: int) -> int:
-    """The number of the task that this worker took last."""
-    return int(claims[cell]) - 1
+    pool_worker.main(given, lambda arena, offset, serial: guard(load(arena, offset, serial)), explain)
 
 
 def explain(error: BaseException, status: int) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ from .board import (
     KeyedProgress,
     WorkerProgress,
 )
+from .limits import Limits
 from .results import ONE, failure
 from .state import VALUE
 
@@ -66,6 +67,7 @@ class _Tasks(_native.Job):
 
     _callbacks: None
     _name: str
+    _limits, _tries, _is_divisible = Limits(), None, False  # what is lost is the call's business
 
     def describe(self, index: int, items: int, offset: int = 0) -> str:
         """Name a task for a message, until somebody does it better."""

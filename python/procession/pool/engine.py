@@ -19,8 +19,11 @@ from .._store import Shared, shared_arena
 from ..errors import NotGuarded, RemoteTraceback, TooManyWaiters, WorkerDied, describe_exit
 from ..process import current_process
 from .blas import survey, threads_each, variables
+from .control import TERMINATE_S, Control
 from .functions import FunctionTable
-from .state import Ended
+from .marks import Marks, is_before
+from .reports import Reports
+from .state import CELLS, CLAIM, ITEM, Ended
 from .worker import Surroundings, main
 
 TYPE_CHECKING = False  # as in `state`
@@ -31,8 +34,6 @@ else:
     Protocol = object
 
 __all__ = ["Engine", "ProcessEngine"]
-
-TERMINATE_S = 1.0  # a worker asked to end (SIGTERM) and still there after this is killed
 
 
 class Engine(Protocol):
@@ -61,6 +62,9 @@ class Engine(Protocol):
 
     def item_of(self, number: int) -> int:
         """Which item of its task a worker was at."""
+
+    def withdraw(self, numbers: list[int]) -> list[int]:
+        """See to it that those of these tasks that no worker has taken are not done; which these are."""
 
     def watch(self, tell: Callable[[], None]) -> int | None:
         """A descriptor that is readable while there are answers. -1: there is none.
@@ -92,7 +96,7 @@ class _Claims(_native.Claim, Shared):
     __slots__ = ()
 
 
-class ProcessEngine:
+class ProcessEngine(Control):
     """Workers in processes of a context."""
 
     def __init__(
@@ -110,7 +114,10 @@ class ProcessEngine:
         self._context, self._make = context, make
         self.tasks = self._tasks = _Ring(arena)
         self.answers = _Ring(arena)
-        self._claims = _Claims(arena, 2 * size)
+        self.claims = _Claims(arena, CELLS * size)
+        self.marks = Marks()
+        self._marking = threading.Lock()
+        self.reports = Reports()
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
         self._threads = threads_each(size)
         if self._threads and self.method == "fork":
@@ -130,14 +137,18 @@ class ProcessEngine:
 
     def start(self, number: int) -> None:
         """Start worker `number`. Raises: OSError, or PicklingError for the initializer under spawn and forkserver."""
-        self._claims[2 * number] = 0
+        for cell in range(CELLS):
+            self.claims[CELLS * number + cell] = 0
+        self.reports.clear(number)
         in_main = threading.current_thread() is threading.main_thread()
         dies_with = os.getpid() if in_main and self.method != "forkserver" else 0
         given = Surroundings(
             number,
             self._tasks,
             self.answers,
-            self._claims,
+            self.claims,
+            self.marks,
+            self.reports,
             self._initializer,
             self._initargs,
             self._most_tasks,
@@ -167,9 +178,9 @@ class ProcessEngine:
     def evidence(self, number: int) -> Ended:
         """See `Engine`, and `state` for why in this order."""
         worker = self.workers.pop(number)
-        claim = self._claims[2 * number]
+        claim = self.claims[CELLS * number + CLAIM]
         taken = self._tasks.position[0]
-        others = frozenset(self._claims[2 * other] for other in self.workers)
+        others = frozenset(self.claims[CELLS * other + CLAIM] for other in self.workers)
         described = describe_exit(worker.exitcode)
         if worker.exitcode == 1 and self.method != "fork":
             described += _reason(worker)
@@ -178,7 +189,17 @@ class ProcessEngine:
 
     def item_of(self, number: int) -> int:
         """See `Engine`."""
-        return self._claims[2 * number + 1]
+        item: int = self.claims[CELLS * number + ITEM]
+        return item
+
+    def withdraw(self, numbers: list[int]) -> list[int]:
+        """See `Engine`, and `marks`."""
+        with self._marking:
+            return self.marks.withdraw(numbers, lambda: self._tasks.position)
+
+    def has_taken(self, number: int) -> bool:
+        """Whether a worker has taken this task."""
+        return is_before(number, self._tasks.position[0])
 
     def watch(self, tell: Callable[[], None]) -> int | None:
         """See `Engine`."""
@@ -228,6 +249,7 @@ class ProcessEngine:
         ended = all(worker.exitcode is not None for worker in list(self.workers.values()))
         if ended:
             self.answers.unwatch()  # gives its descriptor back
+            self.reports.close()
         return ended
 
 

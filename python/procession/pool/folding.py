@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from .limits import Limits
     from .supervisor import Supervisor
 
 __all__ = ["NOTHING", "map_reduce"]
@@ -69,10 +70,11 @@ def map_reduce(
     chunksize: int | None,
     initial: Any,
     progress: Callable[[int], object] | None,
+    limits: Limits,
 ) -> Any:
     """See `Pool.map_reduce`."""
     chunks = _Chunks(items, core.size, chunksize)
-    answers = IMapIterator().begin(core, FoldChunk(map_function, reduce_function), chunks, 1)
+    answers = IMapIterator().begin(core, FoldChunk(map_function, reduce_function), chunks, 1, limits)
     folded, done = Counter(reduce_function), 0
     try:
         for count, partial in answers:

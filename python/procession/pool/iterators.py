@@ -12,7 +12,7 @@ from itertools import islice
 from .. import _native
 from .._blame import shorten
 from ..errors import PicklingError, TimeoutError
-from .results import AHEAD, MANY, ONE, describe_item, failure, name_of, new_job
+from .results import AHEAD, MANY, NO_LIMITS, ONE, STREAM, describe_item, failure, name_of, new_job
 from .state import DIED, VALUE
 
 TYPE_CHECKING = False  # as in `state`
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from .limits import Limits
     from .supervisor import Supervisor
 
 __all__ = ["IMapIterator", "IMapUnorderedIterator"]
@@ -44,25 +45,42 @@ class IMapIterator(_native.Job):
         "_function",
         "_input",
         "_kept",
+        "_kind",
+        "_left",
+        "_limits",
         "_lock",
         "_next",
         "_ready",
+        "_tries",
         "_window",
     )
+
+    _is_divisible = True
 
     def __new__(cls, pool: Any = None) -> IMapIterator:
         """One to be filled through `begin`, or by the tasks that the caller puts into a pool's `_taskqueue`."""
         self: IMapIterator = new_job(cls)
         return self
 
-    def begin(self, core: Supervisor, function: Any, iterable: Any, chunksize: int) -> IMapIterator:
+    def begin(
+        self,
+        core: Supervisor,
+        function: Any,
+        iterable: Any,
+        chunksize: int,
+        limits: Limits = NO_LIMITS,
+        kind: int = ONE,
+    ) -> IMapIterator:
         """Submit the first tasks. Raises: TypeError for what is not iterable, PicklingError for the function."""
         core.engine.functions.address(function)
+        self._limits, self._kind = limits, kind | limits.kind
+        self._tries: dict[int, int] | None = None  # by item: how often it took a worker along
         self._core, self._function, self._chunksize = core, function, chunksize
         self._callbacks: None = None
         self._input: Iterator[Any] | None = iter(iterable)
         self._at = 0  # items read
-        self._kept: dict[int, Any] = {}  # what was sent and is not answered, by the index of its first item
+        self._kept: dict[int, Any] = {}  # chunks, or items, of which not all was given, by index
+        self._left: dict[int, int] = {}  # items of these that were not given, of those where some were
         self._ready: dict[int, Any] = {}  # answers not given yet, in the order they came
         self._current: Iterator[Any] = iter(())  # results of the chunk now being given
         self._next = 0
@@ -117,9 +135,29 @@ class IMapIterator(_native.Job):
 
     def describe(self, index: int, items: int, offset: int = 0) -> str:
         """Name a task, or an item of it, for a message."""
-        kept = self._kept.get(index)
-        item = describe_item(kept, offset) if items else shorten(kept)
+        first = index - index % self._chunksize
+        kept = self._kept.get(first)
+        item = describe_item(kept, index + offset - first) if items else shorten(kept)
         return f"{name_of(self._function)}({item}), item {index + offset}"
+
+    def again(self, core: Supervisor, index: int, items: int) -> None:
+        """Submit what a dead worker took along. Raises: as the pool's `submit`."""
+        first = index - index % self._chunksize
+        kept = self._kept[first]
+        payload = kept[index - first : index - first + items] if items else kept
+        core.submit(self, self._function, self._kind | (MANY | STREAM if items else 0), index, (payload,))
+
+    def cancel(self) -> bool:
+        """End what is on its way, as `AsyncResult.cancel`; read no more input. False: there was nothing to cancel.
+
+        What is there can still be taken; then CancelledError is raised for each item that was not answered.
+        """
+        with self._lock:
+            if self._input is not None:
+                self._input = None
+                self._core.feeding.discard(self)
+                self.seal()
+            return self._core.cancel(self)
 
     def feed_all(self) -> None:
         """Submit all that is left: the pool is closed and joined."""
@@ -132,7 +170,7 @@ class IMapIterator(_native.Job):
         with self._lock:
             self._input = None
             self._core.feeding.discard(self)
-            self._core.dispatcher.forget(self._core.dispatcher.numbers(self))
+            self._core.drop(self)
 
     # What programs read of a standard iterator
 
@@ -169,15 +207,24 @@ class IMapIterator(_native.Job):
 
     def _give(self, index: int, items: int, status: int, told: Any) -> Any:
         self._next = index + max(items, 1)
+        what = self.describe(index, items) if status != VALUE else ""
+        self._let_go(index, items)
         if status != VALUE:
-            what = self.describe(index, items)
-            self._kept.pop(index, None)
             raise failure(status, told, what)
-        self._kept.pop(index, None)
         if not items:
             return told
         self._current = iter(told)
         return next(self._current)
+
+    def _let_go(self, index: int, items: int) -> None:
+        """So many items are given: keep their chunk no longer than until its last one."""
+        first = index - index % self._chunksize
+        if items and first in self._kept:
+            left = self._left.pop(first, len(self._kept[first])) - items
+            if left > 0:
+                self._left[first] = left
+                return
+        self._kept.pop(first, None)
 
     def _feed(self) -> None:
         """Read on when less than half of the tasks allowed are on their way or wait to be given."""
@@ -213,7 +260,7 @@ class IMapIterator(_native.Job):
         first, self._at = self._at, self._at + len(items)
         for place, chunk in enumerate(chunks):
             self._kept[first + place * size] = chunk
-        kind = ONE if size == 1 else ONE | MANY
+        kind = self._kind if size == 1 else self._kind | MANY | STREAM
         try:
             self._core.submit(self, self._function, kind, first, chunks)
         except PicklingError:

@@ -20,7 +20,7 @@ from .state import BROKEN, RAISED, READY, VALUE, Ended
 
 __all__ = ["LocalEngine"]
 
-MANY = 4  # the bit of a kind; see crates/python/src/pool.rs
+MANY, STREAM = 4, 8  # bits of a kind; see crates/python/src/pool
 _STOP = None
 
 
@@ -43,7 +43,7 @@ class _Dispatcher:
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.watchers: list[Callable[[], None]] = []  # of event loops: called after each answer
-        self._out: dict[int, tuple[Any, int, int]] = {}
+        self._out: dict[int, tuple[Any, int, int]] = {}  # by number: the job, where its results go, how many items
         self._next = 0
 
     @property
@@ -95,10 +95,28 @@ class _Dispatcher:
 
     def fail(self, number: int, status: int, value: Any, nanos: int = 0) -> Any:
         job, index, items = self._out.pop(number, (None, 0, 0))
-        return job if job is not None and job.arrive(index, items, status, value, nanos) else None
+        if job is None:
+            return None
+        if status == VALUE and items and type(value) is _Outcomes:
+            return job if self._note_each(job, index, value, nanos) else None
+        return job if job.arrive(index, items, status, value, nanos) else None
 
-    def owner(self, number: int) -> tuple[Any, int, int] | None:
-        return self._out.get(number)
+    @staticmethod
+    def _note_each(job: Any, index: int, outcomes: list[tuple[int, Any]], nanos: int) -> bool:
+        """Of a chunk whose items stand for themselves. True: the job is done."""
+        job.expect(len(outcomes) - 1)
+        done = False
+        for place, (status, value) in enumerate(outcomes):
+            told = [value] if status == VALUE else value
+            done = job.arrive(index + place, 1, status, told, nanos // len(outcomes))
+        return done
+
+    def owner(self, number: int) -> tuple[Any, int, int, int] | None:
+        entry = self._out.get(number)
+        return None if entry is None else (*entry, 0)
+
+    def is_out(self, number: int) -> bool:
+        return number in self._out
 
     def numbers(self, job: Any = None) -> list[int]:
         return [number for number, entry in list(self._out.items()) if job is None or entry[0] is job]
@@ -108,7 +126,20 @@ class _Dispatcher:
             self._out.pop(number, None)
 
 
+class _Outcomes(list[tuple[int, Any]]):
+    """Of a chunk whose items stand for themselves: a status and a value or an exception for each."""
+
+
+def _outcome(function: Callable[..., Any], kind: int, item: Any) -> tuple[int, Any]:
+    try:
+        return VALUE, _call(function, kind, item)
+    except Exception as error:
+        return RAISED, error
+
+
 def _call(function: Callable[..., Any], kind: int, payload: Any) -> Any:
+    if kind & STREAM:
+        return _Outcomes(_outcome(function, kind - MANY - STREAM, item) for item in payload)
     if kind == 0:
         return function(*payload[0], **payload[1])
     if kind == 1:
@@ -161,6 +192,10 @@ class LocalEngine:
     def item_of(self, number: int) -> int:
         """See `Engine`."""
         return 0
+
+    def withdraw(self, numbers: list[int]) -> list[int]:
+        """See `Engine`. A thread that comes to one of these passes it over, for nobody waits for it."""
+        return numbers
 
     def watch(self, tell: Callable[[], None]) -> int | None:
         """See `Engine`."""
@@ -221,6 +256,8 @@ def _serve(
         if task is _STOP:
             return
         task_number, function, kind, payload = task
+        if not dispatcher.is_out(task_number):
+            continue
         began = time.perf_counter_ns()
         try:
             status, value = VALUE, _call(function, kind, payload)
@@ -239,7 +276,7 @@ def _died(dispatcher: _Dispatcher, task: int, error: BaseException) -> WorkerDie
     owner = dispatcher.owner(task)
     what = None
     if owner is not None:
-        job, index, items = owner
+        job, index, items, _ = owner
         what = job.describe(index, items, 0) if items <= 1 else f"one of {items} items"
     exitcode = 1
     if isinstance(error, SystemExit):

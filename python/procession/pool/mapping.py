@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..errors import PicklingError
 from .chunks import MOST_ITEMS, guided, next_size
-from .results import AHEAD, MANY, MapResult
+from .results import AHEAD, MANY, STREAM, MapResult
 from .supervisor import ANY
 
 TYPE_CHECKING = False  # as in `state`
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .supervisor import Supervisor
 
-__all__ = ["drop", "feed", "path_of", "renamed", "submit_all"]
+__all__ = ["feed", "path_of", "renamed", "submit_all"]
 
 MOST_OUT = 4096  # items in tasks of given size that are out at a time, at least two for each worker
 CHUNK_BYTES = 1 << 20  # arguments and results of a chunk; joining larger ones gains nothing, and holds up what is done
@@ -57,11 +57,6 @@ def renamed(error: PicklingError, path: str) -> PicklingError:
     return again
 
 
-def drop(core: Supervisor, job: Any) -> None:
-    """The caller left: nobody wants the answers."""
-    core.dispatcher.forget(core.dispatcher.numbers(job))
-
-
 def _slices(items: Sequence[Any], first: int, sizes: Sequence[int]) -> list[list[Any]]:
     chunks = []
     for size in sizes:
@@ -91,32 +86,24 @@ def _submit(
         raise name_culprit(error, items[first : first + sum(sizes)], "items", first) from error.__cause__
 
 
-def submit_all(
-    core: Supervisor, job: MapResult, kind: int, function: Any, items: Sequence[Any], chunksize: int | None
-) -> None:
+def submit_all(core: Supervisor, job: MapResult, function: Any, items: Sequence[Any], chunksize: int | None) -> None:
     """Submit everything now; nothing is known of the tasks' time, so default chunks only get smaller to the end."""
-    total = len(items)
+    total, kind = len(items), job._kind | job._limits.kind
     if chunksize == 1:
         _submit(core, job, kind, function, items, 0, [total])
         return
     sizes = list(guided(total, core.size)) if chunksize is None else _equal(total, chunksize)
-    _submit(core, job, kind | MANY, function, items, 0, sizes)
+    _submit(core, job, kind | MANY | STREAM, function, items, 0, sizes)
 
 
 def _equal(total: int, size: int) -> list[int]:
     return [min(size, total - at) for at in range(0, total, size)]
 
 
-def feed(
-    core: Supervisor, job: MapResult, kind: int, function: Any, items: Sequence[Any], chunksize: int | None
-) -> None:
+def feed(core: Supervisor, job: MapResult, function: Any, items: Sequence[Any], chunksize: int | None) -> None:
     """Submit everything bit by bit and return when the last task is out. Raises: PicklingError naming the item."""
-    plan: _Adaptive | _Fixed
-    if chunksize is None:
-        plan, kind = _Adaptive(core, job), kind | MANY
-    else:
-        plan = _Fixed(core, job, chunksize)
-        kind = kind if chunksize == 1 else kind | MANY
+    plan = _Adaptive(core, job) if chunksize is None else _Fixed(core, job, chunksize)
+    kind = job._kind | job._limits.kind | (0 if chunksize == 1 else MANY | STREAM)
     at, total = 0, len(items)
     while at < total:
         sizes = plan(total - at)

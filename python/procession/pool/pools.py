@@ -14,25 +14,24 @@ from multiprocessing import util
 from .._bootstrap import at_fork_in_child
 from ..errors import NotSupported, PicklingError, PoolBroken
 from . import mapping
-from .arguments import check_chunksize, sequence, whole
+from .arguments import whole
 from .engine import ProcessEngine
-from .folding import NOTHING, map_reduce
 from .inherited import Inherited, default_context
-from .iterators import IMapIterator, IMapUnorderedIterator
+from .limits import limits_of, memory_of
+from .maps import Maps
 from .records import PoolStatistics
-from .results import CALL, ONE, STAR, AsyncResult, MapResult, new_job
+from .results import CALL, NO_LIMITS, AsyncResult, new_job
 from .supervisor import Supervisor
+from .watch import Watch
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, TypeVar
 
-    from ..gather.result import KeyedResult
-    from .board import KeyedProgress
     from .engine import Engine
+    from .limits import Limits
 
-    T = TypeVar("T")
     R = TypeVar("R")
     _Callback = Callable[[Any], object]
 
@@ -54,14 +53,22 @@ def _disown() -> None:
 at_fork_in_child(_disown)
 
 
-class Pool(Inherited):
+class Pool(Maps, Inherited):
     """Workers that call functions for you: processes of a context, or threads.
 
     `processes`: how many, by default as many as CPUs may be used. `initializer(*initargs)` runs in each worker first.
-    `maxtasksperchild`: a worker ends after so many tasks (chunks count as one) and a fresh one takes its place.
+    `maxtasksperchild`: a worker ends after so many tasks (chunks count as one) and a fresh one takes its place;
+    `maxmemoryperchild`: after a task that left it with more memory of its own than this (bytes, or a str as "2G").
+
+    For every call that does not say otherwise: `retries`, how often an item is tried again whose worker ended before it
+    gave a result; `timeout`, how many seconds one item may run. `memory_limit`: how much memory of its own a worker may
+    have (what it shares does not count). A worker that goes beyond is ended and replaced, and only the item it was at
+    fails, with TaskTimeout or MemoryLimitExceeded, which are WorkerDied. Both are looked at every 20 ms.
 
     Raises: ValueError for less than one process or task; TypeError for a number that is not an int; PicklingError for
-    an initializer that cannot be sent (spawn and forkserver). A worker, though daemonic, may have a pool of its own.
+    an initializer that cannot be sent (spawn and forkserver); NotSupported for a limit on threads.
+
+    A worker, though daemonic, may have a pool of its own.
     """
 
     @staticmethod
@@ -76,6 +83,11 @@ class Pool(Inherited):
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
         context: Any = None,
+        *,
+        retries: int = 0,
+        timeout: float | None = None,
+        memory_limit: int | str | None = None,
+        maxmemoryperchild: int | str | None = None,
     ) -> None:
         if self._standard is not None:  # a subclass with its own transport called this by name
             self._standard.__init__(self, processes, initializer, initargs, maxtasksperchild, context)
@@ -93,7 +105,16 @@ class Pool(Inherited):
             raise TypeError("initializer must be a callable")
         self._ctx, self._processes, self._pid = context, processes, os.getpid()
         self._initializer, self._initargs, self._maxtasksperchild = initializer, tuple(initargs), maxtasksperchild
-        self._core = Supervisor(self._engine(), processes, retiring=maxtasksperchild is not None)
+        method = context.get_start_method()
+        self._limits = limits_of(retries, timeout, NO_LIMITS, method)
+        memory = (
+            memory_of(memory_limit, "memory_limit", method),
+            memory_of(maxmemoryperchild, "maxmemoryperchild", method),
+        )
+        attended = maxtasksperchild is not None or timeout is not None or memory != (None, None)
+        engine = self._engine()
+        watch = Watch(engine, *memory) if isinstance(engine, ProcessEngine) else None
+        self._core = Supervisor(engine, processes, attended, watch=watch)
         self._core.start()
         # As the standard library's: before other daemonic children are ended at exit
         self._terminate = util.Finalize(self, Supervisor.terminate, args=(self._core,), exitpriority=15)
@@ -127,9 +148,20 @@ class Pool(Inherited):
 
     # One call
 
-    def apply(self, func: Callable[..., R], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> R:
-        """Call `func(*args, **kwds)` in a worker and return its value. Blocks until then; see `AsyncResult.get`."""
-        result: R = self.apply_async(func, args, kwds).get()
+    def apply(
+        self,
+        func: Callable[..., R],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
+    ) -> R:
+        """Call `func(*args, **kwds)` in a worker and return its value. Blocks until then; see `AsyncResult.get`.
+
+        `retries`, `timeout`: in the place of the pool's.
+        """
+        result: R = self.apply_async(func, args, kwds, retries=retries, timeout=timeout).get()
         return result
 
     def apply_async(
@@ -139,10 +171,14 @@ class Pool(Inherited):
         kwds: Mapping[str, Any] = {},
         callback: _Callback | None = None,
         error_callback: _Callback | None = None,
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
     ) -> AsyncResult:
         """Have `func(*args, **kwds)` called in a worker. Never blocks.
 
-        One of the callbacks is called with the value or the exception, on a thread of the pool's.
+        One of the callbacks is called with the value or the exception, on a thread of the pool's. `retries` and
+        `timeout` take the place of the pool's.
 
         Raises: PicklingError, and then nothing was sent; ValueError when the pool was closed; PoolBroken.
         """
@@ -152,135 +188,23 @@ class Pool(Inherited):
         given = (tuple(args), dict(kwds) if kwds else _NO_KEYWORDS)
         job = new_job(AsyncResult, -1)
         job._core, job._function, job._given, job._outcome, job._callbacks = core, func, given, None, None
+        job._limits, job._tries = self._limits, None
+        if retries is not None or timeout is not None:
+            job._limits = self._limits_for(retries, timeout)
+            if timeout is not None:
+                core.attend()
         if callback is not None or error_callback is not None:
             job._callbacks = (callback, error_callback)
             core.expect_callbacks()
         job.seal()
         try:
-            core.submit_one(job, func, CALL, given)
+            core.submit_one(job, func, CALL | job._limits.kind, given)
         except BaseException as error:
             self._not_submitted(job)
             if isinstance(error, PicklingError):
                 raise self._name_argument(error, given) from error.__cause__
             raise
         return job
-
-    # Many calls
-
-    def map(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int | None = None) -> list[R]:
-        """Call `func` with every item, return the results in order. Blocks until all are there.
-
-        Raises: what `func` raised for the first item that failed, once all others are done; as `apply_async`.
-        """
-        results: list[R] = self._map(func, iterable, ONE, chunksize)
-        return results
-
-    def starmap(
-        self, func: Callable[..., R], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
-    ) -> list[R]:
-        """As `map`, with the items of each item as arguments."""
-        results: list[R] = self._map(func, iterable, STAR, chunksize)
-        return results
-
-    def map_async(
-        self,
-        func: Callable[[T], Any],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        callback: _Callback | None = None,
-        error_callback: _Callback | None = None,
-    ) -> MapResult:
-        """As `map`, without waiting; see `apply_async`."""
-        return self._map_async(func, iterable, ONE, chunksize, callback, error_callback)
-
-    def starmap_async(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-        callback: _Callback | None = None,
-        error_callback: _Callback | None = None,
-    ) -> MapResult:
-        """As `starmap`, without waiting; see `apply_async`."""
-        return self._map_async(func, iterable, STAR, chunksize, callback, error_callback)
-
-    def imap(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator:
-        """An iterator over the results, in order. The input is read a little ahead of what was taken from it.
-
-        An item that cannot be pickled is raised in its place; an error of the iterable in that of the chunk it ended.
-        """
-        return self._imap(IMapIterator(self), func, iterable, chunksize)
-
-    def imap_unordered(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator:
-        """As `imap`, with the results in the order they come."""
-        return self._imap(IMapUnorderedIterator(self), func, iterable, chunksize)
-
-    def map_reduce(
-        self,
-        map_function: Callable[[T], R],
-        items: Iterable[T],
-        reduce_function: Callable[[R, R], R],
-        chunksize: int | None = None,
-        initial: Any = NOTHING,
-        progress: Callable[[int], object] | None = None,
-    ) -> R:
-        """The same as `functools.reduce(reduce_function, map(map_function, items), initial)`, with all workers.
-
-        Workers fold the values of neighbouring items, the caller folds what they give, in the order of the items: right
-        for every associative `reduce_function`, commutative or not. (One that changes and returns its first argument
-        is fine.) `initial` comes first, once. `progress` is called with the number of items done. Blocks until the end;
-        reads `items` only a little ahead.
-
-        Raises: TypeError for no items and no `initial`, as `functools.reduce`; as `map`.
-        """
-        self._check_running()
-        check_chunksize(chunksize)
-        result: R = map_reduce(self._core, map_function, items, reduce_function, chunksize, initial, progress)
-        return result
-
-    def map_reduce_by_key(
-        self,
-        map_function: Callable[[T], Any],
-        items: Iterable[T],
-        reduce: Any = None,
-        *,
-        combine: Callable[[Any, Any], Any] | None = None,
-        chunksize: int | None = None,
-        memory_budget: int | None = None,
-        spill_dir: str | os.PathLike[str] | None = None,
-        retries: int = 1,
-        progress: Callable[[KeyedProgress], object] | None = None,
-    ) -> KeyedResult:
-        """Map every item to keys or to pairs of a key and a value, and make one value of each key's values.
-
-        `map_function` gives, for one item: for `reduce="count"` an iterable of keys, or a dict of key to number; for
-        all others an iterable of pairs, a dict, or two columns `(keys, values)`, of which the second may be an
-        `itertools.repeat`; a list, numpy or Arrow column is quickest; `None` for nothing; `Batches` of these. Keys are
-        str, bytes, int, float, bool, None or tuples of them, and different if their types are.
-
-        `reduce` is "count", "sum", "mean", "min", "max", "first", "list", "set", `procession.gather.top(n)`, or a
-        function `reduce(key, values)`, `values` being a list; "first", "list" and `values` are in the order of the
-        items. Instead of it, `combine(value, value)` is a function that is associative and commutative: it meets values
-        in any order. It is called as they come, so it costs less than a `reduce` function, for which all are kept.
-
-        `items` are read only a little ahead, `chunksize` of them for a worker at a time (default: about a millisecond
-        of work); an object with `divide` and `read`, `procession.mapreduce.Files` say, gives pieces that the workers
-        read. Beyond `memory_budget` bytes (default: half of the memory available; see `gather.budget`) what is gathered
-        lies on disk, in `spill_dir` (default: where temporary files go), in files without a name. When a worker dies,
-        what it had not returned is done again; the item it was at, or the part of the reduce, up to `retries` times.
-        `progress` is called ten times a second. Blocks until the answer is there, a read-only Mapping in shared memory.
-
-        Raises: what a function raised, with a note of where; WorkerDied naming the item; SpillFull; TypeError for what
-        is no key or no pair; as `apply_async`.
-        """
-        self._check_running()
-        check_chunksize(chunksize)
-        from .keyed import map_reduce_by_key
-
-        result: KeyedResult = map_reduce_by_key(
-            self._core, map_function, items, reduce, combine, chunksize, memory_budget, spill_dir, retries, progress
-        )
-        return result
 
     # The end
 
@@ -322,11 +246,8 @@ class Pool(Inherited):
         if self._state != "RUN":
             raise ValueError("Pool not running")
 
-    def _map_job(self, function: Any, items: Sequence[Any], callback: Any = None, on_error: Any = None) -> MapResult:
-        job: MapResult = new_job(MapResult, len(items))
-        job._chunksize = 1
-        job._prepare(self._core, function, items, callback, on_error)
-        return job
+    def _limits_for(self, retries: int | None, timeout: float | None) -> Limits:
+        return limits_of(retries, timeout, self._limits, self._core.engine.method)
 
     def _not_submitted(self, job: Any) -> None:
         if job._callbacks is not None:
@@ -340,38 +261,3 @@ class Pool(Inherited):
                 if path is not None:
                     return mapping.renamed(error, f"{name}[{key!r}]{path}")
         return error
-
-    def _map(self, function: Any, iterable: Iterable[Any], kind: int, chunksize: int | None) -> Any:
-        self._check_running()
-        check_chunksize(chunksize)
-        items = sequence(iterable)
-        job = self._map_job(function, items)
-        try:
-            mapping.feed(self._core, job, kind, function, items, chunksize)
-            job.seal()
-            return job.get()
-        except BaseException:
-            mapping.drop(self._core, job)
-            raise
-
-    def _map_async(
-        self, function: Any, iterable: Iterable[Any], kind: int, chunksize: int | None, callback: Any, on_error: Any
-    ) -> MapResult:
-        self._check_running()
-        check_chunksize(chunksize)
-        items = sequence(iterable)
-        if not items:
-            callback = on_error = None  # as the standard library: nothing was called, nobody is told
-        job = self._map_job(function, items, callback, on_error)
-        job.seal()
-        try:
-            mapping.submit_all(self._core, job, kind, function, items, chunksize)
-        except BaseException:
-            self._not_submitted(job)
-            raise
-        return job
-
-    def _imap(self, job: IMapIterator, function: Any, iterable: Iterable[Any], chunksize: int) -> IMapIterator:
-        self._check_running()
-        check_chunksize(chunksize)
-        return job.begin(self._core, function, iterable, chunksize)

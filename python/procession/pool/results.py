@@ -12,7 +12,8 @@ import types
 from .. import _native
 from .._blame import shorten
 from .._prompt import main_is_typed_in
-from ..errors import RemoteTraceback, TimeoutError, UnpicklingError
+from ..errors import RemoteTraceback, TaskErrors, TimeoutError, UnpicklingError
+from .limits import Limits
 from .state import UNSENDABLE
 
 TYPE_CHECKING = False  # as in `state`
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncResult", "MapResult"]
 
-# What a task does with its object; see crates/python/src/pool.rs
+# What a task does with its object; see crates/python/src/pool
 CALL, ONE, STAR, MANY = 0, 1, 2, 4
+STREAM = 8  # with MANY: each item has an outcome of its own
+
+NO_LIMITS = Limits()
 
 AHEAD = 64 << 20  # bytes of tasks and of answers on their way; more only for a task in each worker and one to come
 
@@ -79,8 +83,11 @@ def failure(status: int, told: Any, what: str) -> BaseException:
 class AsyncResult(_native.Job):
     """The result of one call, perhaps still to come."""
 
-    __slots__ = ("__weakref__", "_callbacks", "_core", "_function", "_given", "_outcome")
+    __slots__ = ("__weakref__", "_callbacks", "_core", "_function", "_given", "_limits", "_outcome", "_tries")
 
+    _limits: Limits
+    _tries: dict[int, int] | None  # by item: how often it took a worker along
+    _is_divisible = False  # whether items can be done again one by one
     _callbacks: tuple[Callable[..., Any] | None, Callable[..., Any] | None] | None
     _core: Supervisor
     _function: Any
@@ -97,9 +104,18 @@ class AsyncResult(_native.Job):
 
     def _prepare(self, core: Supervisor, function: Any, given: Any, callback: Any, on_error: Any) -> None:
         self._core, self._function, self._given, self._outcome, self._callbacks = core, function, given, None, None
+        self._limits, self._tries = NO_LIMITS, None
+        self.call_back(callback, on_error)
+
+    def call_back(self, callback: Any, on_error: Any) -> None:
+        """Before it is submitted: have one of these called with what comes of it."""
         if callback is not None or on_error is not None:
             self._callbacks = (callback, on_error)
-            core.expect_callbacks()
+            self._core.expect_callbacks()
+
+    def again(self, core: Supervisor, index: int, items: int) -> None:
+        """Submit what a dead worker took along. Raises: as the pool's `submit`."""
+        core.submit(self, self._function, CALL | self._limits.kind, index, (self._given,))
 
     def __repr__(self) -> str:
         state = "ready" if self._is_ready() else f"{self.outstanding} tasks out"
@@ -138,6 +154,14 @@ class AsyncResult(_native.Job):
             return value
         raise value
 
+    def cancel(self) -> bool:
+        """End the call: if no worker has taken it, it is not made; a worker that is at it is ended and replaced.
+
+        `get` then raises `concurrent.futures.CancelledError`. False: there was nothing to cancel, it is done. A thread
+        cannot be ended: it finishes what it is at, and nobody hears of that.
+        """
+        return self._core.cancel(self)
+
     def __await__(self) -> Generator[Any, Any, Any]:
         """In asyncio: as `get`, without blocking the loop. Cancelling ends the wait, not the call."""
         from .._waiting import pool_result
@@ -147,13 +171,13 @@ class AsyncResult(_native.Job):
     def settled(self) -> tuple[bool, Any]:
         """Success, and the value or the exception. Only when everything has been answered."""
         if self._outcome is None:
-            if self.has_arrived:
-                index, items, status, told = min(self.take(), key=lambda arrival: arrival[0])
-                self._outcome = False, failure(status, told, self.describe(index, items))
-            else:
-                self._outcome = True, self._returned()
+            self._outcome = self._failed() if self.has_arrived else (True, self._returned())
             self._given = None
         return self._outcome
+
+    def _failed(self) -> tuple[bool, Any]:
+        index, items, status, told = min(self.take(), key=lambda arrival: arrival[0])
+        return False, failure(status, told, self.describe(index, items))
 
     def _returned(self) -> Any:
         return self.value
@@ -186,18 +210,32 @@ class AsyncResult(_native.Job):
 class MapResult(AsyncResult):
     """The results of one function over many items, as a list in the order of the items."""
 
-    __slots__ = ("_chunksize",)
+    __slots__ = ("_chunksize", "_kind", "_on_error")
 
     _chunksize: int
+    _kind: int  # what a task does with an item
+    _on_error: str  # "first", "group" or "return"
 
     def __new__(
         cls, pool: Any, chunksize: int, length: int, callback: Any = None, error_callback: Any = None
     ) -> MapResult:
         """As `AsyncResult`."""
         self: MapResult = new_job(cls, length)
-        self._chunksize = chunksize
+        self._chunksize, self._kind, self._on_error = chunksize, ONE, "first"
         self._prepare(pool._core, None, None, callback, error_callback)
         return self
+
+    @property
+    def _is_divisible(self) -> bool:  # type: ignore[override]
+        return self._given is not None
+
+    def again(self, core: Supervisor, index: int, items: int) -> None:
+        """As `AsyncResult`."""
+        kind = self._kind | self._limits.kind
+        if items:
+            core.submit(self, self._function, kind | MANY | STREAM, index, (list(self._given[index : index + items]),))
+        else:
+            core.submit(self, self._function, kind, index, (self._given[index],))
 
     @property
     def _number_left(self) -> int:
@@ -206,6 +244,20 @@ class MapResult(AsyncResult):
 
     def _returned(self) -> Any:
         return self.values
+
+    def _failed(self) -> tuple[bool, Any]:
+        if self._on_error == "first":
+            return super()._failed()
+        results: list[Any] = self.values  # type: ignore[assignment]  # a map's job keeps them
+        errors = []
+        for index, items, status, told in sorted(self.take(), key=lambda arrival: arrival[0]):
+            error = failure(status, told, self.describe(index, items))
+            results[index : index + max(items, 1)] = [error] * max(items, 1)
+            errors.append(error)
+        if self._on_error == "return":
+            return True, results
+        of = f"{len(errors)} of {len(results)} calls of {name_of(self._function)} failed"
+        return False, TaskErrors(of, errors, results=results)
 
     def describe(self, index: int, items: int, offset: int = 0) -> str:
         """Name a task, or an item of it, for a message."""

@@ -8,27 +8,34 @@ tasks were ever taken, (3) the other workers' claims, and (4) drains the ring of
 * the claimed number is not among those taken: the worker died on the way, the task is still in the ring;
 * another worker claims the same: likewise, and that one got the task;
 * the task was answered: the worker died idle, or on its way to the next;
-* else the dead worker held it, and exactly this task fails.
+* else the dead worker held it, and exactly this task is lost: it is tried again if it may be, else it fails.
 
 The order matters: somebody who took the task after (1) had it claimed before (3) and, if it went on, answered it
 before (4).
 
-Replacing stops when workers die one after the other before any of them serves: starting more would go on for ever.
+Replacing stops when workers end one after the other before any of them serves: starting more would go on for ever. One
+that is killed before it serves says little about the next; of those it takes many more.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False  # `typing` and `dataclasses` are slow to import, and a pool should start quickly
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from dataclasses import dataclass
 else:
     from ._record import dataclass
 
 __all__ = [
     "BROKEN",
+    "CELLS",
+    "CLAIM",
     "DIED",
+    "ITEM",
     "RAISED",
     "READY",
+    "RETIRE",
+    "SINCE",
     "UNREADABLE",
     "UNSENDABLE",
     "VALUE",
@@ -38,8 +45,14 @@ __all__ = [
     "Instruction",
     "PoolState",
     "Start",
+    "Try",
     "held",
 ]
+
+# A worker's cells in shared memory: the task it took last, plus one; the item of it that it is at; since when
+# (monotonic nanoseconds, 0 where the task has no limit); whether it is to end after that task.
+CLAIM, ITEM, SINCE, RETIRE = range(4)
+CELLS = 4  # for each worker
 
 # How a task ended; the first four are written by the native side (crates/python/src/pool.rs).
 VALUE = 0  # the function returned
@@ -53,6 +66,8 @@ READY = 16  # it serves
 BROKEN = 17  # its initializer raised
 
 MOST_STILLBIRTHS = 3  # workers ending in a row before any serves; arbitrary
+MOST_KILLED = 64  # the same, of workers that are killed from outside; arbitrary
+_FROM_OUTSIDE = (-9, -15)  # SIGKILL, SIGTERM
 _WRAP = 2**32  # numbers of tasks count modulo this
 
 
@@ -72,6 +87,14 @@ class Fail:
 
 
 @dataclass(frozen=True)
+class Try:
+    """The task with this number was lost with its worker: see that it is done, by another one, as far as it is not."""
+
+    task: int
+    worker: int
+
+
+@dataclass(frozen=True)
 class Break:
     """The pool is of no use any more: fail everything, now and from now on."""
 
@@ -79,9 +102,9 @@ class Break:
 
 
 if TYPE_CHECKING:
-    Instruction = Start | Fail | Break
+    Instruction = Start | Fail | Try | Break
 else:
-    Instruction = (Start, Fail, Break)
+    Instruction = (Start, Fail, Try, Break)
 
 
 @dataclass(frozen=True)
@@ -105,6 +128,11 @@ def held(claim: int, taken: int, others: frozenset[int], outstanding: frozenset[
     return task if was_taken and task in outstanding else None
 
 
+def _once(task: int) -> bool:
+    """No task is tried again."""
+    return False
+
+
 class PoolState:
     """Which workers there should be. Every method returns instructions, to be carried out in order."""
 
@@ -113,6 +141,7 @@ class PoolState:
         self.serving: set[int] = set()  # workers that said so
         self.starting: set[int] = set()  # workers started that have not
         self.stillbirths = 0  # ended in a row without serving
+        self.killed = 0  # of these, from outside
         self.deaths = 0  # workers that took a task with them, or never served
         self.started = 0  # workers ever
         self.accepts = True  # new tasks are taken
@@ -126,32 +155,40 @@ class PoolState:
         """A worker serves."""
         self.starting.discard(worker)
         self.serving.add(worker)
-        self.stillbirths = 0
+        self.stillbirths = self.killed = 0
         return []
 
     def initializer_failed(self, reason: str) -> list[Instruction]:
         """A worker's initializer raised: the others' would as well."""
         return self._break(reason)
 
-    def ended(self, event: Ended, outstanding: frozenset[int]) -> list[Instruction]:
-        """A worker ended, of itself or not. `outstanding` are the tasks without an answer, all answers read."""
+    def ended(
+        self, event: Ended, outstanding: frozenset[int], has_more: Callable[[int], bool] = _once
+    ) -> list[Instruction]:
+        """A worker ended, of itself or not. `outstanding` are the tasks without an answer, all answers read.
+
+        `has_more` tells of a lost task if something of it is to be done again: it may be tried once more, or has items
+        that nobody is to blame for.
+        """
         instructions: list[Instruction] = []
         served = event.worker in self.serving
         self.serving.discard(event.worker)
         self.starting.discard(event.worker)
         task = held(event.claim, event.taken, event.others, outstanding)
+        again = task is not None and has_more(task)
         if task is not None:
-            instructions.append(Fail(task, event.worker))
+            instructions.append((Try if again else Fail)(task, event.worker))
         self.deaths += task is not None or not served
         if self.broken is not None:
             return instructions
         if not served and task is None:
             self.stillbirths += 1
-            if self.stillbirths >= MOST_STILLBIRTHS:
+            self.killed += event.exitcode in _FROM_OUTSIDE
+            if self.stillbirths - self.killed >= MOST_STILLBIRTHS or self.killed >= MOST_KILLED:
                 why = f"{self.stillbirths} workers in a row ended before they served; the last {event.described}"
                 return instructions + self._break(why)
         left = outstanding - {task}
-        if self.accepts or left:
+        if self.accepts or left or again:
             instructions.append(self._start(event.worker))
         return instructions
 

@@ -2,8 +2,8 @@
 
 There is no thread for that. Whoever waits for a result reads answers for everybody: of several waiting threads one, the
 leader, waits at the ring; the others sleep until it has read something or gives up the lead. The leader also looks
-after the workers, every 50 ms. Only where callbacks are to be called, or workers retire while nobody may be waiting, a
-thread of the pool's own takes part, and ends when there is nothing more to drive.
+after the workers, every 20 ms. Only where callbacks are to be called, or workers have limits or retire while nobody may
+be waiting, a thread of the pool's own takes part, and ends when there is nothing more to drive.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from contextlib import suppress
 from time import monotonic
 
 from ..errors import PoolBroken, PoolTerminated, ShutDown, WorkerDied
+from .driver import CHECK_S, Driver
 from .lead import Lead
 from .records import PoolStatistics
+from .recovery import has_more, recover
 from .results import failure
-from .state import BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start
+from .state import BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start, Try
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -26,19 +28,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Engine
+    from .watch import Watch
 
 __all__ = ["Supervisor"]
 
-CHECK_S = 0.05  # how often the leader looks whether a worker has ended
 BATCH = 4096  # answers read at a time
 ANY = 2**64 - 1  # bytes of tasks
 
 
-class Supervisor:
+class Supervisor(Driver):
     """One pool's affairs in the parent. Dies with it; workers notice (see `worker`)."""
 
-    def __init__(self, engine: Engine, size: int, retiring: bool, state: PoolState | None = None) -> None:
-        self.engine = engine
+    def __init__(
+        self, engine: Engine, size: int, attended: bool, state: PoolState | None = None, watch: Watch | None = None
+    ) -> None:
+        """`attended`: somebody must always look after the workers. `watch` does, where they are processes."""
+        self.engine, self.watch = engine, watch
         self.size = size
         self.state = state or PoolState(size)
         self.dispatcher = engine.dispatcher
@@ -49,12 +54,7 @@ class Supervisor:
         self._news: list[list[Any] | None] = []  # read, and not yet heeded
         self._followers: deque[Any] = deque()  # what each sleeps on: a lock that is released to wake it
         self._checked = monotonic()
-        self._retiring = retiring  # workers end after some tasks
-        self._driver: threading.Thread | None = None
-        self._last_driver: threading.Thread | None = None  # the same, also when it has nothing more to do
-        self._driver_lock = threading.Lock()
-        self._called: deque[Any] = deque()  # finished jobs whose callbacks are to be called
-        self._with_callbacks = 0  # jobs whose callbacks have not been called
+        self._begin_driving(attended)
         self.awaited: dict[Any, list[Callable[[], None]]] = {}  # by job, what event loops want called when it is ready
         self.watchers: list[Callable[[], None]] = []  # of event loops: called after each reading; quick, never raise
 
@@ -87,13 +87,13 @@ class Supervisor:
             raise ValueError("Pool not running") from None
         if self.error is not None:
             self._fail_all(self.error)
-        if self._retiring:
+        if self._attended:
             self._start_driver()
         return put
 
     def submit_one(self, job: Any, function: Any, kind: int, payload: Any) -> None:
         """The same for a single task, with less on the way."""
-        if self._retiring or self.error is not None or self._wrap is not None:
+        if self._attended or self.error is not None or self._wrap is not None:
             self.submit(job, function, kind, 0, (payload,))
             return
         try:
@@ -102,17 +102,6 @@ class Supervisor:
             raise ValueError("Pool not running") from None
         if self.error is not None:
             self._fail_all(self.error)
-
-    def expect_callbacks(self) -> None:
-        """A job with callbacks is about to be submitted."""
-        with self._driver_lock:
-            self._with_callbacks += 1
-        self._start_driver()
-
-    def no_callbacks(self) -> None:
-        """It was not submitted after all, or they have been called."""
-        with self._driver_lock:
-            self._with_callbacks -= 1
 
     def statistics(self) -> PoolStatistics:
         """A snapshot, without waiting."""
@@ -226,11 +215,11 @@ class Supervisor:
         for news in self._news:
             if news is not None:
                 found = True
-                self._heed(news)
+                self.heed(news)
         self._news.clear()
         return found
 
-    def _heed(self, news: list[Any]) -> None:
+    def heed(self, news: list[Any]) -> None:
         """Take in finished jobs and what workers tell. Doing it twice, after an interrupt, is harmless."""
         for entry in news:
             if type(entry) is not tuple:
@@ -253,39 +242,44 @@ class Supervisor:
     # Workers
 
     def _check_workers(self) -> None:
-        ended = self.engine.ended()
-        if not ended or self.state.broken is not None:
+        if self.state.broken is not None:
             return
-        for number in ended:
-            worker = self.engine.workers[number]
-            evidence = self.engine.evidence(number)
-            while self._take_in(0):
-                pass
-            outstanding = frozenset(self.dispatcher.numbers())
-            self._carry_out(self.state.ended(evidence, outstanding), worker)
+        if self.watch is not None:
+            self.watch.look()
+        for number in self.engine.ended():
+            self._bury(number)
+
+    def _bury(self, number: int) -> None:
+        """A worker has ended."""
+        worker = self.engine.workers[number]
+        evidence = self.engine.evidence(number)
+        while self._take_in(0):
+            pass
+        outstanding = frozenset(self.dispatcher.numbers())
+        self._carry_out(self.state.ended(evidence, outstanding, lambda task: has_more(self, task, number)), worker)
+        if self.watch is not None:
+            self.watch.forget(number)
 
     def _carry_out(self, instructions: list[Instruction], worker: Any = None) -> None:
         for instruction in instructions:
             if isinstance(instruction, Start):
                 self.engine.start(instruction.worker)
-            elif isinstance(instruction, Fail):
-                self._fail_task(instruction, worker)
+            elif isinstance(instruction, Fail | Try):
+                recover(self, instruction.task, instruction.worker, worker)
             elif isinstance(instruction, Break):
                 self._break(PoolBroken(f"the pool cannot go on: {instruction.reason}"))
 
-    def _fail_task(self, instruction: Fail, worker: Any) -> None:
-        owner = self.dispatcher.owner(instruction.task)
-        if owner is None:
-            return
-        job, index, items = owner
-        what = job.describe(index, items, self.engine.item_of(instruction.worker))
-        error = WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
-        self._settle(instruction.task, error)
+    def loss(self, number: int, worker: Any, what: str) -> BaseException:
+        """The error for what a dead worker took along."""
+        if self.watch is not None:
+            return self.watch.loss(number, worker, what)
+        return WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
 
-    def _settle(self, task: int, error: BaseException) -> None:
+    def settle(self, task: int, error: BaseException) -> None:
+        """A task ends with this error."""
         job = self.dispatcher.fail(task, DIED, error)
         if job is not None:
-            self._heed([job])
+            self.heed([job])
 
     def _break_by_initializer(self, told: Any) -> None:
         cause = failure(RAISED, told, "the initializer")
@@ -302,8 +296,34 @@ class Supervisor:
 
     def _fail_all(self, error: BaseException) -> None:
         for task in self.dispatcher.numbers():
-            self._settle(task, error)
+            self.settle(task, error)
         self._wake_followers()
+
+    # Taking back
+
+    def cancel(self, job: Any) -> bool:
+        """End a job: what no worker has taken is not done, workers that are at it are ended. False: it was done.
+
+        Of threads those that are at it go on, and nobody hears of it.
+        """
+        from concurrent.futures import CancelledError
+
+        self.look()
+        numbers = self.dispatcher.numbers(job)
+        running = set(numbers) - set(self.engine.withdraw(numbers))
+        if running and self.watch is not None:
+            self.watch.end_tasks(running)
+        for task in numbers:
+            self.settle(task, CancelledError(f"{job!r} was cancelled"))
+        self._wake_followers()
+        return bool(numbers)
+
+    def drop(self, job: Any) -> None:
+        """Its caller left: nobody wants the answers, and what no worker has taken is not done."""
+        numbers = self.dispatcher.numbers(job)
+        if numbers:
+            self.engine.withdraw(numbers)
+            self.dispatcher.forget(numbers)
 
     # The end
 
@@ -333,41 +353,3 @@ class Supervisor:
             self.state.terminate()
         self.engine.kill()
         self._fail_all(self.error)
-
-    # The thread of the pool's own
-
-    def _start_driver(self) -> None:
-        with self._driver_lock:
-            if self._driver is None:
-                self._driver = threading.Thread(target=self._drive, name="procession-pool-driver", daemon=True)
-                self._last_driver = self._driver
-                self._driver.start()
-
-    def _drive(self) -> None:
-        while True:
-            while self._called:
-                self._call_back(self._called.popleft())
-            with self._driver_lock:
-                outstanding = self._retiring and self.error is None and self.dispatcher.outstanding
-                if not self._called and not self._with_callbacks and not outstanding:
-                    self._driver = None
-                    break
-            with suppress(PoolBroken, PoolTerminated):
-                self.wait(lambda: bool(self._called), CHECK_S)
-        self._wake_followers()
-
-    def _call_back(self, job: Any) -> None:
-        if job._callbacks is None:  # heeded twice
-            return
-        success, value = job.settled()
-        callback = job._callbacks[0 if success else 1]
-        try:
-            if callback is not None:
-                callback(value)
-        except Exception as error:
-            threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, self._driver)))
-        finally:
-            job._callbacks = None
-            self.no_callbacks()
-            self._tell(job)
-            self._wake_followers()

@@ -16,7 +16,7 @@ from multiprocessing import parent_process
 from .. import _native
 from .blas import limit_threads
 from .functions import load
-from .state import BROKEN, RAISED, READY
+from .state import BROKEN, CELLS, RAISED, READY
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Surroundings:
     tasks: Any
     answers: Any
     claims: Any
+    marks: Any  # of tasks that were withdrawn
+    reports: Any  # where to write when this process crashes
     initializer: Callable[..., Any] | None
     initargs: tuple[Any, ...]
     most_tasks: int  # 0: no limit
@@ -53,6 +55,7 @@ def main(given: Surroundings, load: Callable[..., Any] = load, tell: Callable[..
         _native.die_with_parent(given.dies_with)  # if the parent is gone by now, the first look for it tells
     if given.threads:
         limit_threads(given.threads, forked=given.method == "fork")
+    given.reports.open(given.number)
     if given.initializer is not None:
         try:
             given.initializer(*given.initargs)
@@ -65,10 +68,12 @@ def main(given: Surroundings, load: Callable[..., Any] = load, tell: Callable[..
         given.tasks,
         given.answers,
         given.claims,
-        2 * given.number,
+        CELLS * given.number,
         lambda offset, serial: load(arena, offset, serial),
         tell,
         _OrphanCheck(),
+        given.marks.cells,
+        given.marks.meets,
         given.most_tasks,
     )
 

@@ -1,7 +1,7 @@
 //! The parent's side: submits tasks, collects answers, knows what is out.
 
 use super::job::PyJob;
-use super::{HEADER, MANY, NEWS, UNREADABLE, header_bytes, header_words, lock, put, receive};
+use super::{HEADER, MANY, NEWS, PART, UNREADABLE, header_bytes, header_words, lock, put, receive};
 use crate::codec::{self, Encoder};
 use crate::ring::{Incoming, Outgoing, PyRing};
 use crate::wait;
@@ -10,11 +10,17 @@ use pyo3::types::PyList;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+/// The bits of an answer's second word that tell the time.
+const MOST_NANOS: u64 = (1 << 48) - 1;
+
 /// A task that is out.
 struct Entry {
     job: Py<PyJob>,
+    /// Where its results go, and how many items it has; 0 for a call. Items that were answered do not count.
     index: usize,
     items: usize,
+    /// How many those are.
+    answered: usize,
     /// Bytes of its message, blocks included.
     bytes: u64,
 }
@@ -92,7 +98,7 @@ impl PyDispatcher {
                 let bytes = outgoing.add_with_header(py, tasks, &encoder, &header)?;
                 encoder.clear();
                 let items = if kind & MANY == 0 { 0 } else { payload.len()? };
-                entries.push(Some(Entry { job: job.clone().unbind(), index: next, items, bytes }));
+                entries.push(Some(Entry { job: job.clone().unbind(), index: next, items, answered: 0, bytes }));
                 next += items.max(1);
                 total += bytes;
             }
@@ -125,7 +131,7 @@ impl PyDispatcher {
             .and_then(|()| outgoing.add_with_header(py, tasks, &encoder, &header));
         encoder.give_back();
         let bytes = made?;
-        let entry = Entry { job: job.clone().unbind(), index: 0, items: 0, bytes };
+        let entry = Entry { job: job.clone().unbind(), index: 0, items: 0, answered: 0, bytes };
         self.publish(py, job, &outgoing, std::iter::once(Some(entry)), 1, bytes)
     }
 
@@ -142,8 +148,10 @@ impl PyDispatcher {
         }
         let finished = PyList::empty(py);
         for place in 0..taken {
-            let Some((first, nanos)) = header_words(&incoming, place) else { continue };
-            let (number, status) = (first as u32, (first >> 32) as u32);
+            let Some((first, second)) = header_words(&incoming, place) else { continue };
+            let (number, status, is_part) =
+                (first as u32, (first >> 32) as u32 & !PART, first >> 32 & u64::from(PART) != 0);
+            let (nanos, items) = (second & MOST_NANOS, (second >> 48) as usize);
             let weight = incoming.weight(place);
             let decoded = incoming.decode_behind(py, answers, place, HEADER);
             let (status, value) = match decoded {
@@ -152,6 +160,8 @@ impl PyDispatcher {
             };
             if status >= NEWS {
                 finished.append((status, number, value))?;
+            } else if is_part {
+                self.settle_part(py, number, items, (status, value), (nanos, weight))?;
             } else if let Some(job) = self.settle(py, number, status, value, (nanos, weight))? {
                 finished.append(job)?;
             }
@@ -165,11 +175,20 @@ impl PyDispatcher {
         self.settle(py, number, status, value, (0, 0))
     }
 
-    /// The job of a task that is out, with index and items; None for an answered one.
-    fn owner(&self, py: Python<'_>, number: u32) -> Option<(Py<PyJob>, usize, usize)> {
+    /// A task is out no more: what was left of it was submitted anew, or failed item by item. Returns its job if it waits
+    /// for nothing else.
+    fn retire(&self, number: u32) -> Option<Py<PyJob>> {
+        let Entry { job, bytes, .. } = lock(&self.book).remove(number)?;
+        job.get().weighed(bytes, 0);
+        job.get().note_nothing().then_some(job)
+    }
+
+    /// The job of a task that is out, with the index and the number of the items left, and how many of it were answered;
+    /// None for an answered one.
+    fn owner(&self, py: Python<'_>, number: u32) -> Option<(Py<PyJob>, usize, usize, usize)> {
         let book = lock(&self.book);
         let entry = book.entries[book.place(number)?].as_ref()?;
-        Some((entry.job.clone_ref(py), entry.index, entry.items))
+        Some((entry.job.clone_ref(py), entry.index, entry.items, entry.answered))
     }
 
     /// Numbers of the tasks that are out: of `job`, or all.
@@ -222,6 +241,26 @@ impl PyDispatcher {
         Ok(first)
     }
 
+    /// So many items of a task are answered: all at once, or one that failed.
+    fn settle_part(
+        &self,
+        py: Python<'_>,
+        number: u32,
+        items: usize,
+        (status, value): (u32, Py<PyAny>),
+        (nanos, weight): (u64, u64),
+    ) -> PyResult<()> {
+        let (job, index) = {
+            let mut book = lock(&self.book);
+            let Some(entry) = book.place(number).and_then(|place| book.entries[place].as_mut()) else { return Ok(()) };
+            let index = entry.index;
+            (entry.index, entry.items, entry.answered) = (index + items, entry.items - items, entry.answered + items);
+            (entry.job.clone_ref(py), index)
+        };
+        job.get().weighed(0, weight);
+        job.get().note_part(py, (index, items, status, value), nanos)
+    }
+
     fn settle(
         &self,
         py: Python<'_>,
@@ -231,7 +270,7 @@ impl PyDispatcher {
         (nanos, weight): (u64, u64),
     ) -> PyResult<Option<Py<PyJob>>> {
         let entry = lock(&self.book).remove(number);
-        let Some(Entry { job, index, items, bytes }) = entry else { return Ok(None) };
+        let Some(Entry { job, index, items, bytes, .. }) = entry else { return Ok(None) };
         job.get().weighed(bytes, weight);
         let last = job.get().note(py, (index, items, status, value), nanos)?;
         Ok(last.then_some(job))

@@ -36,9 +36,21 @@ pub struct PyJob {
 
 impl PyJob {
     /// One task is answered. True: that was the last.
-    pub(super) fn note(&self, py: Python<'_>, (index, items, status, value): Arrival, nanos: u64) -> PyResult<bool> {
+    pub(super) fn note(&self, py: Python<'_>, arrival: Arrival, nanos: u64) -> PyResult<bool> {
+        self.note_part(py, arrival, nanos)?;
+        Ok(self.note_nothing())
+    }
+
+    /// A task is out no more, and what it had to tell was noted, or is for others to tell. True: that was the last.
+    pub(super) fn note_nothing(&self) -> bool {
         let mut state = lock(&self.state);
         state.answered += 1;
+        state.sealed && state.answered == state.submitted
+    }
+
+    /// Some items of a task are answered.
+    pub(super) fn note_part(&self, py: Python<'_>, (index, items, status, value): Arrival, nanos: u64) -> PyResult<()> {
+        let mut state = lock(&self.state);
         state.items += items.max(1) as u64;
         state.nanos += nanos;
         match &state.values {
@@ -52,7 +64,7 @@ impl PyJob {
             None if status == VALUE && state.is_single => state.value = Some(value),
             _ => state.arrived.push((index, items, status, value)),
         }
-        Ok(state.sealed && state.answered == state.submitted)
+        Ok(())
     }
 
     /// So many tasks, of so many bytes, are out from now on.

@@ -10,8 +10,15 @@
 //!
 //! ```text
 //! task     offset of the function's block, its low 6 bits the kind | serial of that block
-//! answer   number of the task (32 bits) | status (32)              | nanoseconds of work
+//! answer   number of the task (32 bits) | status (32)              | nanoseconds of work (48 bits) | items it is for (16)
 //! ```
+//!
+//! A chunk whose items stand for themselves (`STREAM`) is answered in parts when it takes long, so that the death of its
+//! worker costs what was done in the last millisecond and not the whole chunk. A part's status has the bit `PART`; the
+//! last answer of a task never has it. Items are answered in order, so a part needs to say only for how many it is.
+//!
+//! A worker's cells, all but the last written by it: the claim, the item it is at, when it began with it, whether it is to
+//! end after the task it is at.
 
 mod dispatcher;
 mod job;
@@ -40,6 +47,10 @@ pub(super) const ONE: u64 = 1;
 pub(super) const STAR: u64 = 2;
 /// Added to the others: the object is a list, and each of its items is a call; the answer is the list of results.
 pub(super) const MANY: u64 = 4;
+/// Added to `MANY`: each item has an outcome of its own, and they may be told in parts.
+pub(super) const STREAM: u64 = 8;
+/// Added to the others: the worker notes down when it begins with an item, for somebody limits its time.
+pub(super) const TIMED: u64 = 16;
 pub(super) const KIND_BITS: u64 = 63;
 
 /// How a task ended. Python knows these numbers from `procession.pool.state`.
@@ -47,6 +58,8 @@ pub(super) const VALUE: u32 = 0;
 pub(super) const RAISED: u32 = 1;
 pub(super) const UNSENDABLE: u32 = 2;
 pub(super) const UNREADABLE: u32 = 3;
+/// Added to these: the task has more to tell.
+pub(super) const PART: u32 = 256;
 /// From here on a message is no task's answer but news of a worker, whose number stands in the place of a task's.
 pub(super) const NEWS: u32 = 16;
 

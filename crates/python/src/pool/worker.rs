@@ -1,27 +1,39 @@
 //! The worker's side: the loop that takes tasks, calls, and answers.
 
-use super::{CALL, HEADER, KIND_BITS, MANY, NEWS, ONE, RAISED, STAR, UNSENDABLE, VALUE};
+use super::{CALL, HEADER, KIND_BITS, MANY, NEWS, ONE, PART, RAISED, STAR, STREAM, TIMED, UNSENDABLE, VALUE};
 use super::{header_bytes, header_words, put, receive};
 use crate::arena::{Object, PyClaim};
 use crate::codec::{self, Encoder};
 use crate::ring::{Incoming, Outgoing, PyRing};
 use procession_core::ring::{ClaimCell, Ring};
+use procession_core::sys;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+/// A kind that there is not.
+const UNKNOWN: u64 = 3;
 /// How often a waiting worker asks whether its parent lives.
 const ORPHAN_CHECK: Duration = Duration::from_millis(250);
 /// Functions a worker keeps; beyond it all are fetched anew when met.
 const MOST_FUNCTIONS: usize = 256;
+/// Results of a chunk are told after this; a death costs what is done meanwhile. Telling them costs a hundredth of it.
+const PART_TIME: Duration = Duration::from_millis(1);
+/// Items between two looks at the clock, at most, while they are quick.
+const MOST_UNTIMED: usize = 64;
+/// Items told at a time, at most: as many as the answer's word can count.
+const MOST_TOLD: usize = 0xffff;
 
 /// One worker's ends of the rings, and what it has learnt.
 struct Worker<'a, 'py> {
     py: Python<'py>,
     answers: &'a Object<Ring>,
+    /// Which item of its task it is at.
     progress: &'a ClaimCell,
+    /// When it began with that (nanoseconds of the machine's clock); 0 while nobody wants to know.
+    started: &'a ClaimCell,
     load: Bound<'py, PyAny>,
     explain: Bound<'py, PyAny>,
     functions: HashMap<u64, Bound<'py, PyAny>>,
@@ -41,48 +53,162 @@ impl<'py> Worker<'_, 'py> {
         Ok(function)
     }
 
-    fn run(&mut self, first: u64, serial: u64, payload: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        let kind = first & KIND_BITS;
-        let function = self.function(first & !KIND_BITS, serial)?;
-        let payload = payload.into_bound(self.py);
+    fn run(&mut self, kind: u64, function: &Bound<'py, PyAny>, payload: Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
         if kind & MANY == 0 {
-            return call(&function, kind, payload).map(Bound::unbind);
+            return call(function, kind, payload).map(Bound::unbind);
         }
         let results = PyList::empty(self.py);
         for (offset, item) in payload.cast_into::<PyList>()?.iter().enumerate() {
             self.progress.set(offset as u64);
-            results.append(call(&function, kind & !MANY, item)?)?;
+            results.append(call(function, kind & !MANY, item)?)?;
         }
         Ok(results.into_any().unbind())
+    }
+
+    /// Do a task and answer it. Raises what ends the worker.
+    fn execute(&mut self, number: u32, kind: u64, function: (u64, u64), payload: PyResult<Py<PyAny>>) -> PyResult<()> {
+        let began = Instant::now();
+        let loaded = payload.and_then(|payload| Ok((self.function(function.0, function.1)?, payload)));
+        let outcome = match loaded {
+            Ok((function, payload)) if kind & STREAM != 0 => {
+                let items = payload.into_bound(self.py).cast_into::<PyList>()?;
+                return self.run_stream(number, kind, &function, &items);
+            }
+            Ok((function, payload)) => {
+                self.begin(kind);
+                self.run(kind & !TIMED, &function, payload.into_bound(self.py))
+            }
+            Err(error) => Err(error),
+        };
+        self.answer(number, outcome, began.elapsed().as_nanos() as u64)
+    }
+
+    /// The items of a chunk, each for itself; tells of what is done every millisecond or so.
+    fn run_stream(
+        &mut self,
+        number: u32,
+        kind: u64,
+        function: &Bound<'py, PyAny>,
+        items: &Bound<'py, PyList>,
+    ) -> PyResult<()> {
+        let Some(last) = items.len().checked_sub(1) else {
+            return self.answer(number, Err(PyValueError::new_err("a chunk without items")), 0);
+        };
+        let mut part = Part { number, began: Instant::now(), results: PyList::empty(self.py), quick: 1, untimed: 0 };
+        for (offset, item) in items.iter().enumerate() {
+            self.progress.set(offset as u64);
+            self.begin(kind);
+            match call(function, kind & !(MANY | STREAM | TIMED), item) {
+                Ok(value) => part.results.append(value)?,
+                Err(error) => {
+                    self.tell(&mut part, false)?;
+                    let told = self.explained(error, RAISED)?;
+                    let bit = if offset == last { 0 } else { PART };
+                    self.send(number, RAISED | bit, &told, part.lap(), 1)?;
+                    continue;
+                }
+            }
+            if offset == last {
+                self.tell(&mut part, true)?;
+            } else if part.is_due() {
+                self.tell(&mut part, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Put what is done of a chunk; where that cannot be encoded, item by item.
+    fn tell(&mut self, part: &mut Part<'py>, is_last: bool) -> PyResult<()> {
+        let results = std::mem::replace(&mut part.results, PyList::empty(self.py));
+        let (number, count, nanos) = (part.number, results.len(), part.lap());
+        if count == 0 {
+            return Ok(());
+        }
+        let bit = if is_last { 0 } else { PART };
+        let Err(error) = self.send(number, VALUE | bit, results.as_any(), nanos, count) else { return Ok(()) };
+        if count == 1 {
+            let why = self.explained(error, UNSENDABLE)?;
+            return self.send(number, UNSENDABLE | bit, &why, nanos, 1);
+        }
+        for (place, value) in results.iter().enumerate() {
+            part.results.append(value)?;
+            self.tell(part, is_last && place + 1 == count)?;
+        }
+        Ok(())
+    }
+
+    /// Somebody limits an item's time: note down that it begins. What a function needs to be imported at its first call
+    /// does not count, or short limits would meet each fresh worker.
+    #[inline]
+    fn begin(&self, kind: u64) {
+        if kind & TIMED != 0 {
+            self.started.set(sys::monotonic().as_nanos() as u64);
+        }
     }
 
     /// Put the answer; if it cannot be encoded, one that says so.
     fn answer(&mut self, number: u32, outcome: PyResult<Py<PyAny>>, nanos: u64) -> PyResult<()> {
         let (status, value) = match outcome {
-            Ok(value) => (VALUE, value),
+            Ok(value) => (VALUE, value.into_bound(self.py)),
             Err(error) => (RAISED, self.explained(error, RAISED)?),
         };
-        let Err(error) = self.send(number, status, &value, nanos) else { return Ok(()) };
+        let Err(error) = self.send(number, status, &value, nanos, 0) else { return Ok(()) };
         let why = self.explained(error, UNSENDABLE)?;
-        self.send(number, UNSENDABLE, &why, nanos)
+        self.send(number, UNSENDABLE, &why, nanos, 0)
     }
 
     /// What can be told of an exception, as plain values. `explain` may raise what ends a process (SystemExit, ...): it
     /// then ends this one.
-    fn explained(&self, error: PyErr, status: u32) -> PyResult<Py<PyAny>> {
-        Ok(self.explain.call1((error.into_value(self.py), status))?.unbind())
+    fn explained(&self, error: PyErr, status: u32) -> PyResult<Bound<'py, PyAny>> {
+        self.explain.call1((error.into_value(self.py), status))
     }
 
-    fn send(&mut self, number: u32, status: u32, value: &Py<PyAny>, nanos: u64) -> PyResult<()> {
-        let header = header_bytes(u64::from(number) | u64::from(status) << 32, nanos);
+    fn send(&mut self, number: u32, status: u32, value: &Bound<'py, PyAny>, nanos: u64, items: usize) -> PyResult<()> {
+        let second = nanos.min((1 << 48) - 1) | (items as u64) << 48;
+        let header = header_bytes(u64::from(number) | u64::from(status) << 32, second);
         let mut encoder = Encoder::take();
         self.outgoing.clear();
-        let sent = codec::encode(self.py, value.bind(self.py), &mut encoder)
+        let sent = codec::encode(self.py, value, &mut encoder)
             .and_then(|()| self.outgoing.add_with_header(self.py, self.answers, &encoder, &header))
             .and_then(|_| put(self.py, self.answers, &self.outgoing));
         encoder.give_back();
         self.outgoing.clear();
         sent.map(|_| ())
+    }
+}
+
+/// What is done of a chunk and not told.
+struct Part<'py> {
+    number: u32,
+    /// When the first of it began.
+    began: Instant,
+    results: Bound<'py, PyList>,
+    /// Look at the clock every so many items: twice as many each time, as long as they are quick.
+    quick: usize,
+    /// Items since the last look.
+    untimed: usize,
+}
+
+impl Part<'_> {
+    /// Nanoseconds since the last time.
+    fn lap(&mut self) -> u64 {
+        let now = Instant::now();
+        let lap = now.duration_since(self.began);
+        (self.began, self.untimed) = (now, 0);
+        lap.as_nanos() as u64
+    }
+
+    /// One more item is done: whether it is time to tell.
+    #[inline]
+    fn is_due(&mut self) -> bool {
+        self.untimed += 1;
+        if self.untimed < self.quick {
+            return false;
+        }
+        self.untimed = 0;
+        let elapsed = self.began.elapsed();
+        self.quick = if elapsed < PART_TIME / 4 { (2 * self.quick).min(MOST_UNTIMED) } else { 1 };
+        elapsed >= PART_TIME || self.results.len() + MOST_UNTIMED > MOST_TOLD
     }
 }
 
@@ -107,11 +233,12 @@ fn call<'py>(function: &Bound<'py, PyAny>, kind: u64, payload: Bound<'py, PyAny>
 /// A worker's life: tell that it serves, take tasks, answer them, until the ring of tasks is closed and empty, `most`
 /// tasks are done (0: no limit), or `is_orphan()`. Returns how many it did.
 ///
-/// Cells `cell` and `cell + 1` of `claim` tell which task it holds, and which item of it. `load(offset, serial)` gives a
-/// function, `explain(exception, status)` plain values. Raises what is no `Exception` in a task: SystemExit and such.
+/// The cells from `cell` on of `claim` are the worker's, see the module. `load(offset, serial)` gives a function,
+/// `explain(exception, status)` plain values. A task is passed over when cell 0 of `marks` is not 0 and `meets(number)`.
+/// Raises what is no `Exception` in a task: SystemExit and such.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)] // the worker's whole surroundings
-#[pyo3(signature = (tasks, answers, claim, cell, load, explain, is_orphan, most = 0))]
+#[pyo3(signature = (tasks, answers, claim, cell, load, explain, is_orphan, marks, meets, most = 0))]
 pub fn serve<'py>(
     py: Python<'py>,
     tasks: &Bound<'py, PyRing>,
@@ -121,14 +248,17 @@ pub fn serve<'py>(
     load: Bound<'py, PyAny>,
     explain: Bound<'py, PyAny>,
     is_orphan: &Bound<'py, PyAny>,
+    marks: &Bound<'py, PyClaim>,
+    meets: &Bound<'py, PyAny>,
     most: u64,
 ) -> PyResult<u64> {
     let (tasks, claim) = (&tasks.get().object, claim.get());
-    let (claimed, progress) = (claim.cell(cell)?, claim.cell(cell + 1)?);
+    let (claimed, progress, started) = (claim.cell(cell)?, claim.cell(cell + 1)?, claim.cell(cell + 2)?);
+    let (ends, marked) = (claim.cell(cell + 3)?, marks.get().cell(0)?);
     let (answers, functions) = (&answers.get().object, HashMap::new());
-    let mut worker = Worker { py, answers, progress, load, explain, functions, outgoing: Outgoing::default() };
+    let mut worker = Worker { py, answers, progress, started, load, explain, functions, outgoing: Outgoing::default() };
     let mut done = 0;
-    while most == 0 || done < most {
+    while (most == 0 || done < most) && ends.get() == 0 {
         let mut incoming = Incoming::take();
         let deadline = || Some(Instant::now() + ORPHAN_CHECK);
         let Some(taken) = receive(py, &mut incoming, tasks, 1, deadline, Some(claimed))? else { break };
@@ -141,16 +271,16 @@ pub fn serve<'py>(
         }
         progress.set(0);
         let number = incoming.first;
-        let header = header_words(&incoming, 0);
+        if marked.get() != 0 && meets.call1((number,))?.is_truthy()? {
+            incoming.give_back();
+            continue;
+        }
+        let (first, serial) = header_words(&incoming, 0).unwrap_or((UNKNOWN, 0));
+        let kind = first & KIND_BITS;
         let payload = incoming.decode_behind(py, tasks, 0, HEADER);
         incoming.give_back();
-        let began = Instant::now();
-        let outcome = match (header, payload) {
-            (Some((first, serial)), Ok(payload)) => worker.run(first, serial, payload),
-            (_, Err(error)) => Err(error),
-            (None, _) => Err(PyValueError::new_err("a task without a header")),
-        };
-        worker.answer(number, outcome, began.elapsed().as_nanos() as u64)?;
+        worker.execute(number, kind, (first & !KIND_BITS, serial), payload)?;
+        started.set(0);
         done += 1;
         py.check_signals()?;
     }

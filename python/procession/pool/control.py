@@ -1,0 +1,94 @@
+"""What the parent can do to a worker process that runs: see where it is, weigh it, stop it, end it.
+
+A worker is stopped by SIGSTOP, which nothing can hold up, and stands still when the kernel says so.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+from .state import CELLS, CLAIM, ITEM, RETIRE, SINCE
+
+TYPE_CHECKING = False  # as in `state`
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .reports import Reports
+
+__all__ = ["TERMINATE_S", "Control"]
+
+TERMINATE_S = 1.0  # a worker asked to end (SIGTERM) and still there after this is killed
+LAST_WORDS_S = 0.05  # how long one that is ended may take to say where it is: one stuck in the kernel never does
+STOP_S = 1.0  # how long a worker may take to stand still: one that waits for a disk cannot
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def _state_of(pid: int) -> str:
+    """The letter that the kernel has for what a process does; X for one that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1].decode()
+    except OSError:
+        return "X"
+
+
+class Control:
+    """A part of the engine of processes."""
+
+    workers: dict[int, Any]
+    claims: Any
+    reports: Reports
+
+    def at(self, number: int) -> tuple[int, ...]:
+        """Where a worker is: its claim, the item, since when."""
+        cells, first = self.claims, CELLS * number
+        return cells[first + CLAIM], cells[first + ITEM], cells[first + SINCE]
+
+    def memory(self, number: int) -> int | None:
+        """Bytes of memory that are a worker's own; None where nobody knows."""
+        try:
+            with open(f"/proc/{self.workers[number].pid}/statm", "rb") as file:
+                _, resident, shared, *_ = file.read().split()
+        except (OSError, LookupError, ValueError):
+            return None
+        return (int(resident) - int(shared)) * _PAGE
+
+    def retire(self, number: int) -> None:
+        """Have a worker end after the task it is at."""
+        self.claims[CELLS * number + RETIRE] = 1
+
+    def report(self, number: int) -> str:
+        """What a worker wrote before it ended."""
+        return self.reports.take(number)
+
+    def stop(self, number: int) -> bool:
+        """Have a worker stand still. False: it has ended."""
+        try:
+            worker = self.workers[number]
+            if worker.exitcode is not None:
+                return False
+            os.kill(worker.pid, signal.SIGSTOP)
+        except (LookupError, ProcessLookupError):
+            return False
+        end = time.monotonic() + STOP_S
+        while (state := _state_of(worker.pid)) not in "TtZX" and time.monotonic() < end:
+            time.sleep(0.0005)
+        return state not in "ZX"
+
+    def go_on(self, number: int) -> None:
+        """Let a worker that was stopped go on."""
+        with suppress(LookupError, ProcessLookupError):
+            os.kill(self.workers[number].pid, signal.SIGCONT)
+
+    def slay(self, number: int) -> None:
+        """End a worker that stands still. It writes down where it is, if it can, and does nothing else any more."""
+        with suppress(LookupError, ProcessLookupError):
+            worker = self.workers[number]
+            if self.reports.ask(number, worker.pid):
+                os.kill(worker.pid, signal.SIGCONT)
+                worker.join(LAST_WORDS_S)
+            worker.kill()
+            worker.join(TERMINATE_S)

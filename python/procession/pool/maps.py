@@ -1,0 +1,287 @@
+"""The methods of a pool that call a function with many items."""
+
+from __future__ import annotations
+
+from . import mapping
+from .arguments import check_chunksize, failing, sequence
+from .folding import NOTHING, map_reduce
+from .iterators import IMapIterator, IMapUnorderedIterator
+from .results import ONE, STAR, MapResult, new_job
+
+TYPE_CHECKING = False  # as in `state`
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, TypeVar
+
+    from ..gather.result import KeyedResult
+    from .board import KeyedProgress
+    from .limits import Limits
+    from .supervisor import Supervisor
+
+    T = TypeVar("T")
+    R = TypeVar("R")
+    _Callback = Callable[[Any], object]
+
+__all__ = ["Maps"]
+
+
+class Maps:
+    """A part of `Pool`.
+
+    What its methods have in common: `retries` and `timeout` take the place of the pool's; see `Pool`.
+    """
+
+    if TYPE_CHECKING:
+        _core: Supervisor
+
+        def _check_running(self) -> None: ...
+        def _limits_for(self, retries: int | None, timeout: float | None) -> Limits: ...
+        def _not_submitted(self, job: Any) -> None: ...
+
+    def map(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
+        return_exceptions: bool = False,
+        on_error: str = "first",
+    ) -> list[R]:
+        """Call `func` with every item, return the results in order. Blocks until all are there.
+
+        With `return_exceptions` the exception of an item that failed stands in its place. Otherwise, once all others
+        are done, raises: what `func` raised for the first item that failed or, with `on_error="group"`, TaskErrors, an
+        ExceptionGroup of all failures whose `results` has the results as well. Also raises: as `apply_async`.
+
+        Items of a chunk whose worker died under another one of them are done again; those before it for a second time,
+        if they took less than a millisecond together. With `chunksize=1` there are no others.
+        """
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions)
+        results: list[R] = self._map(func, iterable, ONE, *given)
+        return results
+
+    def starmap(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
+        return_exceptions: bool = False,
+        on_error: str = "first",
+    ) -> list[R]:
+        """As `map`, with the items of each item as arguments."""
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions)
+        results: list[R] = self._map(func, iterable, STAR, *given)
+        return results
+
+    def map_async(
+        self,
+        func: Callable[[T], Any],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        callback: _Callback | None = None,
+        error_callback: _Callback | None = None,
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
+        return_exceptions: bool = False,
+        on_error: str = "first",
+    ) -> MapResult:
+        """As `map`, without waiting; see `apply_async`."""
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions)
+        return self._map_async(func, iterable, ONE, callback, error_callback, *given)
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: _Callback | None = None,
+        error_callback: _Callback | None = None,
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
+        return_exceptions: bool = False,
+        on_error: str = "first",
+    ) -> MapResult:
+        """As `starmap`, without waiting; see `apply_async`."""
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions)
+        return self._map_async(func, iterable, STAR, callback, error_callback, *given)
+
+    def imap(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int = 1,
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
+    ) -> IMapIterator:
+        """An iterator over the results, in order. The input is read a little ahead of what was taken from it.
+
+        An item that fails, or cannot be pickled, is raised in its place; an error of the iterable in that of the chunk
+        it ended. The iteration may go on behind it.
+        """
+        return self._imap(IMapIterator(self), func, iterable, chunksize, retries, timeout)
+
+    def imap_unordered(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int = 1,
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
+    ) -> IMapIterator:
+        """As `imap`, with the results in the order they come."""
+        return self._imap(IMapUnorderedIterator(self), func, iterable, chunksize, retries, timeout)
+
+    def map_reduce(
+        self,
+        map_function: Callable[[T], R],
+        items: Iterable[T],
+        reduce_function: Callable[[R, R], R],
+        chunksize: int | None = None,
+        initial: Any = NOTHING,
+        progress: Callable[[int], object] | None = None,
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
+    ) -> R:
+        """The same as `functools.reduce(reduce_function, map(map_function, items), initial)`, with all workers.
+
+        Workers fold the values of neighbouring items, the caller folds what they give, in the order of the items: right
+        for every associative `reduce_function`, commutative or not. (One that changes and returns its first argument
+        is fine.) `initial` comes first, once. `progress` is called with the number of items done. Blocks until the end;
+        reads `items` only a little ahead. A chunk is done again as a whole when its worker dies, and may take `timeout`
+        seconds.
+
+        Raises: TypeError for no items and no `initial`, as `functools.reduce`; as `map`.
+        """
+        self._check_running()
+        check_chunksize(chunksize)
+        limits = self._limits_for(retries, timeout)
+        result: R = map_reduce(self._core, map_function, items, reduce_function, chunksize, initial, progress, limits)
+        return result
+
+    def map_reduce_by_key(
+        self,
+        map_function: Callable[[T], Any],
+        items: Iterable[T],
+        reduce: Any = None,
+        *,
+        combine: Callable[[Any, Any], Any] | None = None,
+        chunksize: int | None = None,
+        memory_budget: int | None = None,
+        spill_dir: str | os.PathLike[str] | None = None,
+        retries: int = 1,
+        progress: Callable[[KeyedProgress], object] | None = None,
+    ) -> KeyedResult:
+        """Map every item to keys or to pairs of a key and a value, and make one value of each key's values.
+
+        `map_function` gives, for one item: for `reduce="count"` an iterable of keys, or a dict of key to number; for
+        all others an iterable of pairs, a dict, or two columns `(keys, values)`, of which the second may be an
+        `itertools.repeat`; a list, numpy or Arrow column is quickest; `None` for nothing; `Batches` of these. Keys are
+        str, bytes, int, float, bool, None or tuples of them, and different if their types are.
+
+        `reduce` is "count", "sum", "mean", "min", "max", "first", "list", "set", `procession.gather.top(n)`, or a
+        function `reduce(key, values)`, `values` being a list; "first", "list" and `values` are in the order of the
+        items. Instead of it, `combine(value, value)` is a function that is associative and commutative: it meets values
+        in any order. It is called as they come, so it costs less than a `reduce` function, for which all are kept.
+
+        `items` are read only a little ahead, `chunksize` of them for a worker at a time (default: about a millisecond
+        of work); an object with `divide` and `read`, `procession.mapreduce.Files` say, gives pieces that the workers
+        read. Beyond `memory_budget` bytes (default: half of the memory available; see `gather.budget`) what is gathered
+        lies on disk, in `spill_dir` (default: where temporary files go), in files without a name. When a worker dies,
+        what it had not returned is done again; the item it was at, or the part of the reduce, up to `retries` times.
+        `progress` is called ten times a second. Blocks until the answer is there, a read-only Mapping in shared memory.
+
+        Raises: what a function raised, with a note of where; WorkerDied naming the item; SpillFull; TypeError for what
+        is no key or no pair; as `apply_async`.
+        """
+        self._check_running()
+        check_chunksize(chunksize)
+        from .keyed import map_reduce_by_key
+
+        result: KeyedResult = map_reduce_by_key(
+            self._core, map_function, items, reduce, combine, chunksize, memory_budget, spill_dir, retries, progress
+        )
+        return result
+
+    # Inside
+
+    def _map_job(self, function: Any, items: Sequence[Any], kind: int, limits: Limits, on_error: str) -> MapResult:
+        job: MapResult = new_job(MapResult, len(items))
+        job._prepare(self._core, function, items, None, None)
+        job._chunksize, job._kind, job._limits, job._on_error = 1, kind, limits, on_error
+        return job
+
+    def _map(
+        self,
+        function: Any,
+        iterable: Iterable[Any],
+        kind: int,
+        chunksize: int | None,
+        retries: int | None,
+        timeout: float | None,
+        on_error: str,
+    ) -> Any:
+        self._check_running()
+        check_chunksize(chunksize)
+        items = sequence(iterable)
+        job = self._map_job(function, items, kind, self._limits_for(retries, timeout), on_error)
+        try:
+            mapping.feed(self._core, job, function, items, chunksize)
+            job.seal()
+            return job.get()
+        except BaseException:
+            self._core.drop(job)
+            raise
+
+    def _map_async(
+        self,
+        function: Any,
+        iterable: Iterable[Any],
+        kind: int,
+        callback: Any,
+        error_callback: Any,
+        chunksize: int | None,
+        retries: int | None,
+        timeout: float | None,
+        on_error: str,
+    ) -> MapResult:
+        self._check_running()
+        check_chunksize(chunksize)
+        items = sequence(iterable)
+        job = self._map_job(function, items, kind, self._limits_for(retries, timeout), on_error)
+        if items:  # as the standard library: where nothing is called nobody is told
+            job.call_back(callback, error_callback)
+        job.seal()
+        if timeout is not None:
+            self._core.attend()
+        try:
+            mapping.submit_all(self._core, job, function, items, chunksize)
+        except BaseException:
+            self._not_submitted(job)
+            raise
+        return job
+
+    def _imap(
+        self,
+        job: IMapIterator,
+        function: Any,
+        iterable: Iterable[Any],
+        chunksize: int,
+        retries: int | None,
+        timeout: float | None,
+    ) -> IMapIterator:
+        self._check_running()
+        check_chunksize(chunksize)
+        if timeout is not None:
+            self._core.attend()
+        return job.begin(self._core, function, iterable, chunksize, self._limits_for(retries, timeout))

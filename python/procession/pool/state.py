@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 # A worker's cells in shared memory: the task it took last, plus one; the item of it that it is at; since when
-# (monotonic nanoseconds, 0 where the task has no limit); whether it is to end after that task.
+# (monotonic nanoseconds, odd while it is still being unpickled; 0 where the task has no limit); whether it is to end after that task.
 CLAIM, ITEM, SINCE, RETIRE = range(4)
 CELLS = 4  # for each worker
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
+LOADING = 1  # in the time since which a worker is at something: it unpickles, and imports what its function needs
+LOADING_S = 10.0  # what that may take besides; arbitrary: a fresh worker may have much to import
 SAMPLE_S = 0.2  # between two looks at memory that is not limited; it is for messages only
 
 
@@ -101,7 +103,7 @@ class Watch:
             return  # answered
         job: Any = owner[0]
         timeout = job._limits.timeout
-        if monotonic_ns() - since >= timeout * 1e9:
+        if monotonic_ns() - since >= (timeout + (LOADING_S if since & LOADING else 0)) * 1e9:
             words = f"was ended after its {timeout:g} seconds"
             self.end(number, at, partial(TaskTimeout.of, ended=words, timeout_s=timeout))
 

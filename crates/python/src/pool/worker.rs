@@ -13,6 +13,9 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+/// The lowest bit of the time at which a worker began: not yet with the item, but with unpickling it, and with importing
+/// what its function needs. A fresh worker takes long for that, which is not the item's fault.
+const LOADING: u64 = 1;
 /// A kind that there is not.
 const UNKNOWN: u64 = 3;
 /// How often a waiting worker asks whether its parent lives.
@@ -137,12 +140,11 @@ impl<'py> Worker<'_, 'py> {
         Ok(())
     }
 
-    /// Somebody limits an item's time: note down that it begins. What a function needs to be imported at its first call
-    /// does not count, or short limits would meet each fresh worker.
+    /// Somebody limits an item's time: note down that it begins.
     #[inline]
     fn begin(&self, kind: u64) {
         if kind & TIMED != 0 {
-            self.started.set(sys::monotonic().as_nanos() as u64);
+            self.started.set(sys::monotonic().as_nanos() as u64 & !LOADING);
         }
     }
 
@@ -277,6 +279,9 @@ pub fn serve<'py>(
         }
         let (first, serial) = header_words(&incoming, 0).unwrap_or((UNKNOWN, 0));
         let kind = first & KIND_BITS;
+        if kind & TIMED != 0 {
+            started.set(sys::monotonic().as_nanos() as u64 | LOADING);
+        }
         let payload = incoming.decode_behind(py, tasks, 0, HEADER);
         incoming.give_back();
         worker.execute(number, kind, (first & !KIND_BITS, serial), payload)?;

@@ -111,6 +111,18 @@ def test_a_worker_with_too_much_memory_is_ended(process_pool: Pool) -> None:
     pool.join()
 
 
+def test_what_a_worker_inherited_does_not_count() -> None:
+    KEPT.append(bytearray(b"x") * (200 * MIB))
+    try:
+        with procession.get_context("fork").Pool(1, memory_limit=100 * MIB) as pool:
+            assert pool.map(hoard, [1, 2]) == [1 * MIB, 2 * MIB]
+            with pytest.raises(MemoryLimitExceeded):
+                pool.apply(hoard, (150,))
+        pool.join()
+    finally:
+        KEPT.clear()
+
+
 KEPT: list[bytearray] = []
 
 

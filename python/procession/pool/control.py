@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 
     from .reports import Reports
 
-__all__ = ["TERMINATE_S", "Control"]
+__all__ = ["TERMINATE_S", "Control", "own_memory"]
 
 TERMINATE_S = 1.0  # a worker asked to end (SIGTERM) and still there after this is killed
 LAST_WORDS_S = 0.05  # how long one that is ended may take to say where it is: one stuck in the kernel never does
 STOP_S = 1.0  # how long a worker may take to stand still: one that waits for a disk cannot
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def own_memory(pid: int) -> int | None:
+    """Bytes that a process has in memory and shares with nobody by design; None where nobody knows."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            _, resident, shared, *_ = file.read().split()
+    except (OSError, ValueError):
+        return None
+    return (int(resident) - int(shared)) * _PAGE
 
 
 def _state_of(pid: int) -> str:
@@ -41,6 +51,7 @@ class Control:
     workers: dict[int, Any]
     claims: Any
     reports: Reports
+    inherited: dict[int, int]  # by worker: bytes of its parent's memory that it began with, as its own
 
     def at(self, number: int) -> tuple[int, ...]:
         """Where a worker is: its claim, the item, since when."""
@@ -48,13 +59,9 @@ class Control:
         return cells[first + CLAIM], cells[first + ITEM], cells[first + SINCE]
 
     def memory(self, number: int) -> int | None:
-        """Bytes of memory that are a worker's own; None where nobody knows."""
-        try:
-            with open(f"/proc/{self.workers[number].pid}/statm", "rb") as file:
-                _, resident, shared, *_ = file.read().split()
-        except (OSError, LookupError, ValueError):
-            return None
-        return (int(resident) - int(shared)) * _PAGE
+        """Bytes of memory that are a worker's own, without what it inherited from a fork; None where nobody knows."""
+        size = own_memory(self.workers[number].pid)
+        return None if size is None else max(0, size - self.inherited.get(number, 0))
 
     def retire(self, number: int) -> None:
         """Have a worker end after the task it is at."""

@@ -19,7 +19,7 @@ from .._store import Shared, shared_arena
 from ..errors import NotGuarded, RemoteTraceback, TooManyWaiters, WorkerDied, describe_exit
 from ..process import current_process
 from .blas import survey, threads_each, variables
-from .control import TERMINATE_S, Control
+from .control import TERMINATE_S, Control, own_memory
 from .functions import FunctionTable
 from .marks import Marks, is_before
 from .reports import Reports
@@ -118,6 +118,7 @@ class ProcessEngine(Control):
         self.marks = Marks()
         self._marking = threading.Lock()
         self.reports = Reports()
+        self.inherited: dict[int, int] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
         self._threads = threads_each(size)
         if self._threads and self.method == "fork":
@@ -140,6 +141,8 @@ class ProcessEngine(Control):
         for cell in range(CELLS):
             self.claims[CELLS * number + cell] = 0
         self.reports.clear(number)
+        if self.method == "fork":
+            self.inherited[number] = own_memory(os.getpid()) or 0
         in_main = threading.current_thread() is threading.main_thread()
         dies_with = os.getpid() if in_main and self.method != "forkserver" else 0
         given = Surroundings(

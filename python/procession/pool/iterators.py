@@ -150,7 +150,7 @@ class IMapIterator(_native.Job):
     def cancel(self) -> bool:
         """End what is on its way, as `AsyncResult.cancel`; read no more input. False: there was nothing to cancel.
 
-        What is there can still be taken; then CancelledError is raised for each item that was not answered.
+        What is there can still be taken; where an item, or a chunk of them, was not answered CancelledError is raised.
         """
         with self._lock:
             if self._input is not None:

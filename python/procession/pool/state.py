@@ -49,8 +49,8 @@ __all__ = [
     "held",
 ]
 
-# A worker's cells in shared memory: the task it took last, plus one; the item of it that it is at; since when
-# (monotonic nanoseconds, odd while it is still being unpickled; 0 where the task has no limit); whether it is to end after that task.
+# A worker's cells in shared memory: the task it took last, plus one; the item of it that it is at; since when it is
+# (monotonic nanoseconds, odd while it still unpickles; 0 where the task has no limit); whether it ends after the task.
 CLAIM, ITEM, SINCE, RETIRE = range(4)
 CELLS = 4  # for each worker
 

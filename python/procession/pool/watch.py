@@ -109,7 +109,10 @@ class Watch:
 
     def _look_at_memory(self, number: int) -> None:
         at = self._engine.at(number)
-        size = self._engine.memory(number)
+        try:
+            size = self._engine.memory(number)
+        except LookupError:  # another thread saw that it ended
+            return
         if size is None:
             return
         self._memory[number] = size

@@ -222,6 +222,22 @@ def test_a_crash_tells_where_it_was(process_pool: Pool) -> None:
     assert "it was at" in str(error)
 
 
+def crash_in_a_child(number: int) -> int | None:
+    child = procession.get_context("fork").Process(target=crash, args=(number,))
+    child.start()
+    child.join()
+    if child.exitcode == -signal.SIGSEGV:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return child.exitcode
+
+
+def test_the_crash_of_a_task_s_child_is_not_the_worker_s(fork_pool: Pool) -> None:
+    with pytest.raises(WorkerDied) as caught:
+        fork_pool.apply(crash_in_a_child, (-1,))
+    assert caught.value.signal == "SIGKILL"
+    assert caught.value.line is None
+
+
 def test_an_executor_has_the_same_limits() -> None:
     context = procession.get_context("fork")
     with context.Executor(1, timeout=0.2) as executor:

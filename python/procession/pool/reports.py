@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+
+from .._bootstrap import at_fork_in_child
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -97,11 +100,21 @@ class _Place:
             os.close(fd)
             return
         os.lseek(fd, number * STRETCH, os.SEEK_SET)
+        before = faulthandler.is_enabled()
+        at_fork_in_child(lambda: _leave(before))
         faulthandler.enable(fd, all_threads=False)
         # Chained to what the signal does by itself, it ends the process: the task does not go on for a moment longer,
         # as it would with a system call that was interrupted
         faulthandler.register(ASK, fd, all_threads=False, chain=True)  # type: ignore[arg-type]
         os.write(fd, _READY)
+
+
+def _leave(before: bool) -> None:
+    """In a process that a task forked: its crashes are no worker's."""
+    import faulthandler
+
+    faulthandler.unregister(ASK)  # type: ignore[arg-type]
+    (faulthandler.enable if before and sys.stderr is not None else faulthandler.disable)()
 
 
 def last_line(report: str) -> str | None:

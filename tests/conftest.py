@@ -8,9 +8,12 @@ import contextlib
 import faulthandler
 import gc
 import os
+import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +59,23 @@ def team() -> Iterator[Team]:
     team = Team()
     yield team
     team.end()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    if (
+        mount is None
+        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True).returncode
+    ):
+        pytest.skip("needs the right to mount a file system")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 # Pools. A spawned worker takes a tenth of a second to start: spawn is tested where it makes a difference, in one go.

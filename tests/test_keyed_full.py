@@ -7,7 +7,6 @@ import itertools
 import os
 import resource
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,23 +28,6 @@ def pool() -> Iterator[Pool]:
     with procession.get_context("fork").Pool(2) as pool:
         yield pool
     pool.join()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if (
-        mount is None
-        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True).returncode
-    ):
-        pytest.skip("needs the right to mount a file system")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 def many(number: int) -> list[str]:

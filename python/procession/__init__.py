@@ -109,6 +109,7 @@ _ELSEWHERE = {"Executor": "executor", "KeyedResult": "gather", "install": "insta
 
 # There without an import, as in the standard library most are
 _MODULES = [
+    "checkpoint",
     "connection",
     "context",
     "dummy",

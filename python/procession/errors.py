@@ -27,6 +27,10 @@ __all__ = [
     "AbandonedLockWarning",
     "ArenaFull",
     "BrokenBarrierError",
+    "CheckpointError",
+    "CheckpointFull",
+    "CheckpointInUse",
+    "CheckpointMismatch",
     "Closed",
     "Empty",
     "Full",
@@ -36,6 +40,7 @@ __all__ = [
     "JobError",
     "MainNotImportable",
     "MemoryLimitExceeded",
+    "NotACheckpoint",
     "NotGuarded",
     "NotOwner",
     "NotShared",
@@ -388,6 +393,39 @@ class SpillFull(ProcessionError, OSError):
 
     directory: str | None = None  # None for memory
     written_bytes: int | None = None  # what was there when it was full
+
+
+# Checkpoints
+
+
+class CheckpointError(ProcessionError, OSError):
+    """A checkpoint's journal cannot be read or written. What was committed before is in it, whole."""
+
+    path: str | None = None
+
+
+class CheckpointFull(CheckpointError):
+    """There is no room for more in a journal. What was committed before is in it: free some space and run again."""
+
+
+class CheckpointInUse(CheckpointError, BlockingIOError):
+    """Another call holds the checkpoint. `pid` is its process, None if that could not be learnt."""
+
+    pid: int | None = None
+
+
+class NotACheckpoint(CheckpointError, ValueError):
+    """The file given as a checkpoint is something else, or was written by another version. It was left as it is."""
+
+
+class CheckpointMismatch(CheckpointError, ValueError):
+    """The checkpoint is that of another function or of other items; nothing was taken from it.
+
+    `part` says what differs: "function", "code", an option's name, or "item", of which `item` is the number.
+    """
+
+    part: str | None = None
+    item: int | None = None
 
 
 # Starting processes

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any, TypeVar
 
+    from ..checkpoint import Checkpoint
     from ..gather.result import KeyedResult
     from .board import KeyedProgress
     from .limits import Limits
@@ -49,6 +50,7 @@ class Maps:
         timeout: float | None = None,
         return_exceptions: bool = False,
         on_error: str = "first",
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     ) -> list[R]:
         """Call `func` with every item, return the results in order. Blocks until all are there.
 
@@ -58,8 +60,13 @@ class Maps:
 
         Items of a chunk whose worker died under another one of them are done again; those before it for a second time,
         if they took less than a millisecond together. With `chunksize=1` there are no others.
+
+        `checkpoint` is a file (or a `procession.checkpoint.Checkpoint`) in which what is done is kept, so that the same
+        call, after a crash of everything, does the rest; an item that failed fails again without being tried. Items
+        are tasks of their own then. Also raises: CheckpointMismatch for another function or other items,
+        CheckpointInUse, CheckpointFull, NotACheckpoint. See docs/resume.md.
         """
-        given = chunksize, retries, timeout, failing(on_error, return_exceptions)
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions), checkpoint
         results: list[R] = self._map(func, iterable, ONE, *given)
         return results
 
@@ -73,9 +80,10 @@ class Maps:
         timeout: float | None = None,
         return_exceptions: bool = False,
         on_error: str = "first",
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     ) -> list[R]:
         """As `map`, with the items of each item as arguments."""
-        given = chunksize, retries, timeout, failing(on_error, return_exceptions)
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions), checkpoint
         results: list[R] = self._map(func, iterable, STAR, *given)
         return results
 
@@ -230,9 +238,17 @@ class Maps:
         retries: int | None,
         timeout: float | None,
         on_error: str,
+        checkpoint: Any,
     ) -> Any:
         self._check_running()
         check_chunksize(chunksize)
+        if checkpoint is not None:
+            from .resuming import resumed_map
+
+            if timeout is not None:
+                self._core.attend()
+            limits = self._limits_for(retries, timeout)
+            return resumed_map(self._core, function, iterable, kind, checkpoint, limits, on_error)
         items = sequence(iterable)
         job = self._map_job(function, items, kind, self._limits_for(retries, timeout), on_error)
         try:

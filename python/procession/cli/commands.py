@@ -23,7 +23,7 @@ from procession.cli.shared import (
     EXIT_USAGE,
     complain,
 )
-from procession.errors import InputError, JobError, ProcessionError
+from procession.errors import CheckpointMismatch, InputError, JobError, NotACheckpoint, ProcessionError
 from procession.mapreduce.errors import JobFailed
 
 __all__ = ["main"]
@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(str(error), EXIT_USAGE)
     except InputError as error:
         return complain(input_message(error), EXIT_INPUT)
+    except (CheckpointMismatch, NotACheckpoint) as error:
+        return complain(str(error), EXIT_USAGE)
     except ProcessionError as error:
         return complain(f"{type(error).__name__}: {error}", EXIT_FAILED)
     except (ValueError, LookupError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import stat
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import procession
 from procession import mapreduce
-from procession.cli.shared import EXIT_OK, add_workers, counted
+from procession.cli.shared import EXIT_OK, add_checkpoint, add_workers, checkpoint_of, counted, size_argument
 
 __all__ = ["add_map"]
 
@@ -23,9 +24,15 @@ Examples:
     procession map math:sqrt < numbers.jsonl > roots.jsonl
     procession map pages.py:title --on-error null < pages.jsonl > titles.jsonl
     procession map json:dumps --raw < names.txt > names.jsonl
+    procession map pages.py:fetch --timeout 30 --retries 2 --on-error skip --checkpoint pages.db < urls > out.jsonl
+
+The last of these may be killed at any moment, or the machine's memory run out, and is given again as it stands: it
+writes all of its output again and calls the function only for the lines that were not done. A line that failed, took
+longer than 30 s or ended three workers is told of again, and not tried, unless --retry-failed says so.
 
 Exit code: 0 done, also if lines were passed over as --on-error says; 1 the function raised or gave what JSON has no
-form for, or a worker died; 2 wrong usage or no such function; 3 a line is not JSON or not text; 130 interrupted.
+form for, a line went beyond a limit, a worker died, or the checkpoint is in use or its disk full; 2 wrong usage, no
+such function, or a checkpoint of another function or input; 3 a line is not JSON or not text; 130 interrupted.
 """
 
 
@@ -55,11 +62,25 @@ def add_map(commands: Any) -> None:
         default="strict",
         help="bytes that are no UTF-8: the line fails (strict), read them as �, or leave them out",
     )
+    one.add_argument("--timeout", type=float, metavar="SECONDS", help="most that a line may take; then it fails")
+    one.add_argument(
+        "--retries", type=int, default=0, metavar="N", help="try a line again N times if its worker died (0)"
+    )
+    one.add_argument(
+        "--memory-limit", type=size_argument, metavar="SIZE", help="most memory of a worker, as 2G; then its line fails"
+    )
+    kept = add_checkpoint(one, "lines")
+    kept.add_argument("--retry-failed", action="store_true", help="try lines again that failed in an earlier run")
     one.add_argument("--progress", action="store_true", help="show how far it is, if standard error is a terminal")
 
 
 def run_map(options: argparse.Namespace) -> int:
     """`procession map`."""
+    checkpoint = checkpoint_of(options, retry_failed=options.retry_failed)
+    if options.retries < 0 or (options.timeout is not None and options.timeout <= 0):
+        raise ValueError("--retries is a number of times, 0 or more, and --timeout a number of seconds above 0")
+    if checkpoint is not None and not checkpoint.reset:
+        refuse_appending(options.checkpoint)
     context = procession.get_context(options.context)
     source = sys.stdin.fileno()
     status = os.fstat(source)
@@ -76,11 +97,29 @@ def run_map(options: argparse.Namespace) -> int:
             errors=options.errors,
             on_error=options.on_error,
             ordered=not options.unordered,
+            timeout=options.timeout,
+            retries=options.retries,
+            memory_limit=options.memory_limit,
+            checkpoint=checkpoint,
             progress=shown.update,
         )
+    if done.resumed:
+        print(f"{counted(done.resumed, 'line')} of {done.lines:,} known from {options.checkpoint}", file=sys.stderr)
     if done.first is not None:
         print(f"{done.failed:,} of {counted(done.lines, 'line')} failed; {done.first}", file=sys.stderr)
     if options.progress:
         rate = mapreduce.size(done.size_bytes / done.seconds)
         print(f"{counted(done.lines, 'line')}, {done.seconds:.2f} s, {rate}/s", file=sys.stderr)
     return EXIT_OK
+
+
+def refuse_appending(checkpoint: str) -> None:
+    """Raises ValueError when what an earlier run wrote would stand before the same again: >> with a checkpoint."""
+    out = sys.stdout.fileno()
+    status = os.fstat(out)
+    appends = fcntl.fcntl(out, fcntl.F_GETFL) & os.O_APPEND
+    if appends and stat.S_ISREG(status.st_mode) and status.st_size and os.path.exists(checkpoint):
+        raise ValueError(
+            "standard output is appended to a file (>>), and a run that goes on from a checkpoint writes all of its "
+            "output again: use > instead"
+        )

@@ -11,9 +11,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from procession.mapreduce import counted
+
+if TYPE_CHECKING:
+    from procession.checkpoint import Checkpoint
 
 __all__ = [
     "EXIT_FAILED",
@@ -22,7 +25,9 @@ __all__ = [
     "EXIT_OK",
     "EXIT_PIPE_CLOSED",
     "EXIT_USAGE",
+    "add_checkpoint",
     "add_workers",
+    "checkpoint_of",
     "complain",
     "counted",
     "output",
@@ -58,6 +63,30 @@ def add_workers(one: Any) -> None:
     """The arguments about workers."""
     one.add_argument("--workers", type=int, metavar="N", help="how many workers (default: one per usable CPU)")
     one.add_argument("--context", choices=("fork", "spawn", "forkserver", "thread"), help="how workers are started")
+
+
+def add_checkpoint(one: Any, unit: str) -> Any:
+    """The arguments about a checkpoint of finished units; the group that they are in."""
+    group = one.add_argument_group("checkpoint")
+    group.add_argument(
+        "--checkpoint",
+        metavar="PATH",
+        help=f"keep what is done there; after a crash the same command goes on with the {unit} that are left",
+    )
+    group.add_argument("--checkpoint-reset", action="store_true", help="begin the checkpoint anew, whatever it is for")
+    return group
+
+
+def checkpoint_of(options: argparse.Namespace, **further: Any) -> Checkpoint | None:
+    """The checkpoint that was asked for. Raises ValueError for options of one without it."""
+    if options.checkpoint is None:
+        if options.checkpoint_reset or any(further.values()):
+            raise ValueError("--checkpoint-reset, --checkpoint-interval and --retry-failed need --checkpoint PATH")
+        return None
+    from procession.checkpoint import Checkpoint
+
+    given = {name: value for name, value in further.items() if value is not None}
+    return Checkpoint(options.checkpoint, reset=options.checkpoint_reset, **given)
 
 
 @contextlib.contextmanager

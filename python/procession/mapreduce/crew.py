@@ -23,15 +23,16 @@ def checked_workers(workers: int | None, context: Any) -> int:
 
 
 @contextlib.contextmanager
-def crew(context: Any, workers: int, *, quiet: bool = False) -> Iterator[Any]:
+def crew(context: Any, workers: int, *, quiet: bool = False, **limits: Any) -> Iterator[Any]:
     """A pool of so many workers. Left without an error, its workers end by themselves; else they are ended at once.
 
-    `quiet`: what a worker process prints goes to standard error, because standard output carries the answer.
+    `quiet`: what a worker process prints goes to standard error, because standard output carries the answer. `limits`
+    are those of a `Pool`.
     """
     pool = None
     try:
         with interrupts_held():  # inside the try: one that was held back is raised here, with the workers running
-            pool = context.Pool(workers, initializer=begin, initargs=(os.getpid(), quiet))
+            pool = context.Pool(workers, initializer=begin, initargs=(os.getpid(), quiet), **limits)
         yield pool
         pool.close()
     except BaseException:

@@ -1,30 +1,43 @@
 """A function over lines: JSON values in, JSON values out, on all cores and in bounded memory.
 
 The parent never looks into a line. It reads blocks, cuts them behind a line's end, sends them as bytes and writes the
-bytes that come back; reading JSON, calling the function and writing JSON happen in the workers. A million square roots
-take 2.7 s of processor time that way; through `imap` with a line to a task 10 s, with 512 lines to a task 5.5 s.
+bytes that come back; reading JSON, calling the function and writing JSON happen in the workers (`blocks`). A million
+square roots take 2.7 s of processor time that way; through `imap` with a line to a task 10 s, with 512 lines to a task
+5.5 s.
 
 Blocks grow from one line until one takes some milliseconds, so a slow function gets single lines and a fast one
 thousands. Input that comes slowly is passed on as it comes: nothing waits for a block to be full.
+
+Where it matters which line it is (it may be killed, tried again, or stand in a checkpoint) a block is one line. That is
+slower where a call takes microseconds (a million square roots: see docs/resume.md), and nothing is called twice.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import select
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import isfinite
-from typing import Any, BinaryIO, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
 
-from procession.errors import InputError, WorkerDied
+from procession.errors import MemoryLimitExceeded, TaskTimeout, WorkerDied, describe_exit
+from procession.mapreduce.blocks import (
+    END,
+    ON_ERROR,
+    BlockDone,
+    Failure,
+    LineFailed,
+    LineMap,
+    LineNotReadable,
+    map_block,
+)
 from procession.mapreduce.crew import checked_workers, crew
-from procession.mapreduce.errors import JobFailed
-from procession.mapreduce.loading import describe, find_function, of_user
+from procession.mapreduce.kept import KeptLines
+from procession.mapreduce.loading import find_function
+from procession.mapreduce.progress import size
 
 __all__ = ["LineFailed", "LineNotReadable", "LinesDone", "ON_ERROR", "map_lines"]
 
@@ -32,139 +45,11 @@ TARGET_NS = 20_000_000  # work in a block; a task costs some 30 µs
 MOST_BYTES = 1 << 20  # in a block, unless one line is longer
 READ_BYTES = 1 << 20  # asked of the input at a time
 BLOCKS_PER_WORKER = 6  # out or waiting for an earlier one; so the memory of a run is bounded
+LINES_PER_WORKER = 256  # the same where each block is a line; so one that takes long does not hold up the others soon
+MOST_SENT_BYTES = 64 << 20  # of such lines, but always some
 POLL_SECONDS = 0.02  # between looks at an input that comes slowly while blocks are out; arbitrary; not measured
 
-ON_ERROR = ("stop", "skip", "null")
-
-READ, CALL, WRITE = range(3)  # what was being done to a line when it failed
-
 Progress = Callable[[int, int], None]  # bytes done, lines done
-
-
-class LineNotReadable(InputError, ValueError):
-    """A line of the input is not JSON, or not text. `line` is its number, from 1."""
-
-    line: int = 0
-
-
-class LineFailed(JobFailed):
-    """The function raised for a line, or gave what JSON has no form for. `line` is its number, from 1."""
-
-    def __init__(self, message: str, details: str, line: int = 0) -> None:
-        super().__init__(message, details)
-        self.line = line
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.details, self.line)
-
-
-class Failure(NamedTuple):
-    """What went wrong with a line, as it travels."""
-
-    line: int  # within the block, from 0
-    stage: int
-    reason: str
-    details: str  # the traceback; empty where it says nothing to the user
-
-    def error(self, lines_before: int) -> LineNotReadable | LineFailed:
-        """The exception for it, with the line's number in the whole input."""
-        line = lines_before + self.line + 1
-        if self.stage == READ:
-            return LineNotReadable(f"line {line}: {self.reason}", line=line)
-        return LineFailed(f"line {line}: {self.reason}", self.details, line)
-
-
-class BlockDone(NamedTuple):
-    """What a worker made of a block."""
-
-    output: bytes
-    lines: int
-    failed: int
-    first: Failure | None
-    nanoseconds: int
-
-
-@dataclass(frozen=True)
-class LineMap:
-    """What is done to a block of lines, as it travels to the workers."""
-
-    function: str  # its name: each worker finds it itself
-    raw: bool  # a line is a str, not JSON
-    errors: str  # for bytes that are not UTF-8, as in `bytes.decode`
-    on_error: str  # one of ON_ERROR
-
-    def __call__(self, block: bytes) -> BlockDone:
-        """Runs in a worker. Raises what `find_function` raises, and nothing else."""
-        began = time.perf_counter_ns()
-        function, read = find_function(self.function), self.reader()
-        lines = block.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        output: list[str] = []
-        failed, first = 0, None
-        for number, line in enumerate(lines):
-            stage = READ
-            try:
-                if not self.raw and not line.strip():
-                    continue
-                value = read(line)
-                stage = CALL
-                result = function(value)
-                stage = WRITE
-                output.append(written(result))
-            except Exception as error:
-                failed += 1
-                first = first or failure(number, stage, error)
-                if self.on_error == "null":
-                    output.append("null")
-                elif self.on_error == "stop":
-                    break
-        output.append("")
-        return BlockDone("\n".join(output).encode(), len(lines), failed, first, time.perf_counter_ns() - began)
-
-    def reader(self) -> Callable[[bytes], Any]:
-        """What makes a value of a line."""
-        errors, decode = self.errors, json.JSONDecoder().raw_decode
-
-        def read_json(line: bytes) -> Any:
-            text = line.decode("utf-8", errors).strip(" \t\r")
-            value, end = decode(text)
-            if end != len(text):
-                raise json.JSONDecodeError("Extra data", text, end)
-            return value
-
-        return (lambda line: line.removesuffix(b"\r").decode("utf-8", errors)) if self.raw else read_json
-
-
-encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-ascii_encoder = json.JSONEncoder(allow_nan=False)
-
-
-def written(result: Any) -> str:
-    """A value as JSON in one line. Raises TypeError or ValueError for what JSON has no form for."""
-    kind = type(result)
-    if kind is int or (kind is float and isfinite(result)):  # as the encoder does, in a fifth of its time
-        return repr(result)
-    text = encoder.encode(result)
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # half a surrogate pair, which only an escape can say
-            return ascii_encoder.encode(result)
-    return text
-
-
-def failure(line: int, stage: int, error: Exception) -> Failure:
-    """What to tell of an exception met in a worker."""
-    if stage == READ:
-        if isinstance(error, json.JSONDecodeError):
-            return Failure(line, stage, f"not JSON: {error.msg} at column {error.pos + 1}", "")
-        if isinstance(error, UnicodeDecodeError):
-            return Failure(line, stage, f"byte {error.start} is not utf-8 ({error.reason})", "")
-        return Failure(line, stage, describe(error), "")  # nested too deeply, a number too long
-    if stage == WRITE:
-        return Failure(line, stage, f"what the function returned cannot be written as JSON: {describe(error)}", "")
-    return Failure(line, stage, describe(error), of_user("".join(traceback.format_exception(error))))
 
 
 class Blocks:
@@ -215,51 +100,118 @@ class LinesDone:
     size_bytes: int = 0
     workers: int = 0
     seconds: float = 0.0
+    resumed: int = 0  # lines that a checkpoint had, results and failures
 
 
-class Sent(NamedTuple):
+def ending(error: WorkerDied) -> str:
+    """Why the worker of a line ended, and where it was, if that is known."""
+    if isinstance(error, TaskTimeout):
+        why = f"took longer than {error.timeout_s:g} s"
+    elif isinstance(error, MemoryLimitExceeded):
+        limit, had = size(error.limit_bytes or 0), size(error.memory_bytes or 0)
+        why = f"its worker (pid {error.pid}) had {had} of memory, and {limit} was the limit"
+    else:
+        why = f"its worker (pid {error.pid}) {describe_exit(error.exitcode)}"
+    return f"{why}, at {error.line}" if error.line else why
+
+
+class Known:
+    """Stands for the answer of a line that a checkpoint has."""
+
+    done = True
+
+    def ready(self) -> bool:
+        """It is."""
+        return True
+
+    def wait(self, timeout: float) -> None:
+        """For nothing."""
+
+
+@dataclass(slots=True)
+class Sent:
     """A block that is out."""
 
     lines_before: int
     lines: int
     size_bytes: int
-    answer: Any  # AsyncResult of BlockDone
+    answer: Any  # AsyncResult of BlockDone without callbacks, or Known
+    done: BlockDone | None = None  # what came of it
+    digest: bytes = b""  # of a line, for the checkpoint
 
 
 class Run:
-    """One call of `map_lines` under way."""
+    """One call of `map_lines` under way. `kept` is the checkpoint; `single`: each line is a block by itself."""
 
-    def __init__(self, pool: Any, task: LineMap, blocks: Blocks, out: BinaryIO, *, ordered: bool, workers: int) -> None:
-        self._pool, self._task, self._blocks, self._out, self._ordered = pool, task, blocks, out, ordered
-        self._most = BLOCKS_PER_WORKER * workers
+    def __init__(
+        self,
+        pool: Any,
+        task: LineMap,
+        blocks: Blocks,
+        out: BinaryIO,
+        *,
+        ordered: bool,
+        workers: int,
+        single: bool = False,
+        kept: KeptLines | None = None,
+    ) -> None:
+        self._pool, self._blocks, self._out, self._ordered, self._kept = pool, blocks, out, ordered, kept
+        self._single, self._on_error = single, task.on_error
+        self._task = replace(task, on_error="skip") if single else task  # the journal knows what failed, not what it is
+        self._most = (LINES_PER_WORKER if single else BLOCKS_PER_WORKER) * workers
+        self._fewest = 2 * workers  # out, however large
         self._sent: deque[Sent] = deque()  # in the order of the input
+        self._sent_bytes = 0
+        self._looked = 0.0  # when answers were last looked at for the checkpoint
         self._lines = 0  # sent
         self._largest = 1  # bytes in the largest block answered
         self.done = LinesDone(workers=workers)
 
     def __call__(self, progress: Progress | None) -> None:
         """Everything, to the end of the input. Raises LineFailed, LineNotReadable, WorkerDied, OSError."""
-        while True:
-            self.send()
-            if not self._sent:
-                return
-            self.receive()
-            if progress is not None:
-                progress(self.done.size_bytes, self.done.lines)
+        try:
+            while True:
+                self.send()
+                if not self._sent:
+                    break
+                self.receive()
+                if progress is not None:
+                    progress(self.done.size_bytes, self.done.lines)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.settle()  # what is done and has not had its turn
+            raise
+        if self._kept is not None:
+            self._kept.check_end(self._lines)
 
     def send(self) -> None:
         """Hands out blocks while there is room. Waits for input only when no block is out."""
         blocks, sent = self._blocks, self._sent
-        while len(sent) < self._most:
+        while self.has_room():
             block = blocks.take()
             if block:
-                lines = block.count(b"\n") + (not block.endswith(b"\n"))
-                sent.append(Sent(self._lines, lines, len(block), self._pool.apply_async(self._task, (block,))))
-                self._lines += lines
+                self.submit(block)
             elif blocks.ended or (sent and not blocks.has_more()):
                 return
             else:
                 blocks.fill()
+
+    def has_room(self) -> bool:
+        """Whether another block may go out."""
+        out = len(self._sent)
+        return out < self._fewest or (out < self._most and self._sent_bytes < MOST_SENT_BYTES)
+
+    def submit(self, block: bytes) -> None:
+        """Sends a block to a worker, unless it is known what comes of it. Raises CheckpointMismatch."""
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        one = Sent(self._lines, lines, len(block), None)
+        if self._kept is not None:
+            one.digest = self._kept.digest_of(block)
+            one.done = self._kept.known(self._lines, one.digest)
+        one.answer = self._pool.apply_async(map_block, self._task.given(block)) if one.done is None else Known()
+        self._lines += lines
+        self._sent_bytes += len(block)
+        self._sent.append(one)
 
     def receive(self) -> None:
         """Takes the next answer, or none if it does not come soon."""
@@ -270,31 +222,58 @@ class Run:
             one = sent[at]
             del sent[at]
             self.take(one)
+        if not self._blocks.ended:
+            self._out.flush()  # whoever reads our output should not wait for what is done
+        if self._kept is not None and time.monotonic() - self._looked >= POLL_SECONDS:
+            self.settle()
+            self._looked = time.monotonic()
+
+    def settle(self) -> None:
+        """Writes down what is done and waits for its turn to be written out. Raises CheckpointError."""
+        sent = self._sent
+        if sent:
+            sent[-1].answer.ready()  # takes in what has come for any of them
+        for one in sent:
+            if one.done is None and one.answer.done:
+                self.outcome(one)
+
+    def outcome(self, one: Sent) -> BlockDone:
+        """What came of a block, written down if there is a checkpoint. Raises WorkerDied, CheckpointError."""
+        if one.done is not None:
+            return one.done
+        doubtful = False
+        try:
+            one.done = one.answer.get()
+        except WorkerDied as error:
+            if not self._single:
+                first, last = one.lines_before + 1, one.lines_before + one.lines
+                where = f"line {first}" if first == last else f"one of the lines {first} to {last}"
+                raise WorkerDied.of(error.name, error.pid, error.exitcode, item=where) from error
+            one.done = BlockDone(b"", 1, 1, Failure(0, END, ending(error), ""), 0)
+            doubtful = type(error) is WorkerDied and self._on_error != "stop"
+        if self._kept is not None:
+            self._kept.add(one.lines_before, one.digest, one.done, doubtful=doubtful)
+        return one.done
 
     def take(self, one: Sent) -> None:
         """Writes what a block gave and learns from it how large the next should be."""
-        try:
-            answer: BlockDone = one.answer.get()
-        except WorkerDied as error:
-            first, last = one.lines_before + 1, one.lines_before + one.lines
-            where = f"line {first}" if first == last else f"one of the lines {first} to {last}"
-            raise WorkerDied.of(error.name, error.pid, error.exitcode, item=where) from error
-        self._out.write(answer.output)
-        if not self._blocks.ended:
-            self._out.flush()  # whoever reads our output should not wait for what is done
+        answer = self.outcome(one)
+        self._sent_bytes -= one.size_bytes
+        self._out.write(b"null\n" if self._single and answer.failed and self._on_error == "null" else answer.output)
         done = self.done
         done.lines += one.lines
         done.failed += answer.failed
         done.size_bytes += one.size_bytes
         if answer.first is not None:
             error_here = answer.first.error(one.lines_before)
-            if self._task.on_error == "stop":
+            if self._on_error == "stop":
                 raise error_here
             if done.first is None or error_here.line < done.first.line:
                 done.first = error_here
-        self._largest = max(self._largest, one.size_bytes)
-        wanted = one.size_bytes * TARGET_NS // max(1, answer.nanoseconds)
-        self._blocks.goal_bytes = max(1, min(wanted, 2 * self._largest, MOST_BYTES))
+        if not self._single:
+            self._largest = max(self._largest, one.size_bytes)
+            wanted = one.size_bytes * TARGET_NS // max(1, answer.nanoseconds)
+            self._blocks.goal_bytes = max(1, min(wanted, 2 * self._largest, MOST_BYTES))
 
 
 def map_lines(
@@ -308,6 +287,10 @@ def map_lines(
     errors: str = "strict",
     on_error: str = "stop",
     ordered: bool = True,
+    timeout: float | None = None,
+    retries: int = 0,
+    memory_limit: int | None = None,
+    checkpoint: Any = None,
     progress: Progress | None = None,
 ) -> LinesDone:
     """Calls a function with the JSON value of every line of a descriptor; writes what it returns, a line each.
@@ -317,18 +300,30 @@ def map_lines(
     written ("stop"); it has no line in the output ("skip"), or `null`. Blocks until the input ends; holds some blocks
     per worker, however long the input is.
 
+    `timeout` (seconds a line may take), `retries` (how often one is tried again whose worker died) and `memory_limit`
+    (bytes of a worker) are as in a `Pool`; a line that goes beyond them fails as one for which the function raises.
+    `checkpoint` is a path or a `Checkpoint`: lines that are done are kept there, and the same call, after a death of
+    everything, writes all of the output again and calls the function only for the rest.
+
     Raises LineFailed, LineNotReadable or WorkerDied, which name the line; JobError if there is no such function;
-    ValueError for less than one worker; OSError from reading or writing.
+    ValueError for less than one worker; OSError from reading or writing; CheckpointError.
     """
     started = time.perf_counter()
     workers = checked_workers(workers, context)
-    find_function(function)  # an error here is the caller's, and comes before any process is started
-    with crew(context, workers, quiet=True) as pool:
-        task = LineMap(function, raw, errors, on_error)
-        run = Run(pool, task, Blocks(source), out, ordered=ordered, workers=workers)
+    found = find_function(function)  # an error here is the caller's, and comes before any process is started
+    limits = {"timeout": timeout, "retries": retries or None, "memory_limit": memory_limit}
+    limits = {name: value for name, value in limits.items() if value is not None}
+    single = bool(limits) or checkpoint is not None
+    task = LineMap(function, raw, errors, on_error)
+    with contextlib.ExitStack() as stack:
+        kept = None if checkpoint is None else stack.enter_context(KeptLines(checkpoint, found, task))
+        pool = stack.enter_context(crew(context, workers, quiet=True, **limits))
+        blocks = Blocks(source)
+        run = Run(pool, task, blocks, out, ordered=ordered, workers=workers, single=single, kept=kept)
         try:
             run(progress)
         finally:
             out.flush()
+    run.done.resumed = 0 if kept is None else kept.resumed
     run.done.seconds = time.perf_counter() - started
     return run.done

@@ -11,7 +11,16 @@ from typing import Any
 
 import procession
 from procession import mapreduce
-from procession.cli.shared import EXIT_FAILED, EXIT_OK, add_workers, counted, output, size_argument
+from procession.cli.shared import (
+    EXIT_FAILED,
+    EXIT_OK,
+    add_checkpoint,
+    add_workers,
+    checkpoint_of,
+    counted,
+    output,
+    size_argument,
+)
 
 __all__ = ["add_mapreduce"]
 
@@ -51,10 +60,14 @@ Examples:
     procession mapreduce grep 'logs/**/*.log' --pattern 'timed? out' --format json
     procession mapreduce spelling.py:Spellings books/*.gz --memory-budget 2G --save spellings.answer
     zcat big.gz | procession mapreduce longest.py:LongestLine - --workers 4
+    procession mapreduce index archive --checkpoint index.db --save index.answer
 
-Exit code: 0 done; 1 the job failed, a worker died, a disk is full, or --compare found a difference; 2 wrong usage, or
-no such job or column; 3 the input is missing, unreadable, changed while read, or not what it should be;
-130 interrupted.
+The last of these may be killed at any moment, and is given again as it stands: it goes on with the pieces of the input
+that were not done. (A job by key keeps its runs beside the checkpoint, in index.db.runs-*.)
+
+Exit code: 0 done; 1 the job failed, a piece ended more workers than --retries allows, a disk is full, the checkpoint is
+in use, or --compare found a difference; 2 wrong usage, no such job or column, or a checkpoint of another job or input;
+3 the input is missing, unreadable, changed while read, or not what it should be; 130 interrupted.
 """
 
 
@@ -77,6 +90,9 @@ def add_mapreduce(commands: Any) -> None:
         "symbolic links), a glob pattern, or - for standard input",
     )
     add_workers(one)
+    one.add_argument(
+        "--retries", type=int, default=1, metavar="N", help="how many workers a piece of the input may end (1)"
+    )
     add_job_arguments(one.add_argument_group("the job"))
     add_input(one.add_argument_group("input"))
     add_output(one.add_argument_group("output"))
@@ -85,6 +101,10 @@ def add_mapreduce(commands: Any) -> None:
         "--memory-budget", type=size_argument, metavar="SIZE", help="most memory for keys and values, as 2G (half)"
     )
     memory.add_argument("--spill-dir", metavar="DIR", help="where to put what exceeds it (the temporary directory)")
+    kept = add_checkpoint(one, "pieces of the input")
+    kept.add_argument(
+        "--checkpoint-interval", type=float, metavar="SECONDS", help="how often workers hand in what they have (10)"
+    )
 
 
 def add_job_arguments(group: Any) -> None:
@@ -129,6 +149,7 @@ def add_output(group: Any) -> None:
 def run_mapreduce(options: argparse.Namespace) -> int:
     """`procession mapreduce`."""
     check(options)
+    checkpoint = checkpoint_of(options, interval=options.checkpoint_interval)
     context = procession.get_context(options.context)
     given = {"arguments": job_arguments(options), "encoding": options.encoding, "errors": options.errors}
     with output(options.output) as out:
@@ -141,6 +162,8 @@ def run_mapreduce(options: argparse.Namespace) -> int:
                 workers=options.workers,
                 memory_budget=options.memory_budget,
                 spill_dir=options.spill_dir,
+                retries=options.retries,
+                checkpoint=checkpoint,
                 progress=shown.update,
                 quiet=True,
                 **given,
@@ -151,6 +174,9 @@ def run_mapreduce(options: argparse.Namespace) -> int:
         rows = mapreduce.rows_of(answer.job, answer.total, top or None)
         mapreduce.write_rows(rows, answer.job, out, options.format)
     sys.stdout.flush()
+    if answer.resumed:
+        known = f"{answer.resumed:,} of {counted(answer.pieces, 'piece')} known from {options.checkpoint}"
+        print(known, file=sys.stderr)
     print(summary(answer), file=sys.stderr)
     return compare(options, answer, given) if options.compare else EXIT_OK
 
@@ -159,6 +185,8 @@ def check(options: argparse.Namespace) -> None:
     """Raises ValueError or LookupError for arguments that cannot be."""
     if options.top is not None and options.top < 0:
         raise ValueError(f"--top must not be negative, and is {options.top}")
+    if options.retries < 0:
+        raise ValueError(f"--retries must not be negative, and is {options.retries}")
     codecs.lookup(options.encoding)
     if options.compare and "-" in options.inputs:
         raise ValueError("--compare reads its input twice, which standard input does not allow")

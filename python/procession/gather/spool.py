@@ -72,14 +72,15 @@ class Spool:
         """
         if not hasattr(os, "memfd_create"):
             return cls.on_disk(spill_directory(None))
-        return cls(os.memfd_create(name))._begun()
+        return cls(os.memfd_create(name)).begun()
 
     @classmethod
     def on_disk(cls, directory: str) -> Spool:
         """A new one in the file system of a directory. Raises: OSError naming it."""
-        return cls(_nameless(directory), directory)._begun()
+        return cls(_nameless(directory), directory).begun()
 
-    def _begun(self) -> Spool:
+    def begun(self) -> Spool:
+        """Itself, when the header's page has been written. Raises: SpillFull, OSError; it is closed then."""
         try:
             self.fill(_native.spool_init, self.fd)
         except BaseException:

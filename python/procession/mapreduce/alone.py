@@ -13,8 +13,9 @@ from itertools import repeat
 from typing import Any
 
 from procession.gather.reducers import Batches, Reducer
+from procession.mapreduce.gathering import Folding, Progress
 from procession.mapreduce.jobs import Job, JobSource, blamed, is_keyed, reducer_for
-from procession.mapreduce.running import Answer, Folding, Progress, files_for
+from procession.mapreduce.running import Answer, files_for
 from procession.pool.board import KeyedProgress
 
 __all__ = ["equal", "run_here"]

@@ -1,38 +1,31 @@
 """Running a job over divided input: on a pool, or in this process alone.
 
-A job by key is one call of `Pool.map_reduce_by_key`. For any other the pieces lie in a shared queue, and each worker is
-given one task: take pieces until none is left, and fold each into one partial answer of its own. So work is balanced
-without the parent's help, and exactly one partial answer per worker travels back, however many pieces there were: with
-one per piece, the parent's unpickling and joining takes longer than the map itself. The parent meanwhile only reads how
-many bytes are done, from a shared number.
+A job by key is one call of `map_reduce_by_key`; any other is run by `gathering`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from procession.errors import Empty, JobError, RemoteTraceback, ShutDown
+from procession.errors import JobError, RemoteTraceback
 from procession.mapreduce.crew import checked_workers, crew
 from procession.mapreduce.errors import InputNotText, JobFailed
+from procession.mapreduce.gathering import Gathering, Progress
 from procession.mapreduce.inputs import Files
 from procession.mapreduce.jobs import Job, JobSource, blamed, is_keyed, reducer_for
+from procession.mapreduce.kept import KeptPieces
 from procession.mapreduce.loading import describe, of_user
 from procession.mapreduce.plan import Plan
-from procession.mapreduce.stretches import Text
 from procession.mapreduce.usage import Usage
-from procession.pool.board import KeyedProgress, WorkerProgress
+from procession.pool.board import KeyedProgress
+from procession.pool.keyed import map_reduce_by_key
 
 __all__ = ["Answer", "files_for", "run"]
-
-POLL_SECONDS = 0.1  # how often progress is reported; arbitrary; not measured
-
-Progress = Callable[[KeyedProgress], object]
 
 
 @dataclass(frozen=True)
@@ -52,6 +45,7 @@ class Answer:
     peak_bytes: int = 0  # the most memory that they were seen to hold together, shared pages once; see `usage`
     moved_bytes: int = 0  # written by the workers for each other: sorted runs; 0 for jobs that are not by key
     spilled_bytes: int = 0  # the part of it that went to disk
+    resumed: int = 0  # pieces that a checkpoint had
 
 
 def files_for(
@@ -80,6 +74,8 @@ def run(
     unpack: bool = True,
     memory_budget: int | None = None,
     spill_dir: str | None = None,
+    retries: int = 1,
+    checkpoint: Any = None,
     progress: Progress | None = None,
     quiet: bool = False,
 ) -> Answer:
@@ -89,11 +85,15 @@ def run(
     they are then left out). `memory_budget` (bytes) and `spill_dir` are for jobs by key: see `Pool.map_reduce_by_key`.
     `quiet`: what the job prints in worker processes goes to standard error.
 
+    When a worker dies, what it had not returned is done again; a piece may end `retries` workers before the run fails.
+    `checkpoint`, a path or a `Checkpoint`, keeps what workers returned, every `interval` seconds; after a death of
+    everything the same call goes on from there. Jobs by key have files beside it, `PATH.runs-*`.
+
     Blocks until the answer is there; meanwhile `progress` is called ten times a second in this thread. Whatever ends
     the call early (an error in a worker, the death of one, an interrupt) ends the workers too before it is raised.
 
-    Raises ValueError if `workers` is below 1, JobError or InputError (see `errors`) for what is wrong with either, and
-    WorkerDied.
+    Raises ValueError if `workers` is below 1, JobError or InputError (see `errors`) for what is wrong with either,
+    WorkerDied, and CheckpointError.
     """
     started = time.perf_counter()
     workers = checked_workers(workers, context)
@@ -101,7 +101,13 @@ def run(
     loaded = source.load()
     usage = Usage()
     files = files_for(loaded, inputs, encoding, errors, unpack=unpack)
-    with files.divide(workers) as plan:
+    with contextlib.ExitStack() as stack:
+        kept = None
+        if checkpoint is not None:
+            kept = stack.enter_context(KeptPieces(checkpoint, source, files, inputs, workers))
+        plan = stack.enter_context(files.divide(workers if kept is None else kept.divided_for))
+        if kept is not None:
+            kept.compare(plan)
         size = max(1, min(workers, len(plan.pieces)))
         with crew(context, size, quiet=quiet) as pool:
 
@@ -112,10 +118,13 @@ def run(
 
             report(KeyedProgress("map", 0, None, 0, plan.size_bytes, 0.0, ()))
             if is_keyed(loaded):
-                options = {"memory_budget": memory_budget, "spill_dir": spill_dir}
-                answer = by_key(pool, source, files, plan, options, report)
+                limits = memory_budget, spill_dir, retries
+                answer = by_key(pool, source, files, plan, limits, kept, report)
             else:
-                answer = gather(pool, context, source, files, plan, size, report)
+                gathering = Gathering(
+                    pool, context, source, files, plan, size, retries=retries, kept=kept, report=report
+                )
+                answer = gathering.run()
             seconds = time.perf_counter() - started
             usage.look(pids_of(pool), now=True)
     return Answer(
@@ -128,6 +137,7 @@ def run(
         seconds=seconds,
         cpu_seconds=usage.cpu_seconds,
         peak_bytes=usage.peak_bytes,
+        resumed=0 if kept is None else kept.resumed,
         **answer,
     )
 
@@ -191,7 +201,13 @@ class Planned:
 
 
 def by_key(
-    pool: Any, source: JobSource, files: Files, plan: Plan, options: dict[str, Any], report: Progress
+    pool: Any,
+    source: JobSource,
+    files: Files,
+    plan: Plan,
+    limits: tuple[int | None, str | None, int],
+    kept: KeptPieces | None,
+    report: Progress,
 ) -> dict[str, Any]:
     """The answer of a job by key and what it took, as fields of `Answer`. Raises JobFailed, InputError, WorkerDied."""
     reducer = reducer_for(source.load())
@@ -200,13 +216,16 @@ def by_key(
     items = Planned(files, plan)
     began = time.perf_counter()
     try:
-        total = pool.map_reduce_by_key(
+        total = map_reduce_by_key(
+            pool._core,
             JobMap(source, files.form.errors),
             items,
             None if combine is not None else reduce,
-            combine=combine,
-            progress=report,
-            **options,
+            combine,
+            None,
+            *limits,
+            report,
+            kept,
         )
     except (JobError, OSError):
         raise
@@ -259,99 +278,3 @@ def find_culprit(source: JobSource, files: Files, plan: Plan) -> None:
             except ValueError as error:
                 culprit = getattr(job, "culprit", None)
                 raise (culprit(text, error) if culprit is not None else failed(source, error)) from None
-
-
-# Other jobs
-
-
-class Folding:
-    """A partial answer in the making: adds pieces to it one after another."""
-
-    def __init__(self, source: JobSource, files: Files) -> None:
-        self.source, self.files = source, files
-        self.has_total = False
-        self.total: Any = None
-
-    def add(self, piece: Any) -> int:
-        """Reads a piece and folds it in; its size in bytes. Raises JobFailed, or what `Files.read` raises."""
-        job = self.source.load()
-        fold = getattr(job, "fold", None)
-        for text in self.files.read(piece):
-            with blamed(self.source.name, str(text.place)):
-                if not self.has_total:
-                    self.total, self.has_total = job.map(text), True
-                elif fold is not None:
-                    self.total = fold(self.total, text)
-                else:
-                    self.total = job.reduce(self.total, job.map(text))
-        return int(piece.size_bytes)
-
-    def join(self, total: Any) -> None:
-        """Reduces another partial answer into this one. Raises JobFailed."""
-        with blamed(self.source.name):
-            self.total = self.source.load().reduce(self.total, total) if self.has_total else total
-        self.has_total = True
-
-    def finish(self) -> Any:
-        """The answer so far; that of the empty text if there was no piece at all."""
-        if not self.has_total:
-            with blamed(self.source.name):
-                self.total = self.source.load().map(Text(""))
-        return self.total
-
-
-@dataclass
-class Share:
-    """One worker's part of a run, as it travels to the worker. Calling it does the work and returns `(total,)`, or
-    `()` if no piece was left for it. A worker that dies takes its share with it: the run fails, naming the worker."""
-
-    source: JobSource
-    files: Files
-    pieces: Any  # a shared queue of Piece
-    done_bytes: Any  # a shared number
-
-    def __call__(self, index: int) -> tuple[Any, ...]:
-        folding = Folding(self.source, self.files)
-        while True:
-            try:
-                piece = self.pieces.get(block=False)
-            except (Empty, ShutDown):
-                return (folding.total,) if folding.has_total else ()
-            self.done_bytes.add(folding.add(piece))
-
-
-def gather(
-    pool: Any, context: Any, source: JobSource, files: Files, plan: Plan, workers: int, report: Progress
-) -> dict[str, Any]:
-    """Hands the plan's pieces to the workers and joins what they return; the answer and what it took, as fields of
-    `Answer`."""
-    folding = Folding(source, files)
-    started = mapped = time.perf_counter()
-    pieces, done_bytes = context.Queue(), context.Value("q", 0)
-    pieces.put_many(plan.pieces)
-    answers = pool.imap_unordered(Share(source, files, pieces, done_bytes), range(workers), chunksize=1)
-    try:
-        for part in polled(answers):
-            now = time.perf_counter()
-            done = done_bytes.value
-            mapped = mapped if done >= plan.size_bytes and mapped > started else now
-            if part:
-                folding.join(part[0])
-            busy = tuple(WorkerProgress(pid, "map", 0, 0, 0, 0) for pid in pids_of(pool))
-            report(KeyedProgress("map", 0, None, done, plan.size_bytes, now - started, busy))
-    except BaseException:
-        pieces.shutdown(immediate=True)  # a worker that cannot be killed (a thread) stops at its next piece
-        raise
-    total = folding.finish()
-    return {"total": total, "gather_seconds": time.perf_counter() - mapped}
-
-
-def polled(answers: Any) -> Iterator[tuple[Any, ...]]:
-    """The answers as they come, and `()` ten times a second while none does."""
-    while True:
-        try:
-            yield answers.next(timeout=POLL_SECONDS)
-        except StopIteration:
-            return
-        except multiprocessing.TimeoutError:
-            yield ()

@@ -58,6 +58,7 @@ class Options:
     directory: str | None  # where to spill; None: where temporary files go
     retries: int
     progress: Callable[[KeyedProgress], object] | None
+    kept: Any = None  # a checkpoint; see `mapreduce.kept`
 
 
 class _Tasks(_native.Job):
@@ -77,10 +78,10 @@ class _Tasks(_native.Job):
 class _Written:
     """A spool, and how much was written into it by shares that returned."""
 
-    __slots__ = ("run_bytes", "spool")
+    __slots__ = ("is_old", "run_bytes", "spool")
 
-    def __init__(self, spool: Spool) -> None:
-        self.spool, self.run_bytes = spool, 0
+    def __init__(self, spool: Spool, is_old: bool) -> None:
+        self.spool, self.run_bytes, self.is_old = spool, 0, is_old
 
 
 class Call:
@@ -96,6 +97,7 @@ class Call:
         self.stopping: list[Callable[[], None]] = []  # called when the call ends early
         self.doing: dict[int, Callable[[], str]] = {}  # what the task at a slot is doing, by slot
         self.deaths = self.merged = 0
+        self.known_bytes = 0  # of input that a checkpoint had
         self.total_items: int | None = None
         self.total_bytes: int | None = None
         self._job = _Tasks()
@@ -141,12 +143,19 @@ class Call:
 
     def spool(self, on_disk: bool) -> int:
         """The number of a spool of that kind, made when first wanted. Raises: OSError."""
+        kept = self.options.kept
+        on_disk = on_disk or kept is not None
         for place, written in enumerate(self.spools):
-            if (written.spool.directory is not None) == on_disk:
+            if not written.is_old and (written.spool.directory is not None) == on_disk:
                 return place
-        spool = Spool.on_disk(self.directory) if on_disk else Spool.in_memory("procession-spool")
+        if kept is not None:
+            return self.take_spool(kept.spool())
+        return self.take_spool(Spool.on_disk(self.directory) if on_disk else Spool.in_memory("procession-spool"))
+
+    def take_spool(self, spool: Spool, *, is_old: bool = False) -> int:
+        """The number of a spool that is the call's from now on; an old one is read and nothing more."""
         self.owned.append(spool)
-        self.spools.append(_Written(spool))
+        self.spools.append(_Written(spool, is_old))
         return len(self.spools) - 1
 
     # Tasks
@@ -223,6 +232,6 @@ class Call:
         counts = sorted(self._counts().items())
         workers = tuple(WorkerProgress(pid, state, *values[:4]) for pid, (values, state) in counts)
         items, done = (sum(values[place] for _, (values, _) in counts) for place in (0, 1))
-        size = self.merged if phase == "reduce" else done
+        size = self.merged if phase == "reduce" else done + self.known_bytes
         total = self.total_items
         progress(KeyedProgress(phase, items, total, size, self.total_bytes, now - self.began, workers))

@@ -148,22 +148,28 @@ class Pieces(Items):
 
     def __init__(self, pieces: Iterable[Any], input_bytes: int | None) -> None:
         self._pieces = list(pieces)
-        self._made = 0
+        self._to_make = list(range(len(self._pieces) - 1, -1, -1))
         self.input_bytes = input_bytes
-        self.exhausted = not self._pieces
+
+    def skip(self, numbers: Iterable[int]) -> int:
+        """These are done already; their size in bytes. Before the first is made."""
+        done = set(numbers)
+        self._to_make = [number for number in self._to_make if number not in done]
+        return sum(getattr(self._pieces[number], "size_bytes", 0) for number in done)
+
+    @property
+    def exhausted(self) -> bool:  # type: ignore[override]  # it follows from the rest
+        """See `Items`."""
+        return not self._to_make
 
     @property
     def left(self) -> int:
         """See `Items`."""
-        return len(self._pieces) - self._made
+        return len(self._to_make)
 
     def make(self, size: int) -> int | None:
         """See `Items`."""
-        if self.exhausted:
-            return None
-        self._made += 1
-        self.exhausted = self._made == len(self._pieces)
-        return self._made - 1
+        return self._to_make.pop() if self._to_make else None
 
     def chunk(self, number: int) -> Chunk:
         """See `Items`. A piece that knows its place in the input (`order`) has it, whenever it is handed out."""

@@ -55,8 +55,10 @@ def map_reduce_by_key(
     spill_dir: Any,
     retries: int,
     progress: Callable[[KeyedProgress], object] | None,
+    kept: Any = None,
 ) -> Any:
-    """See `Pool.map_reduce_by_key`."""
+    """See `Pool.map_reduce_by_key`. `kept` is a checkpoint of divided input: what its shares returned is known, the
+    spool is its own, and what shares return is told to it; see `mapreduce.kept`."""
     if not callable(map_function):
         raise TypeError(f"map_reduce_by_key takes a map function, and {map_function!r} cannot be called")
     if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
@@ -66,7 +68,7 @@ def map_reduce_by_key(
     directory = None if spill_dir is None else spill_directory(spill_dir)
     with ExitStack() as stack:
         source, reader = _input(items, core.size, stack)
-        call = stack.enter_context(Call(core, Options(reducer, budget, directory, retries, progress)))
+        call = stack.enter_context(Call(core, Options(reducer, budget, directory, retries, progress, kept)))
         phase = Mapping(call, source, MapShare(map_function, reducer, reader), chunksize)
         phase.run()
         return Reducing(call, phase).run()
@@ -107,8 +109,21 @@ class Mapping:
         self._tables = 2 if share.reducer.shape == SET else 1
         self._spool_of: dict[int, int] = {}  # by slot
         self._asked = 0  # bytes kept when shares were last asked to return
+        self._committed = call.began  # when shares were last asked to return for the checkpoint
         self._announced = False  # the round's last chunk is in the queue, and the rules know
         self._finished = False
+        if call.options.kept is not None:
+            self._know(call.options.kept)
+
+    def _know(self, kept: Any) -> None:
+        """Take what shares of an earlier call returned as if they returned now."""
+        assert isinstance(self.source, Pieces)
+        places: dict[str, int] = {}
+        for name, told, chunks in kept.runs():
+            if name not in places:
+                places[name] = self.call.take_spool(kept.reopened(name), is_old=True)
+            self._keep(places[name], told)
+            self.call.known_bytes += self.source.skip(chunks)
 
     def run(self) -> None:
         """Have everything mapped. Blocks until all runs are written."""
@@ -139,6 +154,10 @@ class Mapping:
 
     def _ask_for_commits(self) -> None:
         """Have shares return when too many of an iterator's items are kept for the case that their worker dies."""
+        checkpoint, now = self.call.options.kept, perf_counter()
+        if checkpoint is not None and now - self._committed >= checkpoint.interval:
+            self._committed = now
+            self.call.board.words[COMMIT] += 1
         kept, most = self.source.kept_bytes, KEPT * self.call.options.budget.ahead_bytes
         if kept <= most:
             self._asked = 0
@@ -149,15 +168,19 @@ class Mapping:
     def _returned(self, slot: int, told: Mapped) -> None:
         call = self.call
         call.count(slot)
-        place = self._spool_of.pop(slot)
+        if call.options.kept is not None:
+            call.options.kept.add_runs(told)
+        self._keep(self._spool_of.pop(slot), told)
+        self.source.committed(told.chunks)
+        self._carry_out(self.rounds.returned(slot, told.chunks, self._feeder.waiting))
+
+    def _keep(self, place: int, told: Mapped) -> None:
         runs = [Run(place, run, self._tables) for run in told.runs]
         self.runs.extend(runs)
-        call.spools[place].run_bytes += sum(run.bytes for run in runs)
+        self.call.spools[place].run_bytes += sum(run.bytes for run in runs)
         self.items += told.items
         self.bytes += told.bytes
         self.pairs += told.pairs
-        self.source.committed(told.chunks)
-        self._carry_out(self.rounds.returned(slot, told.chunks, self._feeder.waiting))
 
     def _died(self, slot: int, death: WorkerDied) -> None:
         line = self.call.board.line(slot)
@@ -286,7 +309,9 @@ class Reducing:
         call.submit(slot, self._merge, self._work(part, slot))
 
     def _forget(self, part: int) -> None:
-        """What was merged for good gives its room to the answer."""
+        """What was merged for good gives its room to the answer, unless it is to be merged again after a crash."""
+        if self._call.options.kept is not None:
+            return
         which, low, high = self._parts[part]
         for run in self._mapped.runs:
             place, description = run.described

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["TERMINATE_S", "Control", "own_memory"]
 
 TERMINATE_S = 1.0  # a worker asked to end (SIGTERM) and still there after this is killed
-LAST_WORDS_S = 0.05  # how long one that is ended may take to say where it is: one stuck in the kernel never does
+LAST_WORDS_S = 0.5  # how long one that is ended may take to say where it is (a millisecond, but for a busy machine)
 STOP_S = 1.0  # how long a worker may take to stand still: one that waits for a disk cannot
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

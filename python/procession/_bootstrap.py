@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from multiprocessing import process, util
 
 from . import _standard
@@ -24,14 +25,16 @@ from ._outcome import Outcome
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 __all__ = [
     "at_fork_in_child",
+    "end_with_parent",
     "exit_child",
     "fallback_path",
     "has_pidfd",
+    "lifeline",
     "own_sentinel",
     "pidfd_open",
     "preparation_data",
@@ -123,6 +126,34 @@ def has_pidfd() -> bool:
     """Whether this kernel can tell of a death by pidfd."""
     _own_sentinel.get()
     return _own_sentinel.exact
+
+
+# Ending with the parent
+
+
+@contextmanager
+def lifeline() -> Iterator[int]:
+    """The descriptor by which one child ends with this process: inherited by it, closed here; see `end_with_parent`.
+
+    Raises: OSError when descriptors run out.
+    """
+    from . import _native
+
+    fd = _native.lifeline()
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def end_with_parent(lifeline: int) -> None:
+    """Let the kernel end this process when its parent ends, however that does. Keeps the descriptor.
+
+    SIGTERM comes after 0.2 seconds, SIGKILL after 0.5. Children of this process hear of it at once, as it does.
+    """
+    from . import _native
+
+    _native.end_with_parent(lifeline)
 
 
 # What the parent sends
@@ -268,9 +299,10 @@ def adopt_tracker(fd: int | None) -> None:
         tracker._fd = fd
 
 
-def spawn_main(fd: int, parent_sentinel: int, tracker: int | None = None) -> None:
+def spawn_main(fd: int, parent_sentinel: int, lifeline: int, tracker: int | None = None) -> None:
     """The whole life of a spawned child, ending in `exit_child`."""
-    for inherited in (fd, parent_sentinel):
+    end_with_parent(lifeline)
+    for inherited in (fd, parent_sentinel, lifeline):
         os.set_inheritable(inherited, False)
     adopt_tracker(tracker)
     code = 1

@@ -4,18 +4,17 @@ A process is the standard library's own (`multiprocessing.process.BaseProcess`),
 every other reader of it know ours; only how it is started (see `_engines`) and `result` are new. The tables of that
 module (`_children`, `_dangling` and so on) are the same here.
 
-A daemonic process may have children. They end when it does, however it ends: as a rule it is killed by its parent's
-exit, with no moment left to see to them, so each of them watches for its parent's death itself.
+A process ends when its parent does, however that ends: `kill -9` leaves no orphans. (A parent that reaches its end waits
+for its children first, and ends those that are daemonic.) So a daemonic process may have children, too: as a rule it
+is killed by its parent's exit, with no moment left to see to them. How it is done is told in
+`crates/core/src/sys/lifeline.rs`.
 """
 
 from __future__ import annotations
 
 import multiprocessing.context
 import os
-import select
 import signal
-import time
-from _thread import start_new_thread
 from multiprocessing import process as _standard
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
@@ -68,6 +67,7 @@ class ProcessWithResult(BaseProcess):
     """
 
     _outcome: Outcome | None = None  # in the child only: where to write
+    _lifeline: int | None = None  # in a forked child only: its parent's
     _answer: tuple[int, Any] | None = None  # in the parent only: what was read
     _popen: Any
 
@@ -78,14 +78,13 @@ class ProcessWithResult(BaseProcess):
         return None
 
     def start(self) -> None:
-        """Start the process; returns at once. One started by a daemonic process ends when that ends.
+        """Start the process; returns at once. It ends when this process does.
 
         Raises: AssertionError when it was started before, or made by another process; ValueError after `close`;
         PicklingError naming the argument that cannot be sent (spawn, forkserver); OSError when processes run out.
         """
         current: Any = current_process()
         if current.daemon:
-            self._config[_ENDS_WITH_PARENT] = True  # type: ignore[attr-defined]
             _start_in_daemon(self)
         else:
             super().start()
@@ -169,10 +168,12 @@ class ProcessWithResult(BaseProcess):
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: run as the standard library does, and note down how the target ended."""
+        if self._lifeline is not None:
+            from ._bootstrap import end_with_parent
+
+            end_with_parent(self._lifeline)
         for hook in _start_hooks:
             hook(self._start_method)  # type: ignore[attr-defined]
-        if self._config.get(_ENDS_WITH_PARENT) and parent_sentinel is not None:  # type: ignore[attr-defined]
-            start_new_thread(_end_with, (parent_sentinel,))
         outcome = self._outcome
         if outcome is not None:
             self.__dict__["run"] = _Recorded(self.run, outcome, self.name)
@@ -185,12 +186,6 @@ class ProcessWithResult(BaseProcess):
         return state
 
 
-# Children of daemonic processes
-
-_ENDS_WITH_PARENT = "ends_with_parent"  # in a process's `_config`, which its own children inherit
-_GRACE_S = 5  # from SIGTERM to SIGKILL; arbitrary
-
-
 def _start_in_daemon(process: Any) -> None:
     """What the standard `start` does, without its refusal to do so in a daemonic process."""
     process._check_closed()
@@ -201,21 +196,6 @@ def _start_in_daemon(process: Any) -> None:
     process._sentinel = process._popen.sentinel
     del process._target, process._args, process._kwargs  # they may refer to the process
     _standard._children.add(process)  # type: ignore[attr-defined]
-
-
-def _end_with(parent_sentinel: int) -> None:
-    """Wait until the parent has ended, then end this process: SIGTERM first. A thread of its own runs this.
-
-    (PR_SET_PDEATHSIG would need no thread, but goes off when the thread that forked ends, and not in a fork server.)
-    """
-    poller = select.poll()
-    poller.register(parent_sentinel, select.POLLIN)
-    events = poller.poll()
-    if events[0][1] & select.POLLNVAL:
-        return  # the program has closed all descriptors, as one does to become independent of a parent
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_GRACE_S)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Recorded:

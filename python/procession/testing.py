@@ -112,6 +112,9 @@ def _descriptors() -> dict[int, str]:
 def _lasting() -> tuple[set[int], set[int]]:
     """Descriptors and pids that last as long as the program."""
     fds, pids = {_bootstrap._own_sentinel.fd, _bootstrap._own_sentinel.kept_open}, set()
+    native: Any = sys.modules.get("procession._native")
+    if native is not None:
+        fds.update(native.lifeline_ends())
     engine: Any = sys.modules.get("procession._engines.forkserver")
     if engine is not None and engine.server.socket is not None:
         fds.add(engine.server.socket.fileno())

@@ -4,6 +4,7 @@ mod arena;
 mod codec;
 mod errors;
 mod gather;
+mod lifeline;
 mod pool;
 mod ring;
 mod sharedctypes;
@@ -30,7 +31,9 @@ mod _native {
     #[pymodule_export]
     use crate::gather::text::PyWords;
     #[pymodule_export]
-    use crate::pool::{PyDispatcher, PyJob, die_with_parent, put_news, serve};
+    use crate::lifeline::{end_at_once, end_with_parent, lifeline, lifeline_ends};
+    #[pymodule_export]
+    use crate::pool::{PyDispatcher, PyJob, put_news, serve};
     #[pymodule_export]
     use crate::ring::PyRing;
     #[pymodule_export]

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 
-from .._bootstrap import adopt_tracker, prepare, run_child
+from .._bootstrap import adopt_tracker, end_with_parent, prepare, run_child
 from .._outcome import Outcome
 from .fork import _forget_exit_handlers, exit_forked
 from .forkserver import MAX_DESCRIPTORS, NUMBER, inherited, server
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_OURS = 4  # descriptors at the front of each request: the memory file, answers, the client's sentinel, the socket
+_OURS = 5  # descriptors in front: the memory file, answers, the client's sentinel, its lifeline, the socket
 
 
-def serve(control_fd: int, wishes_fd: int) -> None:
+def serve(control_fd: int, wishes_fd: int, lifeline: int) -> None:
     """Import what was wished for, then fork a child for each request until the last client is gone."""
+    end_with_parent(lifeline)  # importing may take long
     _prepare(Outcome(wishes_fd))
-    os.set_inheritable(control_fd, False)
+    for fd in (control_fd, lifeline):
+        os.set_inheritable(fd, False)
     with socket.socket(fileno=control_fd) as control:
         _Server(control).run()
     os._exit(0)
@@ -129,7 +131,8 @@ class _Server:
             signal.set_wakeup_fd(-1)
             for number, handler in self.handlers.items():
                 signal.signal(number, handler)
-            outcome_fd, answer, parent_sentinel, client, *rest = fds
+            outcome_fd, answer, parent_sentinel, lifeline, client, *rest = fds
+            end_with_parent(lifeline)
             for fd in (answer, self.wake_r, self.wake_w, *self.answers.values()):
                 os.close(fd)
             self.control.close()

@@ -13,7 +13,7 @@ import sys
 import threading
 from multiprocessing import popen_fork, process, util
 
-from .._bootstrap import exit_child, has_pidfd, own_sentinel, pidfd_open
+from .._bootstrap import exit_child, has_pidfd, lifeline, own_sentinel, pidfd_open
 from .._outcome import Outcome
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -121,28 +121,32 @@ class Popen(BasePopen):
     method = "fork"
 
     def _launch(self, process_obj: Any) -> None:
-        if not has_pidfd():
-            self._launch_with_pipes(process_obj)
-            return
+        with lifeline() as end:
+            if has_pidfd():
+                self._fork(process_obj, end)
+            else:
+                self._launch_with_pipes(process_obj, end)
+
+    def _fork(self, process_obj: Any, lifeline: int) -> None:
         parent_sentinel = own_sentinel()
         self.pid = os.fork()
         if self.pid == 0:
             code = 1
             try:
                 _close_outcomes_of_siblings()
-                process_obj._outcome = self.outcome
+                process_obj._outcome, process_obj._lifeline = self.outcome, lifeline
                 _forget_exit_handlers()
                 code = process_obj._bootstrap(parent_sentinel=parent_sentinel)
             finally:
                 exit_forked(code)
         self._watch_child()
 
-    def _launch_with_pipes(self, process_obj: Any) -> None:
-        process_obj._outcome = self.outcome
+    def _launch_with_pipes(self, process_obj: Any, lifeline: int) -> None:
+        process_obj._outcome, process_obj._lifeline = self.outcome, lifeline
         try:
             super()._launch(process_obj)  # type: ignore[misc]
         finally:
-            del process_obj._outcome
+            del process_obj._outcome, process_obj._lifeline
 
 
 def _close_outcomes_of_siblings() -> None:

@@ -9,8 +9,8 @@ when the last client is gone, kill -9 included, the server reads end-of-file and
 started it and its fork-server children, who start grandchildren through it; children made by a plain fork give their
 copy up.
 
-A request is one message of descriptors: the memory file with the pickle, the pipe for answers, the client's sentinel,
-the socket itself, then whatever the pickle refers to. The answers are the child's pid and later its exit code, 8
+A request is one message of descriptors: the memory file with the pickle, the pipe for answers, the client's sentinel
+and lifeline, the socket itself, then whatever the pickle refers to. The answers are the child's pid and later its exit code, 8
 bytes each. A server that dies is started again by the next request; of children it had, the exit code is lost (255)."""
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ import sys
 import threading
 from multiprocessing import util
 
-from .._bootstrap import at_fork_in_child, fallback_path, own_sentinel, pidfd_open, preparation_data, tracker_fd
+from .._bootstrap import (
+    at_fork_in_child,
+    fallback_path,
+    lifeline,
+    own_sentinel,
+    pidfd_open,
+    preparation_data,
+    tracker_fd,
+)
 from .._outcome import Outcome
 from .fork import BasePopen, readable
 from .spawn import interpreter_flags, pickle_process, run_interpreter
@@ -77,7 +85,8 @@ class Popen(BasePopen):
             channel = server.connect(target)
             status, answer = os.pipe()
             try:
-                _send(channel, [self.outcome.fd, answer, own_sentinel()], self._fds)
+                with lifeline() as end:
+                    _send(channel, [self.outcome.fd, answer, own_sentinel(), end], self._fds)
                 os.close(answer)
                 answer = -1
                 self.pid = _read_number(status)
@@ -185,13 +194,14 @@ class Server:
         try:
             with wishes.open("wb") as file:
                 pickle.dump(_preparation(self.preload, target_module), file)
-            command = (
-                f"import sys; sys.path.append({fallback_path()!r}); from procession._engines._server import serve; "
-                f"serve({theirs.fileno()}, {wishes.fd})"
-            )
-            executable = spawn.get_executable()
-            arguments = [executable, *interpreter_flags(), "-c", command]
-            self.pid = run_interpreter(executable, arguments, [theirs.fileno(), wishes.fd])
+            with lifeline() as end:
+                command = (
+                    f"import sys; sys.path.append({fallback_path()!r}); from procession._engines._server import serve; "
+                    f"serve({theirs.fileno()}, {wishes.fd}, {end})"
+                )
+                executable = spawn.get_executable()
+                arguments = [executable, *interpreter_flags(), "-c", command]
+                self.pid = run_interpreter(executable, arguments, [theirs.fileno(), wishes.fd, end])
         except BaseException:
             ours.close()
             raise

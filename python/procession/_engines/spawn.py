@@ -11,7 +11,7 @@ import io
 import os
 from multiprocessing import context, util
 
-from .._bootstrap import fallback_path, has_pidfd, own_sentinel, preparation_data, tracker_fd
+from .._bootstrap import fallback_path, has_pidfd, lifeline, own_sentinel, preparation_data, tracker_fd
 from .._outcome import HEADER_BYTES
 from .fork import BasePopen
 
@@ -49,20 +49,23 @@ class Popen(BasePopen):
         return fd
 
     def _launch(self, process_obj: Any) -> None:
+        pickle_process(process_obj, self)
+        with lifeline() as end:
+            self._run(*self._command_line(end))
+
+    def _command_line(self, lifeline: int) -> tuple[Any, list[Any], list[int]]:
+        """The interpreter, its arguments, and the descriptors it inherits."""
         from multiprocessing import spawn
 
-        pickle_process(process_obj, self)
         parent_sentinel, tracker = own_sentinel(), tracker_fd()
         command = (
             f"import sys; sys.path.append({fallback_path()!r}); from procession._bootstrap import spawn_main; "
-            f"spawn_main({self.outcome.fd}, {parent_sentinel}, {tracker})"
+            f"spawn_main({self.outcome.fd}, {parent_sentinel}, {lifeline}, {tracker})"
         )
         executable = spawn.get_executable()
         arguments = [executable, *interpreter_flags(), "-c", command, "--multiprocessing-fork"]
-        inherited = [*self._fds, self.outcome.fd, parent_sentinel]
-        if tracker is not None:
-            inherited.append(tracker)
-        self._run(executable, arguments, inherited)
+        inherited = [*self._fds, self.outcome.fd, parent_sentinel, lifeline]
+        return executable, arguments, inherited if tracker is None else [*inherited, tracker]
 
     def _run(self, executable: Any, arguments: list[Any], inherited: list[int]) -> None:
         if has_pidfd():

@@ -144,7 +144,6 @@ class ProcessEngine(Control):
         if self.method == "fork":
             self.inherited[number] = own_memory(os.getpid()) or 0
         in_main = threading.current_thread() is threading.main_thread()
-        dies_with = os.getpid() if in_main and self.method != "forkserver" else 0
         given = Surroundings(
             number,
             self._tasks,
@@ -156,7 +155,6 @@ class ProcessEngine(Control):
             self._initargs,
             self._most_tasks,
             self.method,
-            dies_with,
             self._threads,
         )
         process = self._process(given)

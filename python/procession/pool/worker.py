@@ -1,9 +1,8 @@
 """What a worker process runs: it gets ready, tells so, then takes tasks until there are no more.
 
 The loop itself is native (`_native.serve`). A worker ends when the ring of tasks is closed and empty, when it has done
-its share (`maxtasksperchild`), when a task calls `sys.exit`, or when its parent is gone, which an idle one notices
-within a quarter of a second. One forked by its parent's main thread is ended with it by the kernel, busy or not; the
-others finish what they are at. Ctrl-C is the parent's business: a worker ignores it, the programs it starts do not.
+its share (`maxtasksperchild`), or when a task calls `sys.exit`. When its parent ends the kernel ends it too, at once,
+whatever it is at. (Where /proc cannot be read an idle one notices within a quarter of a second.) Ctrl-C is the parent's business: a worker ignores it, the programs it starts do not.
 """
 
 from __future__ import annotations
@@ -43,7 +42,6 @@ class Surroundings:
     initargs: tuple[Any, ...]
     most_tasks: int  # 0: no limit
     method: str  # how it was started
-    dies_with: int  # pid of the parent if its main thread forks the worker, else 0
     threads: int  # that numeric libraries may use; 0: as they like
 
 
@@ -51,8 +49,7 @@ def main(given: Surroundings, load: Callable[..., Any] = load, tell: Callable[..
     """A worker's life. `load` and `tell` take the place of those here."""
     tell = tell or explain
     _ignore_interrupts()
-    if given.dies_with:
-        _native.die_with_parent(given.dies_with)  # if the parent is gone by now, the first look for it tells
+    _native.end_at_once()
     if given.threads:
         limit_threads(given.threads, forked=given.method == "fork")
     given.reports.open(given.number)

@@ -112,7 +112,7 @@ fn write_byte(fd: RawFd) {
 }
 
 /// The inode of a pipe, None if the descriptor is no pipe's.
-fn pipe_inode(fd: RawFd) -> Option<u64> {
+pub fn pipe_inode(fd: RawFd) -> Option<u64> {
     // SAFETY: an all-zero stat is valid; the call writes into it only.
     unsafe {
         let mut status: libc::stat = std::mem::zeroed();

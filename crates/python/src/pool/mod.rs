@@ -26,7 +26,7 @@ mod worker;
 
 pub use dispatcher::PyDispatcher;
 pub use job::PyJob;
-pub use worker::{die_with_parent, put_news, serve};
+pub use worker::{put_news, serve};
 
 use crate::arena::Object;
 use crate::ring::{Incoming, Outgoing};

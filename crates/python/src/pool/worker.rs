@@ -311,11 +311,3 @@ pub fn put_news(
     encoder.give_back();
     sent.map(|_| ())
 }
-
-/// Let the kernel end this process when the thread that forked it ends. Only for a process forked by its parent's main
-/// thread, which lives as long as the parent. False: the parent is gone already, or the kernel does not do it.
-#[pyfunction]
-pub fn die_with_parent(parent: i32) -> bool {
-    // SAFETY: both calls take and return plain numbers and touch no memory.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 && libc::getppid() == parent }
-}

@@ -1,0 +1,30 @@
+//! Ending with the parent, as Python asks for it; see `procession_core::sys::lifeline`.
+
+use procession_core::sys::lifeline as core;
+use pyo3::prelude::*;
+
+/// The reading end of this process's lifeline, for one child; the caller closes it when the child has it.
+/// Raises: OSError when descriptors run out.
+#[pyfunction]
+pub fn lifeline() -> PyResult<i32> {
+    Ok(core::lifeline()?)
+}
+
+/// Both ends of this process's lifeline; -1 where there is none.
+#[pyfunction]
+pub fn lifeline_ends() -> [i32; 2] {
+    core::lifeline_ends()
+}
+
+/// Let this process end when the parent whose lifeline this is does: SIGTERM after a fifth of a second, SIGKILL after
+/// half a second. Keeps the descriptor. False: it will not.
+#[pyfunction]
+pub fn end_with_parent(lifeline: i32) -> bool {
+    core::end_with_parent(lifeline)
+}
+
+/// The same by SIGKILL and at once, from here on.
+#[pyfunction]
+pub fn end_at_once() -> bool {
+    core::end_at_once()
+}

@@ -3,11 +3,16 @@
 Sound as they are, and slow by nature (each call is a message there and back), they are built upon: the managers here
 derive from the standard ones, start their server as a process of ours, give out pools of ours, and have on every
 Python what came later: `SyncManager.set` (3.14). Types registered with the standard classes are known here as well.
+
+A server that was not given an address listens at one in the kernel's abstract namespace: a file would be left behind by
+`kill -9`. Files have permissions and this has none, so the server asks the kernel who connects, and hangs up on others
+than its own user and root, before it asks for the key.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import ChainMap
 from collections.abc import MutableSet
 from multiprocessing import managers as _standard
@@ -27,7 +32,6 @@ from multiprocessing.managers import (  # type: ignore[attr-defined]  # most are
     NamespaceProxy,
     PoolProxy,
     RemoteError,
-    Server,
     Token,
     ValueProxy,
 )
@@ -85,12 +89,50 @@ def _default_context() -> Any:
     return context if ours else _Starter(context.get_start_method())
 
 
+class _Nameless:
+    """For a server: without an address to listen at, take one that leaves nothing behind."""
+
+    def __init__(self, registry: Any, address: Any, authkey: bytes, serializer: str) -> None:
+        self._guarded = address is None
+        if self._guarded:
+            address = f"\0procession-{os.getpid()}-{os.urandom(8).hex()}"
+        super().__init__(registry, address, authkey, serializer)  # type: ignore[call-arg]
+
+    def handle_request(self, conn: Any) -> None:
+        """In a thread for each who connects."""
+        if self._guarded and not _is_own(conn.fileno()):
+            conn.close()
+        else:
+            super().handle_request(conn)  # type: ignore[misc]
+
+
+def _is_own(fd: int) -> bool:
+    """Whether the other end of a socket belongs to this process's user, or to root."""
+    import socket
+    import struct
+
+    credentials = struct.Struct("3i")  # pid, user, group
+    with socket.socket(fileno=os.dup(fd)) as end:
+        _, user, _ = credentials.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size))
+    return user in (0, os.geteuid())
+
+
+class Server(_Nameless, _standard.Server):  # type: ignore[name-defined,misc]
+    """What runs in a manager's process."""
+
+
+class _SharedMemoryServer(_Nameless, _standard.SharedMemoryServer):  # type: ignore[name-defined,misc]
+    """The same for named blocks of shared memory."""
+
+
 class BaseManager(_standard.BaseManager):
     """A server process for objects of registered types, or (`connect`) a link to one that runs elsewhere.
 
     Its process is one of `ctx`, by default of the start method in use. When it dies, calls of the proxies raise
     EOFError or ConnectionError.
     """
+
+    _Server = Server
 
     def __init__(
         self,
@@ -114,6 +156,8 @@ class SyncManager(BaseManager, _standard.SyncManager):
 
 class SharedMemoryManager(BaseManager, _standard.SharedMemoryManager):
     """Makes named blocks of shared memory, and unlinks all of them when it is shut down."""
+
+    _Server = _SharedMemoryServer
 
 
 class _SetMethods(BaseProxy):

@@ -4,9 +4,9 @@ A process is the standard library's own (`multiprocessing.process.BaseProcess`),
 every other reader of it know ours; only how it is started (see `_engines`) and `result` are new. The tables of that
 module (`_children`, `_dangling` and so on) are the same here.
 
-A process ends when its parent does, however that ends: `kill -9` leaves no orphans. (A parent that reaches its end waits
-for its children first, and ends those that are daemonic.) So a daemonic process may have children, too: as a rule it
-is killed by its parent's exit, with no moment left to see to them. How it is done is told in
+A process ends when its parent does, however that ends: `kill -9` leaves no orphans. (A parent that reaches its end
+waits for its children first, and ends those that are daemonic.) So a daemonic process may have children, too: as a rule
+it is killed by its parent's exit, with no moment left to see to them. How it is done is told in
 `crates/core/src/sys/lifeline.rs`.
 """
 

@@ -10,8 +10,9 @@ started it and its fork-server children, who start grandchildren through it; chi
 copy up.
 
 A request is one message of descriptors: the memory file with the pickle, the pipe for answers, the client's sentinel
-and lifeline, the socket itself, then whatever the pickle refers to. The answers are the child's pid and later its exit code, 8
-bytes each. A server that dies is started again by the next request; of children it had, the exit code is lost (255)."""
+and lifeline, the socket itself, then whatever the pickle refers to. The answers are the child's pid and later its exit
+code, 8 bytes each. A server that dies is started again by the next request; of children it had, the exit code is lost
+(255)."""
 
 from __future__ import annotations
 

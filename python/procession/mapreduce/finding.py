@@ -13,7 +13,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from procession.errors import InputError
 from procession.mapreduce.compressed import MAGIC_BYTES, Unpacked, packing_of
@@ -29,12 +29,12 @@ COPY_BYTES = 1 << 20
 
 
 class Finder:
-    """Finds the files that inputs name. Copies of streams are in `copies`, to be removed by whoever made the finder."""
+    """Finds the files that inputs name. Copies of streams are in `copies`, to be closed by whoever made the finder."""
 
     def __init__(self, form: Form) -> None:
         self.form = form
         self.binary_files = 0  # met in directories, and left out
-        self.copies: list[str] = []
+        self.copies: list[IO[bytes]] = []
 
     def find(self, inputs: Sequence[str]) -> Iterator[Source]:
         """Every file, in order. Raises NoInput, InputUnreadable, InputBroken, NoDecompressor."""
@@ -91,12 +91,13 @@ class Finder:
             raise unreadable(error, path) from error
 
     def copied(self, stream: BinaryIO, shown: str) -> Source:
-        """Copies a stream to its end into a temporary file. Blocks until then."""
-        with tempfile.NamedTemporaryFile(prefix="procession-", delete=False) as copy:
-            self.copies.append(copy.name)
-            shutil.copyfileobj(stream, copy, COPY_BYTES)
-            copy.flush()
-            return self.described(copy.fileno(), copy.name, shown, os.pread(copy.fileno(), MAGIC_BYTES, 0))
+        """Copies a stream to its end into a temporary file without a name. Blocks until then."""
+        copy = tempfile.TemporaryFile()  # noqa: SIM115  (workers open it through this process's /proc entry)
+        self.copies.append(copy)
+        shutil.copyfileobj(stream, copy, COPY_BYTES)
+        copy.flush()
+        path = f"/proc/{os.getpid()}/fd/{copy.fileno()}"
+        return self.described(copy.fileno(), path, shown, os.pread(copy.fileno(), MAGIC_BYTES, 0))
 
     def looked_at(self, descriptor: int, path: str) -> Source | None:
         """A file that was met in a directory; None if it is binary, or what it unpacks to is."""

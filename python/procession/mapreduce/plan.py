@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 from procession.mapreduce.errors import InputChanged
 from procession.mapreduce.finding import Finder, unreadable
@@ -45,7 +46,7 @@ class Plan:
     files: int = 0
     size_bytes: int = 0  # of the files themselves, compressed as they are
     binary_files: int = 0  # met in directories, and left out
-    copies: list[str] = field(default_factory=list)
+    copies: list[IO[bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Plan:
         return self
@@ -54,9 +55,9 @@ class Plan:
         self.close()
 
     def close(self) -> None:
-        """Removes the copies of streams. May be called again."""
+        """Closes the copies of streams, which removes them. May be called again."""
         while self.copies:
-            os.unlink(self.copies.pop())
+            self.copies.pop().close()
 
 
 def divide(inputs: Sequence[str], *, workers: int = 1, form: Form | None = None) -> Plan:

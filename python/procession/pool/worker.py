@@ -2,7 +2,8 @@
 
 The loop itself is native (`_native.serve`). A worker ends when the ring of tasks is closed and empty, when it has done
 its share (`maxtasksperchild`), or when a task calls `sys.exit`. When its parent ends the kernel ends it too, at once,
-whatever it is at. (Where /proc cannot be read an idle one notices within a quarter of a second.) Ctrl-C is the parent's business: a worker ignores it, the programs it starts do not.
+whatever it is at. (Where /proc cannot be read an idle one notices within a quarter of a second.) Ctrl-C is the parent's
+business: a worker ignores it, the programs it starts do not.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from multiprocessing import process, util
 
 from . import _standard
+from ._interrupts import let_end
 from ._outcome import Outcome
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -215,6 +216,8 @@ def run_child(outcome: Outcome, parent_sentinel: int) -> int:
         with outcome.open("rb") as file:
             data = pickle.load(file)
             name = data["name"]
+            if data["hears_interrupts"]:
+                let_end()
             prepare(data)
             runnable = pickle.load(file)
     except Exception as error:

@@ -117,11 +117,11 @@ def _is_own(fd: int) -> bool:
     return user in (0, os.geteuid())
 
 
-class Server(_Nameless, _standard.Server):  # type: ignore[name-defined,misc]
+class Server(_Nameless, _standard.Server):
     """What runs in a manager's process."""
 
 
-class _SharedMemoryServer(_Nameless, _standard.SharedMemoryServer):  # type: ignore[name-defined,misc]
+class _SharedMemoryServer(_Nameless, _standard.SharedMemoryServer):
     """The same for named blocks of shared memory."""
 
 
@@ -157,7 +157,7 @@ class SyncManager(BaseManager, _standard.SyncManager):
 class SharedMemoryManager(BaseManager, _standard.SharedMemoryManager):
     """Makes named blocks of shared memory, and unlinks all of them when it is shut down."""
 
-    _Server = _SharedMemoryServer
+    _Server = _SharedMemoryServer  # type: ignore[assignment]
 
 
 class _SetMethods(BaseProxy):

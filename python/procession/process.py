@@ -18,6 +18,7 @@ import signal
 from multiprocessing import process as _standard
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
+from ._interrupts import Held, Ignored, force_at_exit, is_pending, let_end, let_raise, note
 from ._outcome import NOTHING, RAISED, UNFINISHED
 from ._threads import Thread, ThreadProcess, active_threads
 
@@ -68,6 +69,7 @@ class ProcessWithResult(BaseProcess):
 
     _outcome: Outcome | None = None  # in the child only: where to write
     _lifeline: int | None = None  # in a forked child only: its parent's
+    _hears_interrupts = False  # in the child: unless they were blocked where it was started
     _answer: tuple[int, Any] | None = None  # in the parent only: what was read
     _popen: Any
 
@@ -78,16 +80,20 @@ class ProcessWithResult(BaseProcess):
         return None
 
     def start(self) -> None:
-        """Start the process; returns at once. It ends when this process does.
+        """Start the process; returns at once. It ends when this process does. Ctrl-C is raised when it has started.
 
         Raises: AssertionError when it was started before, or made by another process; ValueError after `close`;
         PicklingError naming the argument that cannot be sent (spawn, forkserver); OSError when processes run out.
         """
         current: Any = current_process()
-        if current.daemon:
-            _start_in_daemon(self)
-        else:
-            super().start()
+        force_at_exit()
+        with Held() as self._hears_interrupts:
+            if current.daemon:
+                _start_in_daemon(self)
+            else:
+                super().start()
+            if self._hears_interrupts and is_pending():
+                self.interrupt()  # that Ctrl-C may have come before there was a child to get it
 
     def interrupt(self) -> None:
         """Send SIGINT, which raises KeyboardInterrupt in the process's main thread. Does nothing if it has ended."""
@@ -176,7 +182,7 @@ class ProcessWithResult(BaseProcess):
             hook(self._start_method)  # type: ignore[attr-defined]
         outcome = self._outcome
         if outcome is not None:
-            self.__dict__["run"] = _Recorded(self.run, outcome, self.name)
+            self.__dict__["run"] = _Recorded(self.run, outcome, self.name, self._hears_interrupts)
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
         return code
 
@@ -201,23 +207,40 @@ def _start_in_daemon(process: Any) -> None:
 class _Recorded:
     """A process's `run` that leaves its outcome behind before it returns or raises."""
 
-    def __init__(self, run: Callable[[], Any], outcome: Outcome, name: str) -> None:
+    def __init__(self, run: Callable[[], Any], outcome: Outcome, name: str, hears_interrupts: bool) -> None:
         self._run, self._outcome, self._name = run, outcome, name
+        self._hears_interrupts = hears_interrupts
 
     def __call__(self) -> None:
         try:
+            self._call()
+        except KeyboardInterrupt:  # without a traceback: an interrupt reaches the parent too, which prints one
+            note()
+            self._silence()
+            raise SystemExit(1) from None
+
+    def _call(self) -> None:
+        try:
+            if self._hears_interrupts:
+                let_raise()
             value = self._run()
-        except SystemExit as error:
-            if error.code is None or error.code == 0:
-                self._outcome.write_nothing()
-            raise
-        except KeyboardInterrupt as error:
-            self._outcome.write_exception(error, self._name)
-            raise SystemExit(1) from None  # without a traceback: an interrupt reaches the parent too, which prints one
         except BaseException as error:
-            self._outcome.write_exception(error, self._name)
+            with Ignored():
+                self._note(error)
+            self._silence()
             raise
+        self._silence()
         self._outcome.write_value(value, self._name)
+
+    def _note(self, error: BaseException) -> None:
+        if not isinstance(error, SystemExit):
+            self._outcome.write_exception(error, self._name)
+        elif error.code is None or error.code == 0:
+            self._outcome.write_nothing()
+
+    def _silence(self) -> None:
+        if self._hears_interrupts:
+            let_end()
 
 
 def _raise_remote(error: BaseException, text: str) -> None:

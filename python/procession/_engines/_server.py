@@ -27,6 +27,7 @@ _OURS = 5  # descriptors in front: the memory file, answers, the client's sentin
 def serve(control_fd: int, wishes_fd: int, lifeline: int) -> None:
     """Import what was wished for, then fork a child for each request until the last client is gone."""
     end_with_parent(lifeline)  # importing may take long
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is the clients' business
     _prepare(Outcome(wishes_fd))
     for fd in (control_fd, lifeline):
         os.set_inheritable(fd, False)
@@ -79,7 +80,6 @@ class _Server:
         os.set_blocking(self.wake_w, False)
         self.handlers = {
             signal.SIGCHLD: signal.signal(signal.SIGCHLD, lambda *_: None),  # only so that it is not blocked
-            signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is the clients' business
         }
         signal.set_wakeup_fd(self.wake_w)
 

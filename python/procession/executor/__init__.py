@@ -21,6 +21,7 @@ from __future__ import annotations
 import multiprocessing.context
 from concurrent.futures import Executor as _StandardExecutor
 
+from .._interrupts import Ignored
 from ..errors import NotSupported
 from ..pool.arguments import whole
 from ..pool.inherited import default_context
@@ -170,6 +171,14 @@ class Executor(_StandardExecutor):
     def kill_workers(self) -> None:
         """As `terminate_workers`, by SIGKILL."""
         self._core.end_workers("kill")
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Wait for all calls; after Ctrl-C end the workers, which did not hear it."""
+        if kind is KeyboardInterrupt:
+            with Ignored():
+                self.kill_workers()
+                self.shutdown()
+        self.shutdown()
 
     def statistics(self) -> PoolStatistics:
         """A snapshot, without waiting."""

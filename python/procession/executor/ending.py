@@ -1,7 +1,8 @@
 """What becomes of executors that nobody shut down when their process ends, or is forked.
 
-At the interpreter's end everything that was submitted is done first, as with the standard executor. That has to happen
-before threads are joined: exit handlers come later, when no thread can be started any more.
+At the interpreter's end everything that was submitted is done first, as with the standard executor, unless Ctrl-C is
+what ends it. That has to happen before threads are joined: exit handlers come later, when no thread can be started any
+more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 import weakref
 
 from .._bootstrap import at_fork_in_child
+from .._interrupts import was_interrupted
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ at_fork_in_child(_disown)
 def finish(crew: weakref.ref[Crew]) -> None:
     """Before a child of multiprocessing ends its own children."""
     if (alive := crew()) is not None:
+        if was_interrupted():
+            alive.end_workers("kill")
         alive.shut_down(True)
 
 
@@ -42,6 +46,8 @@ def _finish_all() -> None:
     exiting = True
     ours = list(crews)
     for crew in ours:
+        if was_interrupted():
+            crew.end_workers("kill")
         crew.wake()
     for crew in ours:
         crew.join()

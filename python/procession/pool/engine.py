@@ -7,13 +7,12 @@ end them. Besides that an engine has a `dispatcher` (tasks out, answers in) and 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 from contextlib import contextmanager
 
 from .. import _native
+from .._interrupts import Held
 from .._prompt import ByValue, main_is_typed_in, typed_in
 from .._store import Shared, shared_arena
 from ..errors import NotGuarded, RemoteTraceback, TooManyWaiters, WorkerDied, describe_exit
@@ -143,7 +142,6 @@ class ProcessEngine(Control):
         self.reports.clear(number)
         if self.method == "fork":
             self.inherited[number] = own_memory(os.getpid()) or 0
-        in_main = threading.current_thread() is threading.main_thread()
         given = Surroundings(
             number,
             self._tasks,
@@ -161,7 +159,7 @@ class ProcessEngine(Control):
         process.name = process.name.replace("Process", "PoolWorker")
         process.daemon = True
         environment = variables(self._threads) if self._threads and self.method == "spawn" else {}
-        with _interrupts_later(in_main and self.method != "forkserver"), _environment(environment):
+        with Held(), _environment(environment):  # a worker begins with Ctrl-C blocked, until it has its own handler
             try:
                 process.start()
             except NotGuarded:
@@ -308,19 +306,6 @@ def _leave_quietly() -> None:
             previous(kind, error, trace)
 
     sys.excepthook = show
-
-
-@contextmanager
-def _interrupts_later(wanted: bool) -> Iterator[None]:
-    """Hold Ctrl-C back: a child begins with it blocked, until it has set its own handler."""
-    if not wanted:
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

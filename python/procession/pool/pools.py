@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
+from contextlib import nullcontext
 from multiprocessing import util
 
 from .._bootstrap import at_fork_in_child
+from .._interrupts import Ignored
 from ..errors import NotSupported, PicklingError, PoolBroken
 from . import mapping
 from .arguments import whole
@@ -143,8 +145,9 @@ class Pool(Maps, Inherited):
         self._check_running()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.terminate()
+    def __exit__(self, kind: type[BaseException] | None = None, *rest: object) -> None:
+        with Ignored() if kind is KeyboardInterrupt else nullcontext():
+            self.terminate()
 
     # One call
 

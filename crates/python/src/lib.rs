@@ -31,7 +31,7 @@ mod _native {
     #[pymodule_export]
     use crate::gather::text::PyWords;
     #[pymodule_export]
-    use crate::lifeline::{end_at_once, end_with_parent, lifeline, lifeline_ends};
+    use crate::lifeline::{drain_on_sigterm, end_at_once, end_with_parent, lifeline, lifeline_ends};
     #[pymodule_export]
     use crate::pool::{PyDispatcher, PyJob, put_news, serve};
     #[pymodule_export]

@@ -1,5 +1,6 @@
-//! Ending with the parent, as Python asks for it; see `procession_core::sys::lifeline`.
+//! How a process ends: with its parent (`procession_core::sys::lifeline`), or after its task (`drain`).
 
+use procession_core::sys::drain;
 use procession_core::sys::lifeline as core;
 use pyo3::prelude::*;
 
@@ -27,4 +28,11 @@ pub fn end_with_parent(lifeline: i32) -> bool {
 #[pyfunction]
 pub fn end_at_once() -> bool {
     core::end_at_once()
+}
+
+/// Let SIGTERM from any process but `master` end the loop of `serve` after the task it is at. A second one ends this
+/// process at once.
+#[pyfunction]
+pub fn drain_on_sigterm(master: u32) {
+    drain::drain_on_sigterm(master);
 }

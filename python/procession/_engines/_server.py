@@ -80,6 +80,7 @@ class _Server:
         os.set_blocking(self.wake_w, False)
         self.handlers = {
             signal.SIGCHLD: signal.signal(signal.SIGCHLD, lambda *_: None),  # only so that it is not blocked
+            signal.SIGTERM: signal.signal(signal.SIGTERM, signal.SIG_IGN),  # meant for the family: it ends with that
         }
         signal.set_wakeup_fd(self.wake_w)
 

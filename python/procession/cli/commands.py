@@ -23,6 +23,7 @@ from procession.cli.shared import (
     EXIT_USAGE,
     complain,
 )
+from procession.cli.signals import EXIT_TERMINATED, Terminated, terminable
 from procession.errors import CheckpointMismatch, InputError, JobError, NotACheckpoint, ProcessionError
 from procession.mapreduce.errors import JobFailed
 
@@ -34,8 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stand_in()
     options = parser().parse_args(arguments)
     try:
-        code: int = options.command(options)
-        sys.stdout.flush()
+        with terminable():
+            code: int = options.command(options)
+            sys.stdout.flush()
+    except Terminated:
+        return complain("terminated", EXIT_TERMINATED)
     except KeyboardInterrupt:
         return complain("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:

@@ -12,6 +12,7 @@ from typing import Any
 import procession
 from procession import mapreduce
 from procession.cli.shared import EXIT_OK, add_checkpoint, add_workers, checkpoint_of, counted, size_argument
+from procession.cli.signals import ending_input
 
 __all__ = ["add_map"]
 
@@ -32,7 +33,8 @@ longer than 30 s or ended three workers is told of again, and not tried, unless 
 
 Exit code: 0 done, also if lines were passed over as --on-error says; 1 the function raised or gave what JSON has no
 form for, a line went beyond a limit, a worker died, or the checkpoint is in use or its disk full; 2 wrong usage, no
-such function, or a checkpoint of another function or input; 3 a line is not JSON or not text; 130 interrupted.
+such function, or a checkpoint of another function or input; 3 a line is not JSON or not text; 130 interrupted;
+143 SIGTERM came: what was being done is written, and no more was begun.
 """
 
 
@@ -86,7 +88,8 @@ def run_map(options: argparse.Namespace) -> int:
     status = os.fstat(source)
     size = status.st_size if stat.S_ISREG(status.st_mode) else None
     label = options.function.rpartition(":")[2]
-    with mapreduce.LineBar(label, sys.stderr, size, show=options.progress) as shown:
+    bar = mapreduce.LineBar(label, sys.stderr, size, show=options.progress)
+    with ending_input(source) as stop, bar as shown:
         done = mapreduce.map_lines(
             options.function,
             source,
@@ -102,6 +105,7 @@ def run_map(options: argparse.Namespace) -> int:
             memory_limit=options.memory_limit,
             checkpoint=checkpoint,
             progress=shown.update,
+            stop=stop,
         )
     if done.resumed:
         print(f"{counted(done.resumed, 'line')} of {done.lines:,} known from {options.checkpoint}", file=sys.stderr)

@@ -67,7 +67,8 @@ that were not done. (A job by key keeps its runs beside the checkpoint, in index
 
 Exit code: 0 done; 1 the job failed, a piece ended more workers than --retries allows, a disk is full, the checkpoint is
 in use, or --compare found a difference; 2 wrong usage, no such job or column, or a checkpoint of another job or input;
-3 the input is missing, unreadable, changed while read, or not what it should be; 130 interrupted.
+3 the input is missing, unreadable, changed while read, or not what it should be; 130 interrupted; 143
+ended by SIGTERM.
 """
 
 

@@ -154,8 +154,10 @@ class Run:
         workers: int,
         single: bool = False,
         kept: KeptLines | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._pool, self._blocks, self._out, self._ordered, self._kept = pool, blocks, out, ordered, kept
+        self._stop = stop
         self._single, self._on_error = single, task.on_error
         self._task = replace(task, on_error="skip") if single else task  # the journal knows what failed, not what it is
         self._most = (LINES_PER_WORKER if single else BLOCKS_PER_WORKER) * workers
@@ -172,6 +174,8 @@ class Run:
         try:
             while True:
                 self.send()
+                if self._stop():
+                    self.withdraw()
                 if not self._sent:
                     break
                 self.receive()
@@ -181,13 +185,13 @@ class Run:
             with contextlib.suppress(Exception):
                 self.settle()  # what is done and has not had its turn
             raise
-        if self._kept is not None:
+        if self._kept is not None and not self._stop():
             self._kept.check_end(self._lines)
 
     def send(self) -> None:
         """Hands out blocks while there is room. Waits for input only when no block is out."""
         blocks, sent = self._blocks, self._sent
-        while self.has_room():
+        while self.has_room() and not self._stop():
             block = blocks.take()
             if block:
                 self.submit(block)
@@ -212,6 +216,12 @@ class Run:
         self._lines += lines
         self._sent_bytes += len(block)
         self._sent.append(one)
+
+    def withdraw(self) -> None:
+        """Takes back what no worker has begun, and what is only known."""
+        sent, take_back = self._sent, self._pool._core.take_back
+        while sent and (isinstance(sent[-1].answer, Known) or take_back(sent[-1].answer)):
+            self._sent_bytes -= sent.pop().size_bytes
 
     def receive(self) -> None:
         """Takes the next answer, or none if it does not come soon."""
@@ -292,13 +302,14 @@ def map_lines(
     memory_limit: int | None = None,
     checkpoint: Any = None,
     progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> LinesDone:
     """Calls a function with the JSON value of every line of a descriptor; writes what it returns, a line each.
 
     In the order of the input unless `ordered` is false. Lines of blanks are passed over. `raw`: a line is a str, all
     of it but its end. `on_error`: what becomes of a line that fails: the run ends there, with everything before it
-    written ("stop"); it has no line in the output ("skip"), or `null`. Blocks until the input ends; holds some blocks
-    per worker, however long the input is.
+    written ("stop"); it has no line in the output ("skip"), or `null`. Blocks until the input ends, or until `stop()`:
+    then what is being done is finished, and nothing begun. Holds some blocks per worker, however long the input is.
 
     `timeout` (seconds a line may take), `retries` (how often one is tried again whose worker died) and `memory_limit`
     (bytes of a worker) are as in a `Pool`; a line that goes beyond them fails as one for which the function raises.
@@ -319,7 +330,7 @@ def map_lines(
         kept = None if checkpoint is None else stack.enter_context(KeptLines(checkpoint, found, task))
         pool = stack.enter_context(crew(context, workers, quiet=True, **limits))
         blocks = Blocks(source)
-        run = Run(pool, task, blocks, out, ordered=ordered, workers=workers, single=single, kept=kept)
+        run = Run(pool, task, blocks, out, ordered=ordered, workers=workers, single=single, kept=kept, stop=stop)
         try:
             run(progress)
         finally:

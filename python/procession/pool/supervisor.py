@@ -318,6 +318,14 @@ class Supervisor(Driver):
         self._wake_followers()
         return bool(numbers)
 
+    def take_back(self, job: Any) -> bool:
+        """Take back a job of one task, if no worker has taken it: nobody hears of it again. False: one has."""
+        numbers = self.dispatcher.numbers(job)
+        if not numbers or not self.engine.withdraw(numbers):
+            return False
+        self.dispatcher.forget(numbers)
+        return True
+
     def drop(self, job: Any) -> None:
         """Its caller left: nobody wants the answers, and what no worker has taken is not done."""
         numbers = self.dispatcher.numbers(job)

@@ -1,9 +1,10 @@
 """What a worker process runs: it gets ready, tells so, then takes tasks until there are no more.
 
 The loop itself is native (`_native.serve`). A worker ends when the ring of tasks is closed and empty, when it has done
-its share (`maxtasksperchild`), or when a task calls `sys.exit`. When its parent ends the kernel ends it too, at once,
-whatever it is at. (Where /proc cannot be read an idle one notices within a quarter of a second.) Ctrl-C is the parent's
-business: a worker ignores it, the programs it starts do not.
+its share (`maxtasksperchild`), when a task calls `sys.exit`, or on SIGTERM, after the task it is at. (SIGTERM from its
+parent, who means it, ends it at once.) When its parent ends the kernel ends it too, whatever it is at; where /proc
+cannot be read an idle one notices within a quarter of a second. Ctrl-C is the parent's business: a worker ignores it,
+the programs it starts do not.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main(given: Surroundings, load: Callable[..., Any] = load, tell: Callable[..
     """A worker's life. `load` and `tell` take the place of those here."""
     tell = tell or explain
     _ignore_interrupts()
-    _native.end_at_once()
+    _end_well()
     if given.threads:
         limit_threads(given.threads, forked=given.method == "fork")
     given.reports.open(given.number)
@@ -81,6 +82,14 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, lambda signum, frame: None)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _end_well() -> None:
+    """With the parent, at once; on SIGTERM from anybody but the parent, after the task it is at, with exit code 0."""
+    _native.end_at_once()
+    parent = parent_process()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked worker began with the program's own handler
+    _native.drain_on_sigterm(0 if parent is None or parent.pid is None else parent.pid)
 
 
 class _OrphanCheck:

@@ -7,8 +7,10 @@
 //! - [`start_time`] tells when a process started, so that a reused pid is not taken for the old one; [`has_ended`] is true
 //!   only when the process has certainly ended, whatever else goes wrong.
 //! - A [`Bell`] is a descriptor that is readable while it rings; `pipe.rs` has the one for other processes to ring.
-//! - [`lifeline`] lets a process end with its parent.
+//! - [`lifeline`] lets a process end with its parent, [`drain`] a worker when it has done what it is at.
 
+#[cfg(not(loom))]
+pub mod drain;
 #[cfg(not(loom))]
 pub mod lifeline;
 #[cfg(not(loom))]

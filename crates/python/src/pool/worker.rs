@@ -233,7 +233,7 @@ fn call<'py>(function: &Bound<'py, PyAny>, kind: u64, payload: Bound<'py, PyAny>
 }
 
 /// A worker's life: tell that it serves, take tasks, answer them, until the ring of tasks is closed and empty, `most`
-/// tasks are done (0: no limit), or `is_orphan()`. Returns how many it did.
+/// tasks are done (0: no limit), SIGTERM said so, or `is_orphan()`. Returns how many it did.
 ///
 /// The cells from `cell` on of `claim` are the worker's, see the module. `load(offset, serial)` gives a function,
 /// `explain(exception, status)` plain values. A task is passed over when cell 0 of `marks` is not 0 and `meets(number)`.
@@ -260,7 +260,7 @@ pub fn serve<'py>(
     let (answers, functions) = (&answers.get().object, HashMap::new());
     let mut worker = Worker { py, answers, progress, started, load, explain, functions, outgoing: Outgoing::default() };
     let mut done = 0;
-    while (most == 0 || done < most) && ends.get() == 0 {
+    while (most == 0 || done < most) && ends.get() == 0 && !sys::drain::is_draining() {
         let mut incoming = Incoming::take();
         let deadline = || Some(Instant::now() + ORPHAN_CHECK);
         let Some(taken) = receive(py, &mut incoming, tasks, 1, deadline, Some(claimed))? else { break };

@@ -1,0 +1,76 @@
+"""What SIGTERM does to a command: service managers and schedulers send it, and wait some seconds before SIGKILL.
+
+A command that writes what it has as it goes (`map`) takes it for the end of its input: what is being done is finished
+and written. One that has nothing before it has everything (`mapreduce`) is ended as by Ctrl-C. Either way the exit code
+is 143, as the shell has it for a death by SIGTERM, and a second SIGTERM ends the command, and with it its workers, at
+once. `run` is not meant: SIGTERM is the program's business there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["EXIT_TERMINATED", "Terminated", "ending_input", "terminable"]
+
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+class Terminated(BaseException):
+    """SIGTERM has come. Not an `Exception`: whatever deals with errors of work must let it pass."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """In this block SIGTERM raises Terminated, once."""
+
+    def handle(*_: Any) -> None:
+        raise Terminated
+
+    with _handled(handle):
+        yield
+
+
+@contextlib.contextmanager
+def ending_input(descriptor: int) -> Iterator[Callable[[], bool]]:
+    """In this block SIGTERM ends the input; gives what tells if it has come. If so, Terminated is raised at its end.
+
+    A read that is waiting returns as at the end of a file: it is tried again after the handler, which has put the null
+    device under the descriptor's number.
+    """
+    came = False
+
+    def handle(*_: Any) -> None:
+        nonlocal came
+        came = True
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, descriptor)
+        os.close(null)
+
+    with _handled(handle):
+        yield lambda: came
+    if came:
+        raise Terminated
+
+
+@contextlib.contextmanager
+def _handled(handle: Callable[..., None]) -> Iterator[None]:
+    """Let the first SIGTERM call this; the second does what it does by default. Only in the main thread."""
+
+    def first(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        handle()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, first)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is first:
+            signal.signal(signal.SIGTERM, before)

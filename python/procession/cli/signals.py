@@ -63,11 +63,15 @@ def _handled(handle: Callable[..., None]) -> Iterator[None]:
 
     def first(*_: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        handle()
+        if os.getpid() == owner:
+            handle()
+        else:  # a worker just forked, which has not set its own yet
+            os.kill(os.getpid(), signal.SIGTERM)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    owner = os.getpid()
     before = signal.signal(signal.SIGTERM, first)
     try:
         yield

@@ -5,8 +5,19 @@ A file of its own because the standard executor is slow to import and these are 
 
 from __future__ import annotations
 
-from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
-from concurrent.futures.thread import BrokenThreadPool
+import threading
+
+try:
+    from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
+    from concurrent.futures.thread import BrokenThreadPool
+except RuntimeError:  # the interpreter is ending, and these modules want to be told when it will
+    _register = threading._register_atexit  # type: ignore[attr-defined]
+    threading._register_atexit = lambda *_: None  # type: ignore[attr-defined]
+    try:
+        from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
+        from concurrent.futures.thread import BrokenThreadPool
+    finally:
+        threading._register_atexit = _register  # type: ignore[attr-defined]
 
 from ..errors import MemoryLimitExceeded, PoolBroken, TaskTimeout, UnpicklingError, WorkerDied
 

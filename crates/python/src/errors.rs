@@ -1,5 +1,6 @@
 //! Every error of the core becomes one Python exception, here and nowhere else. The classes live in `procession.errors`.
 
+use crate::once::once;
 use procession_core::error::{ArenaError, GetError, PutError};
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -8,7 +9,7 @@ use pyo3::types::PyModule;
 
 fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    MODULE.get_or_try_init(py, || PyModule::import(py, "procession.errors").map(Bound::unbind))?.bind(py).getattr(name)
+    once(py, &MODULE, || PyModule::import(py, "procession.errors").map(Bound::unbind))?.bind(py).getattr(name)
 }
 
 /// Whether an error is exactly a `procession.errors.<name>`.

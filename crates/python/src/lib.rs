@@ -5,6 +5,7 @@ mod codec;
 mod errors;
 mod gather;
 mod lifeline;
+mod once;
 mod pool;
 mod ring;
 mod sharedctypes;

@@ -13,7 +13,7 @@ import sys
 import threading
 from multiprocessing import popen_fork, process, util
 
-from .._bootstrap import exit_child, has_pidfd, lifeline, own_sentinel, pidfd_open
+from .._bootstrap import at_fork_in_child, exit_child, has_pidfd, lifeline, own_sentinel, pidfd_open
 from .._outcome import Outcome
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -149,13 +149,25 @@ class Popen(BasePopen):
             del process_obj._outcome, process_obj._lifeline
 
 
+def _siblings() -> list[BasePopen]:
+    """In a forked child: the handles of the parent's children."""
+    handles = [getattr(sibling, "_popen", None) for sibling in list(process._children)]  # type: ignore[attr-defined]
+    return [handle for handle in handles if isinstance(handle, BasePopen)]
+
+
+def _renew_locks() -> None:
+    """In a child that Python forked: another thread may have been collecting an exit code."""
+    for handle in _siblings():
+        handle._collecting = threading.Lock()
+
+
+at_fork_in_child(_renew_locks)
+
+
 def _close_outcomes_of_siblings() -> None:
     """In the child: give up the siblings' outcomes, or each process would hold the results of all started before it."""
-    for sibling in list(process._children):  # type: ignore[attr-defined]
-        handle = getattr(sibling, "_popen", None)
-        outcome = getattr(handle, "outcome", None)
-        if outcome is not None:
-            outcome.close()
+    for handle in _siblings():
+        handle.outcome.close()
 
 
 def _forget_exit_handlers() -> None:

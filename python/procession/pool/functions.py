@@ -45,6 +45,8 @@ class FunctionTable:
 
     def __init__(self, arena: _native.Arena, outstanding: Callable[[], int], known: Iterable[Any] = ()) -> None:
         """`known`: classes of the main module that all workers have; see `_prompt`."""
+        from .. import _codec  # noqa: F401  (not in some thread later: whoever forks during an import keeps its lock)
+
         self._arena = arena
         self._outstanding = outstanding
         self._known = known

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
+use crate::once::once;
 use pyo3::exceptions::{PyBufferError, PyException, PyKeyError, PyMemoryError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -133,15 +134,15 @@ pub fn carry(handle: Carried) -> bool {
 /// The module `procession._codec`.
 fn helpers(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module = MODULE.get_or_try_init(py, || py.import("procession._codec").map(|module| module.into_any().unbind()));
+    let module = once(py, &MODULE, || py.import("procession._codec").map(|module| module.into_any().unbind()));
     module.map(|module| module.bind(py))
 }
 
 /// The pickler class in force.
 fn pickler_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static REDUCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module = REDUCTION
-        .get_or_try_init(py, || py.import("multiprocessing.reduction").map(|module| module.into_any().unbind()))?;
+    let module =
+        once(py, &REDUCTION, || py.import("multiprocessing.reduction").map(|module| module.into_any().unbind()))?;
     module.bind(py).getattr(intern!(py, "ForkingPickler"))
 }
 
@@ -243,7 +244,7 @@ fn encoding_failed(py: Python<'_>, obj: &Bound<'_, PyAny>, error: PyErr, functio
 /// The object of a pickle and its buffers. Large bytes of the message are copied once more here; buffers are not.
 pub(super) fn decode(py: Python<'_>, pickle: &[u8], blocks: &[Py<PyAny>]) -> PyResult<Py<PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let loads = LOADS.get_or_try_init(py, || py.import("pickle")?.getattr("loads").map(Bound::unbind))?.bind(py);
+    let loads = once(py, &LOADS, || py.import("pickle")?.getattr("loads").map(Bound::unbind))?.bind(py);
     let data = PyBytes::new(py, pickle);
     let result = if blocks.is_empty() {
         loads.call1((data,))

@@ -9,4 +9,6 @@ status=0
 cargo test --release -p procession-core --features failpoints --test steps -- --nocapture || status=1
 cargo test --release -p procession-core --test crash -- --include-ignored --nocapture || status=1
 "$python" scripts/crash.py $((seconds / 2)) $CRASH_SEED || status=1
+# Then whole families: the parent is killed, and nobody and nothing may be left.
+"$python" scripts/family.py $((seconds / 10)) || status=1
 exit $status

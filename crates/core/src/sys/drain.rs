@@ -5,18 +5,14 @@
 //! the worker at once. A process that the worker forks has no part in this.
 
 use crate::loom::{AtomicU32, Ordering};
-use std::sync::Once;
 
+static WORKER: AtomicU32 = AtomicU32::new(0); // pid: not that of what it forks, which begins with its handler
 static MASTER: AtomicU32 = AtomicU32::new(0);
 static DRAINING: AtomicU32 = AtomicU32::new(0);
 
 /// From now on let SIGTERM do so in this process, whose master is the process with this pid.
 pub fn drain_on_sigterm(master: u32) {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the handler changes a signal's action and touches nothing else.
-        unsafe { libc::pthread_atfork(None, None, Some(after_fork_in_child)) };
-    });
+    WORKER.store(super::pid(), Ordering::Relaxed);
     MASTER.store(master, Ordering::Relaxed);
     DRAINING.store(0, Ordering::Relaxed);
     set_action(on_sigterm as extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) as usize);
@@ -25,16 +21,6 @@ pub fn drain_on_sigterm(master: u32) {
 /// Whether this process was told to end when it has done what it is at.
 pub fn is_draining() -> bool {
     DRAINING.load(Ordering::Relaxed) != 0
-}
-
-/// What SIGTERM does now.
-fn action() -> usize {
-    // SAFETY: an all-zero structure is valid, and is written only.
-    unsafe {
-        let mut now: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(libc::SIGTERM, std::ptr::null(), &raw mut now);
-        now.sa_sigaction
-    }
 }
 
 fn set_action(handler: usize) {
@@ -50,17 +36,14 @@ fn set_action(handler: usize) {
 
 extern "C" fn on_sigterm(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel gives every handler of this kind a valid one; who sent it is there if a process did.
-    let (sender, by_process) = unsafe { ((*info).si_pid() as u32, (*info).si_code <= 0) };
-    let from_outside = by_process && sender != MASTER.load(Ordering::Relaxed) && sender != super::pid();
+    let (sender, code) = unsafe { ((*info).si_pid() as u32, (*info).si_code) };
+    let by_process = matches!(code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL);
+    let pid = super::pid();
+    let is_worker = pid == WORKER.load(Ordering::Relaxed);
+    let from_outside = is_worker && by_process && sender != MASTER.load(Ordering::Relaxed) && sender != pid;
     if !from_outside || DRAINING.swap(1, Ordering::Relaxed) != 0 {
         set_action(libc::SIG_DFL);
         // SAFETY: passes numbers only. It is delivered when this handler returns.
         unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
-    }
-}
-
-extern "C" fn after_fork_in_child() {
-    if action() == on_sigterm as extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) as usize {
-        set_action(libc::SIG_DFL);
     }
 }

@@ -15,6 +15,6 @@ pub fn once<'a, T>(
     if let Some(kept) = cell.get(py) {
         return Ok(kept);
     }
-    let made = make()?;
-    Ok(cell.get_or_init(py, || made))
+    let new = make()?;
+    Ok(cell.get_or_init(py, || new))
 }

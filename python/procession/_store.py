@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import os
 from multiprocessing import context as _mp_context
+from multiprocessing import process as _mp_process
 from multiprocessing import reduction as _mp_reduction
+from multiprocessing import util as _mp_util
 
 from . import _native
 from .errors import NotShared, ObjectGone
@@ -37,7 +39,13 @@ def shared_arena() -> _native.Arena:
     global _shared
     if _shared is None:
         _shared = _native.Arena.create(_limit())
+        introduce()
     return _shared
+
+
+def arena_of(ctx: Any = None, arena: _native.Arena | None = None) -> _native.Arena:
+    """Where a primitive made with `ctx=` or `arena=` lives: the context's arena if it is ours, else the shared one."""
+    return arena or getattr(ctx, "_arena", shared_arena)()
 
 
 def private_arena() -> _native.Arena:
@@ -45,6 +53,7 @@ def private_arena() -> _native.Arena:
     global _private
     if _private is None:
         _private = _native.Arena.private()
+        introduce()
     return _private
 
 
@@ -101,7 +110,18 @@ def _adopt(arena: _native.Arena) -> _native.Arena:
     global _shared
     if _shared is None:
         _shared = arena
+        introduce()
     return arena
+
+
+def introduce(_: object = None) -> None:
+    """Tell those who share the arena what this process is called, for when it dies with something of theirs."""
+    for arena in (_shared, _private):
+        if arena is not None:
+            arena.introduce(_mp_process.current_process().name)
+
+
+_mp_util.register_after_fork(introduce, introduce)  # in a child of ours, once it has its name
 
 
 def reopen(cls: type[Any], arena: _native.Arena, address: tuple[int, int]) -> Any:
@@ -128,6 +148,14 @@ class Shared:
     def __reduce__(self) -> tuple[Any, ...]:
         keep_in_flight(self)
         return reopen, (type(self), self.arena, self.address)
+
+
+class MadeByNew(Shared):
+    """For subclasses that know multiprocessing's classes and call their `__init__`: nothing is left for it to do."""
+
+    __slots__ = ("__dict__", "__weakref__")
+
+    def __init__(self, *arguments: object, **where: object) -> None: ...
 
 
 def keep_in_flight(shared: Any) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "InvalidSize",
     "ItemTooLarge",
     "JobError",
+    "LockAbandoned",
     "MainNotImportable",
     "MemoryLimitExceeded",
     "NotACheckpoint",
@@ -238,11 +239,53 @@ class TooManyWaiters(ProcessionError, RuntimeError):
 
 
 class BrokenBarrierError(ProcessionError, threading.BrokenBarrierError):
-    """The barrier was aborted, reset while someone waited, or timed out."""
+    """The barrier was aborted, reset while someone waited, or timed out, or a party died while it waited there."""
+
+    pid: int | None = None  # of the party whose death broke it
+    name: str | None = None
+
+    @classmethod
+    def of(cls, pid: int, name: str | None) -> BrokenBarrierError:
+        """Build the error for a party that died."""
+        called = "" if name is None else f" (named {name})"
+        text = f"the barrier is broken: process {pid} ended while it waited there{called}"
+        return cls(text, pid=pid, name=name)
+
+
+def _describe_abandoned(kind: str, pid: int, name: str | None, since: float | None) -> str:
+    what = "a permit of this Semaphore" if kind == "Semaphore" else f"this {kind}"
+    known = [] if name is None else [f"named {name}"]
+    if since is not None:
+        import time
+
+        known.append(f"holding it since {time.strftime('%H:%M:%S', time.localtime(since))}")
+    aside = f" ({', '.join(known)})" if known else ""
+    return f"process {pid} ended while it held {what}{aside}: what the {kind} guards may be half-done"
 
 
 class AbandonedLockWarning(RuntimeWarning):
     """The last owner of a lock died holding it; the data the lock guards may be half-changed."""
+
+    describe = staticmethod(_describe_abandoned)
+
+
+class LockAbandoned(ProcessionError, RuntimeError):
+    """The holder of a lock or permit made with `on_abandoned="raise"` died, and nobody has repaired what it guards.
+
+    Nothing was acquired (except by `Condition.wait`, which always ends with the lock held), and every acquisition
+    raises this until a block `with lock.repair():` has ended without an exception.
+    """
+
+    kind: str | None = None  # "Lock", "RLock", "Semaphore" or "Condition"
+    pid: int | None = None  # of the process that died
+    name: str | None = None
+    since: float | None = None  # when it had acquired the lock: `time.time()` rounded down to a second
+
+    @classmethod
+    def of(cls, kind: str, pid: int, name: str | None, since: float | None) -> LockAbandoned:
+        """Build the error with a message made of its facts."""
+        message = f"{_describe_abandoned(kind, pid, name, since)}; repair that in a block `with lock.repair():`"
+        return cls(message, kind=kind, pid=pid, name=name, since=since)
 
 
 # Other processes

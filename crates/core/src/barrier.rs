@@ -14,16 +14,18 @@
 //! that they noted, and read from the history how it ended. One that is more than 18 generations late takes it for
 //! broken.
 //!
-//! Death. Each party notes itself in `present` on arrival. The others look through it at the end of each slice (100
-//! ms): if one has died, the barrier breaks and names it, as it does when the last party dies within the action. A
-//! party that dies before it arrives is not known here: use a timeout. Only the first 64 parties are noted.
+//! Death. Each party notes itself in `present` on arrival, and takes itself out when it withdraws. Who waits looks through
+//! it every [`LOOK`]: if one has died, the barrier breaks and names it, as it does when the last party dies within the
+//! action. A party that dies before it arrives is not known here: use a timeout. Only 64 parties are noted.
 
 #![allow(clippy::needless_pass_by_value)] // a party is used up by what ends its wait
 
 use crate::error::WaitError;
+use crate::failpoint::step;
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
-use crate::owner::{Liveness, OwnerId};
-use crate::wait::{ALL, Signal};
+use crate::owner::{Holder, Liveness, OwnerId};
+use crate::sys;
+use crate::wait::{self, ALL, LOOK, Signal};
 use std::time::Instant;
 
 /// As many parties as the word can count.
@@ -121,6 +123,8 @@ pub enum Arrival {
 pub struct Party {
     generation: u32,
     index: u32,
+    /// Where it is noted.
+    place: Option<usize>,
 }
 
 impl Party {
@@ -130,7 +134,7 @@ impl Party {
     }
 }
 
-/// A barrier: 544 bytes of shared memory.
+/// A barrier: 808 bytes of shared memory.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Barrier {
@@ -138,14 +142,21 @@ pub struct Barrier {
     state: AtomicU64,
     /// Never changes.
     parties: AtomicU32,
-    /// Whose death broke it, 0 if none did.
-    killed: AtomicU32,
+    /// Process id of whose death broke it last.
+    killed_pid: AtomicU32,
     /// How often its parties were released (wraps around).
     released: AtomicU32,
     signal: Signal,
+    /// Whose death broke it last: generation << 32 | owner.
+    killed: AtomicU64,
     /// Who arrived as which: generation << 32 | owner.
     present: [AtomicU64; PRESENT],
+    /// Their process ids: the table of processes forgets them.
+    pids: [AtomicU32; PRESENT],
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Barrier>() == 808); // as docs/memory.md has it
 
 impl Barrier {
     /// For `parties` parties, 1 to [`PARTIES_MAX`].
@@ -154,10 +165,12 @@ impl Barrier {
         Self {
             state: AtomicU64::new(0),
             parties: AtomicU32::new(parties),
-            killed: AtomicU32::new(0),
+            killed_pid: AtomicU32::new(0),
             released: AtomicU32::new(0),
             signal: Signal::new(),
+            killed: AtomicU64::new(0),
             present: std::array::from_fn(|_| AtomicU64::new(0)),
+            pids: std::array::from_fn(|_| AtomicU32::new(0)),
         }
     }
 
@@ -190,9 +203,13 @@ impl Barrier {
         self.load().status == Status::Broken
     }
 
-    /// Whose death broke it.
-    pub fn killed(&self) -> Option<OwnerId> {
-        OwnerId::from_bits(self.killed.load(Ordering::Relaxed))
+    /// Whose death broke it, if it is broken and a death did that.
+    pub fn killed(&self) -> Option<Holder> {
+        let word = self.killed.load(Ordering::Acquire);
+        let state = self.load();
+        let now = state.status == Status::Broken && (word >> 32) as u32 == state.generation;
+        let owner = OwnerId::from_bits(word as u32).filter(|_| now)?;
+        Some(Holder { owner, pid: self.killed_pid.load(Ordering::Relaxed), thread: 0, since: 0 })
     }
 
     /// How often its parties were released.
@@ -205,21 +222,26 @@ impl Barrier {
     pub fn arrive(&self, me: OwnerId, life: &impl Liveness, deadline: Option<Instant>) -> Result<Arrival, WaitError> {
         let parties = self.parties();
         loop {
-            let arrived = self.change(|state| {
-                let last = state.arrived + 1 == parties;
-                let status = if last { Status::Closing } else { Status::Filling };
-                (state.status == Status::Filling).then_some(State { arrived: state.arrived + 1, status, ..state })
-            });
-            match arrived {
-                Ok(State { arrived: index, generation, .. }) => {
-                    if let Some(present) = self.present.get(index as usize) {
-                        present.store(u64::from(generation) << 32 | u64::from(me.bits()), Ordering::Release);
+            let State { generation, arrived, status, .. } = self.load();
+            match status {
+                Status::Broken => return Ok(Arrival::Broken),
+                Status::Closing => self.sleep(generation, me, life, deadline)?,
+                Status::Filling => {
+                    let place = self.note(generation, arrived, me);
+                    step();
+                    let counted = self.change(|state| {
+                        let last = state.arrived + 1 == parties;
+                        let status = if last { Status::Closing } else { Status::Filling };
+                        let open = state.status == Status::Filling && state.generation == generation;
+                        open.then_some(State { arrived: state.arrived + 1, status, ..state })
+                    });
+                    step();
+                    if let Ok(State { arrived: index, .. }) = counted {
+                        let party = Party { generation, index, place };
+                        return Ok(if index + 1 == parties { Arrival::Last(party) } else { Arrival::Waiting(party) });
                     }
-                    let party = Party { generation, index };
-                    return Ok(if index + 1 == parties { Arrival::Last(party) } else { Arrival::Waiting(party) });
+                    self.forget(generation, place);
                 }
-                Err(state) if state.status == Status::Broken => return Ok(Arrival::Broken),
-                Err(state) => self.sleep(state.generation, me, life, deadline)?,
             }
         }
     }
@@ -243,7 +265,32 @@ impl Barrier {
         }
     }
 
-    /// Until the generation ended or a slice did; then look after the parties.
+    /// Write down that `me` is here: before it is counted, so that nobody is who might die unknown. None: no room.
+    fn note(&self, generation: u32, index: u32, me: OwnerId) -> Option<usize> {
+        let first = index as usize % PRESENT;
+        let noted = (0..PRESENT).map(|at| (first + at) % PRESENT).find(|&place| {
+            let present = &self.present[place];
+            let before = present.load(Ordering::Relaxed);
+            let free = before as u32 == 0 || (before >> 32) as u32 != generation;
+            let mine = u64::from(generation) << 32 | u64::from(me.bits());
+            free && present.compare_exchange(before, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })?;
+        step();
+        // Of one that dies before this, the pid of an earlier party is told.
+        self.pids[noted].store(sys::pid(), Ordering::Relaxed);
+        Some(noted)
+    }
+
+    /// Who was noted at `place` is not counted, or no longer.
+    fn forget(&self, generation: u32, place: Option<usize>) {
+        let Some(place) = place else { return };
+        let nobody = u64::from(generation) << 32;
+        // In a later generation the place may be another's.
+        let mine = |now: u64| (now >> 32 == nobody >> 32).then_some(nobody);
+        let _ = self.present[place].fetch_update(Ordering::AcqRel, Ordering::Relaxed, mine);
+    }
+
+    /// Until the generation ended or a slice did; looks after the parties meanwhile.
     fn sleep(
         &self,
         generation: u32,
@@ -251,26 +298,32 @@ impl Barrier {
         life: &impl Liveness,
         deadline: Option<Instant>,
     ) -> Result<(), WaitError> {
-        let result = self.signal.wait(|| self.load().outcome(generation).is_some(), deadline);
-        match result {
-            Err(WaitError::Interrupted) => self.look_after(me, life),
-            // All arrived while this one's time ran out: it waits on for the action.
-            Err(WaitError::TimedOut) if self.load().status == Status::Closing => return Err(WaitError::Interrupted),
-            _ => {}
+        let ended = || self.load().outcome(generation).is_some();
+        if ended() || wait::spin(ended) {
+            return Ok(());
         }
-        result
+        let look = || {
+            self.look_after(me, life);
+            LOOK
+        };
+        match self.signal.sleep_and_look(ended, look, deadline) {
+            // All arrived while this one's time ran out: it waits on for the action.
+            Err(WaitError::TimedOut) if self.load().status == Status::Closing => Err(WaitError::Interrupted),
+            result => result,
+        }
     }
 
     /// Break the barrier if a party of the present generation has died.
     fn look_after(&self, me: OwnerId, life: &impl Liveness) {
-        let state = self.load();
-        for present in self.present.iter().take(state.arrived as usize) {
+        let generation = self.load().generation;
+        for (present, pid) in self.present.iter().zip(&self.pids) {
             let word = present.load(Ordering::Acquire);
             let Some(owner) = OwnerId::from_bits(word as u32) else { continue };
-            if (word >> 32) as u32 == state.generation && owner != me && !life.is_alive(owner) {
-                if self.break_generation(state.generation) {
-                    self.killed.store(owner.bits(), Ordering::Relaxed);
-                }
+            if (word >> 32) as u32 == generation && owner != me && !life.seems_alive(owner) {
+                self.killed_pid.store(pid.load(Ordering::Relaxed), Ordering::Relaxed);
+                // SYNC: Release publishes the pid. Before the break, whose victims ask at once.
+                self.killed.store(word, Ordering::Release);
+                self.break_generation(generation);
                 return;
             }
         }
@@ -318,6 +371,8 @@ impl Barrier {
             let open = state.generation == party.generation && state.status == Status::Filling;
             open.then(|| State { arrived: state.arrived - 1, ..state })
         });
+        step();
+        self.forget(party.generation, party.place);
     }
 
     /// Break it: those who wait, and all who come, get `Broken` until `reset`.
@@ -329,7 +384,6 @@ impl Barrier {
 
     /// Back to empty; those who wait get `Broken`.
     pub fn reset(&self) {
-        self.killed.store(0, Ordering::Relaxed);
         let changed = self.change(|state| {
             let idle = state.status == Status::Filling && state.arrived == 0;
             (!idle).then(|| state.advanced(true))

@@ -12,10 +12,11 @@
 //! `enrol` and `notify` are called with the user's lock held (the binding sees to it); `park` and `leave` without it.
 //! A wait is three steps (enrol, release the lock and park, leave) because signals are looked after in between.
 //!
-//! Death. A notification that went to a dead waiter passes to the next one that was enrolled at that time: every
-//! sleeper looks through the cells at the end of each slice (100 ms) and repairs what it finds. The notifier itself
-//! never looks: that would cost it a file read for each waiter. The worst that a second death in the middle of a
-//! repair does is one wake-up too many, which a waiter's loop over its predicate absorbs.
+//! Death. A notification that went to a dead waiter passes to the next one that was enrolled at that time: the sleepers,
+//! in turn, look through the cells every [`wait::LOOK`] for notifications that nobody took note of, and at the end of
+//! each slice (100 ms) for all the dead, and repair what they find. The notifier itself never looks: that would cost it
+//! a file read for each waiter. The worst that a second death in the middle of a repair does is one wake-up too many,
+//! which a waiter's loop over its predicate absorbs.
 
 #![allow(clippy::needless_pass_by_value)] // an enrolment is used up by what ends its wait
 
@@ -24,7 +25,7 @@ use crate::loom::{AtomicU32, Ordering};
 use crate::owner::{Liveness, OwnerId};
 use crate::sys::{self, FutexWait};
 use crate::wait;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How many may wait at a time.
 #[cfg(not(loom))]
@@ -144,24 +145,26 @@ impl Condition {
         if wait::spin(notified) {
             return Ok(());
         }
+        let end = Instant::now() + wait::SLICE;
+        let mut longest = turn(enrolment.cell as u32 + 1);
         loop {
-            let slice = wait::left(deadline, wait::SLICE)?;
+            let slice = wait::left(deadline, longest)?;
             // Woken or not: the word tells. A wake-up meant for the cell's last user may come late.
             let woken = sys::futex_wait(word, waiting, slice);
             if notified() {
                 return Ok(());
             }
-            match woken {
-                FutexWait::Woken => {}
-                FutexWait::Interrupted => return Err(WaitError::Interrupted),
-                FutexWait::TimedOut => {
-                    self.repair(enrolment.me, life);
-                    if notified() {
-                        return Ok(());
-                    }
-                    wait::left(deadline, wait::SLICE)?;
-                    return Err(WaitError::Interrupted);
-                }
+            let over = woken == FutexWait::TimedOut && Instant::now() >= end;
+            if woken == FutexWait::TimedOut {
+                self.repair_those(enrolment.me, life, |word| over || word & NOTIFIED != 0);
+                longest = turn(self.waiters());
+            }
+            if notified() {
+                return Ok(());
+            }
+            if over || woken == FutexWait::Interrupted {
+                wait::left(deadline, wait::SLICE)?;
+                return Err(WaitError::Interrupted);
             }
         }
     }
@@ -238,10 +241,15 @@ impl Condition {
     /// Clear what dead waiters left: free the cell of one that was not notified, pass on what was given to one that was.
     /// Every sleeper does this at the end of a slice.
     pub fn repair(&self, me: OwnerId, life: &impl Liveness) {
+        self.repair_those(me, life, |_| true);
+    }
+
+    /// The same for cells that are `suspect`, as their word tells.
+    fn repair_those(&self, me: OwnerId, life: &impl Liveness, suspect: impl Fn(u32) -> bool) {
         for cell in self.used() {
             let word = cell.word.load(Ordering::Acquire);
-            let Some(owner) = OwnerId::from_bits(word) else { continue };
-            if owner == me || life.is_alive(owner) {
+            let Some(owner) = OwnerId::from_bits(word).filter(|_| suspect(word)) else { continue };
+            if owner == me || life.seems_alive(owner) {
                 continue;
             }
             if word & NOTIFIED == 0 {
@@ -256,6 +264,11 @@ impl Condition {
             }
         }
     }
+}
+
+/// When the sleeper in that line, of as many as wait, looks: so that some one does every [`wait::LOOK`].
+fn turn(sleepers: u32) -> Duration {
+    (wait::LOOK * sleepers.max(1)).min(wait::SLICE)
 }
 
 fn is_waiting(word: u32) -> bool {

@@ -21,9 +21,8 @@ use std::time::{Duration, Instant};
 /// Bit 31: somebody may be asleep, so a release must wake one.
 const WAITERS: u32 = 1 << 31;
 
-/// When to look whether the owner still lives: after the first short sleep, then twice as late each time.
+/// When to look for the first time whether the owner still lives; then twice as late each time, up to [`wait::LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(2);
-const LAST_LOOK: Duration = Duration::from_millis(32);
 
 /// How a lock came into the caller's hands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +89,7 @@ impl OwnerLock {
     ) -> Result<Acquired, WaitError> {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             // A try: still take over from the dead, so that nobody polls a dead owner's lock for ever.
-            return self.take_over(me, life).ok_or(WaitError::TimedOut);
+            return self.take_over(me, |owner| life.is_alive(owner)).ok_or(WaitError::TimedOut);
         }
         if wait::spin(|| self.0.load(Ordering::Relaxed) == 0 && self.try_acquire(me)) {
             return Ok(Acquired::Free);
@@ -117,10 +116,10 @@ impl OwnerLock {
                 FutexWait::Interrupted => return Err(WaitError::Interrupted),
                 FutexWait::Woken => {}
                 FutexWait::TimedOut => {
-                    if let Some(acquired) = self.take_over(me, life) {
+                    if let Some(acquired) = self.take_over(me, |owner| life.seems_alive(owner)) {
                         return Ok(acquired);
                     }
-                    look = (look * 2).min(LAST_LOOK);
+                    look = (look * 2).min(wait::LOOK);
                 }
             }
             // A free lock is taken first: who was woken for it and went away instead would leave the others asleep.
@@ -132,9 +131,9 @@ impl OwnerLock {
     }
 
     /// Take it from an owner that has died.
-    fn take_over(&self, me: OwnerId, life: &impl Liveness) -> Option<Acquired> {
+    fn take_over(&self, me: OwnerId, is_alive: impl Fn(OwnerId) -> bool) -> Option<Acquired> {
         let owner = self.owner()?;
-        if owner == me || life.is_alive(owner) {
+        if owner == me || is_alive(owner) {
             return None;
         }
         loop {
@@ -160,6 +159,12 @@ impl OwnerLock {
             self.wake();
         }
         word != 0
+    }
+
+    /// Instead of a release: it is the dead owner's again from whom it was taken over, for the next to find.
+    pub fn return_to(&self, dead: OwnerId) {
+        // SYNC: Release pairs with the Acquire of who takes it over next. Sleepers look for themselves.
+        self.0.store(dead.bits() | WAITERS, Ordering::Release);
     }
 
     #[cold]

@@ -47,6 +47,45 @@ impl OwnerId {
 pub trait Liveness {
     /// False only when the process has certainly ended.
     fn is_alive(&self, owner: OwnerId) -> bool;
+
+    /// The same, as somebody may have found out a few milliseconds ago: for those who ask again and again.
+    fn seems_alive(&self, owner: OwnerId) -> bool {
+        self.is_alive(owner)
+    }
+}
+
+/// What finding a dead holder means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// What he held is the finder's, who is told.
+    Warn,
+    /// It is nobody's until somebody repairs what it guards.
+    Raise,
+}
+
+/// Who holds something, or held it when he died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// His place in the table of processes.
+    pub owner: OwnerId,
+    /// Process id.
+    pub pid: u32,
+    /// Thread ident; 0 when it is no longer known.
+    pub thread: u64,
+    /// Since when, in whole seconds since 1970; 0 when it is not known.
+    pub since: u32,
+}
+
+/// What came of taking a lock or a permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "an abandoned lock guards state that may be half-done"]
+pub enum Taken {
+    /// It is the caller's, and was free.
+    Free,
+    /// It is the caller's; its holder died inside, so what it guards may be half-done.
+    Abandoned(Holder),
+    /// It is not the caller's: the same, and it stays so until somebody repairs it.
+    Refused(Holder),
 }
 
 const FREE: u32 = 0;
@@ -71,7 +110,21 @@ struct Place {
     pid: AtomicU32,
     /// In clock ticks since boot; 0 when it could not be found out.
     start_time: AtomicU64,
+    /// When it was last seen alive (milliseconds of the machine's clock, wraps around).
+    seen: AtomicU32,
+    /// The beginning of its name for people, UTF-8, padded with zeros; the rest of the line.
+    name: [AtomicU32; NAME / 4],
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Place>() == 64);
+
+/// Bytes of a process's name that are kept.
+const NAME: usize = 44;
+
+/// For how long who was seen alive is taken to be (milliseconds): however many wait for one process, its state is read
+/// about once in [`crate::wait::LOOK`].
+const FRESH: u32 = 6;
 
 const GENERATION: u32 = 0x7fff;
 
@@ -125,6 +178,7 @@ impl Processes {
         crate::failpoint::step();
         let pid = sys::pid();
         place.start_time.store(sys::start_time(pid).unwrap_or(0), Ordering::Relaxed);
+        place.name[0].store(0, Ordering::Relaxed);
         place.pid.store(pid, Ordering::Relaxed);
         // SYNC: Release publishes pid and start time to `identity`.
         place
@@ -168,6 +222,26 @@ impl Processes {
         Some((place.pid.load(Ordering::Relaxed), place.start_time.load(Ordering::Relaxed)))
     }
 
+    /// What to call the process with this place, for people.
+    pub fn introduce(&self, owner: OwnerId, name: &str) {
+        let mut bytes = [0; NAME];
+        let length = (0..=NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+        bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+        let words = bytes.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+        for (word, value) in self.places[owner.place()].name.iter().zip(words) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The name of process `pid`, which has or had this place. None: it never said, or another has the place now.
+    pub fn name(&self, owner: OwnerId, pid: u32) -> Option<String> {
+        let place = &self.places[owner.place()];
+        let bytes: Vec<u8> = place.name.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect();
+        let name = bytes.split(|&byte| byte == 0).next().filter(|name| !name.is_empty())?;
+        // The pid afterwards: a new user of the place clears the name before it enters its own.
+        (place.pid.load(Ordering::Acquire) == pid).then(|| String::from_utf8_lossy(name).into_owned())
+    }
+
     /// Every place in use.
     pub fn owners(&self) -> impl Iterator<Item = OwnerId> + '_ {
         self.places.iter().enumerate().filter_map(|(index, place)| {
@@ -192,6 +266,19 @@ impl Liveness for Processes {
             }
             Some((pid, start_time)) => !sys::has_ended(pid, start_time),
         }
+    }
+
+    fn seems_alive(&self, owner: OwnerId) -> bool {
+        let seen = &self.places[owner.place()].seen;
+        let now = sys::monotonic().as_millis() as u32;
+        if self.identity(owner).is_some() && now.wrapping_sub(seen.load(Ordering::Relaxed)) < FRESH {
+            return true;
+        }
+        let alive = self.is_alive(owner);
+        if alive {
+            seen.store(now, Ordering::Relaxed);
+        }
+        alive
     }
 }
 

@@ -19,6 +19,11 @@ use std::time::{Duration, Instant};
 /// The longest sleep at a stretch. A lost wake-up costs at most this.
 pub const SLICE: Duration = Duration::from_millis(100);
 
+/// How often a sleeper looks whether they still live for whom it waits: who dies is noticed after half of this, on the
+/// average. A look is a wake-up and a file read (8 µs when nothing else runs), so a waiter takes 0.2 to 0.6 % of a CPU
+/// (busy machine).
+pub const LOOK: Duration = Duration::from_millis(8);
+
 /// How long to spin with the CPU's pause instruction: about the time of one hand-over across cores, several times over.
 const SPIN: Duration = Duration::from_micros(3);
 
@@ -171,8 +176,19 @@ impl Signal {
 
     /// Sleep until `ready` says so, at most one slice; never spins.
     pub fn sleep(&self, ready: impl Fn() -> bool, deadline: Option<Instant>) -> Result<(), WaitError> {
+        self.sleep_and_look(ready, || SLICE, deadline)
+    }
+
+    /// The same, but before each sleep `look` sees after what cannot wake anybody, a death, and says when to look again.
+    pub fn sleep_and_look(
+        &self,
+        ready: impl Fn() -> bool,
+        look: impl Fn() -> Duration,
+        deadline: Option<Instant>,
+    ) -> Result<(), WaitError> {
         let end = if cfg!(loom) { None } else { Some(Instant::now() + SLICE) };
         loop {
+            let longest = look();
             // SYNC: Acquire pairs with the Release in `lower`: who sees the sequence that came after the flag was taken
             // down raises the flag after that, and it stays up.
             let sequence = self.sequence.load(Ordering::Acquire);
@@ -184,7 +200,7 @@ impl Signal {
             if ready() {
                 return Ok(());
             }
-            let slice = left(deadline, SLICE)?;
+            let slice = left(deadline, longest)?;
             let woken = sys::futex_wait(&self.sequence, sequence, slice);
             if ready() {
                 return Ok(());

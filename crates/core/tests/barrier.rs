@@ -92,7 +92,7 @@ fn a_death_breaks_it_and_is_named() {
         life.kill(process(0));
         assert_eq!(waiter.join().unwrap(), Outcome::Broken);
     });
-    assert_eq!(barrier.killed(), Some(process(0)));
+    assert_eq!(barrier.killed().map(|dead| dead.owner), Some(process(0)));
     barrier.reset();
     assert_eq!(barrier.killed(), None);
 }
@@ -103,4 +103,20 @@ fn abort_during_the_action_wins() {
     let Arrival::Last(party) = until(|| barrier.arrive(process(0), &life, None)) else { panic!() };
     barrier.abort();
     assert_eq!(barrier.release(party), Outcome::Broken);
+}
+
+#[test]
+fn the_death_of_one_who_withdrew_breaks_nothing() {
+    let (barrier, life) = (Barrier::new(3), Life::default());
+    let early = arrive(&barrier, 0, &life);
+    let _staying = arrive(&barrier, 1, &life);
+    barrier.withdraw(early);
+    // Takes the number of the one that stays, and must not take its place.
+    let late = arrive(&barrier, 2, &life);
+    life.kill(process(0));
+    assert_eq!(barrier.park(&late, process(2), &life, soon()), Err(WaitError::TimedOut));
+    assert!(!barrier.is_broken());
+    life.kill(process(1));
+    assert_eq!(until(|| barrier.park(&late, process(2), &life, None)), Outcome::Broken);
+    assert_eq!(barrier.killed().map(|dead| dead.owner), Some(process(1)));
 }

@@ -83,6 +83,11 @@ impl PyArena {
         self.arena.objects().into_iter().map(named).collect()
     }
 
+    /// What to call this process when others are told of it.
+    fn introduce(&self, name: &str) {
+        self.arena.processes().introduce(self.arena.me(), name);
+    }
+
     /// Take back what ended processes held.
     fn reap(&self, py: Python<'_>) {
         py.detach(|| self.arena.reap_all());

@@ -19,12 +19,13 @@ pub struct PyBarrier {
 impl PyBarrier {
     #[cold]
     fn broken_error(&self, py: Python<'_>) -> PyErr {
-        let killed = self.object.killed().and_then(|owner| self.object.life().identity(owner));
-        let text = match killed {
-            Some((pid, _)) => format!("the barrier is broken: process {pid} ended while it waited there"),
-            None => "the barrier is broken: a timeout, abort(), reset(), a failed action or a death".to_owned(),
+        let Some(dead) = self.object.killed() else {
+            let text = "the barrier is broken: a timeout, abort(), reset(), a failed action or a death";
+            return errors::raise(py, "BrokenBarrierError", (text,));
         };
-        errors::raise(py, "BrokenBarrierError", (text,))
+        let facts = (dead.pid, self.object.life().name(dead.owner, dead.pid));
+        let error = errors::class(py, "BrokenBarrierError").and_then(|class| class.call_method1("of", facts));
+        error.map_or_else(|error| error, PyErr::from_value)
     }
 
     fn outcome(&self, py: Python<'_>, outcome: Outcome, index: u32) -> PyResult<u32> {

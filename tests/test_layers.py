@@ -20,6 +20,7 @@ ALIASES += ["resource_sharer", "resource_tracker", "spawn", "util"]
 PYTHON = {  # by file or folder; a new one must be given its layer here
     "_blame": 0,
     "_native": 0,
+    "_owner": 0,
     "_standard": 0,
     "_wait": 0,
     "errors": 0,

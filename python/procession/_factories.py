@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import _native, connection, errors, executor, pool, queues, synchronize
+    from ._owner import OnAbandoned
     from .managers import SyncManager
 
 __all__ = ["Factories"]
@@ -40,35 +41,41 @@ class Factories(multiprocessing.context.BaseContext):
 
         return cpu_count()
 
-    def Lock(self) -> synchronize.Lock:  # type: ignore[override]
-        """A lock; whoever waits for one whose owner dies takes it over."""
+    def Lock(self, *, on_abandoned: OnAbandoned = "warn") -> synchronize.Lock:  # type: ignore[override]
+        """A lock. Whoever waits for one whose owner dies takes it over with a warning, or gets LockAbandoned."""
         from .synchronize import Lock
 
-        return Lock(arena=self._arena())
+        return Lock(on_abandoned=on_abandoned, arena=self._arena())
 
-    def RLock(self) -> synchronize.RLock:  # type: ignore[override]
+    def RLock(self, *, on_abandoned: OnAbandoned = "warn") -> synchronize.RLock:  # type: ignore[override]
         """A lock that its owner may take again."""
         from .synchronize import RLock
 
-        return RLock(arena=self._arena())
+        return RLock(on_abandoned=on_abandoned, arena=self._arena())
 
-    def Condition(self, lock: Any = None) -> synchronize.Condition:  # type: ignore[override]
+    def Condition(  # type: ignore[override]
+        self, lock: Any = None, *, on_abandoned: OnAbandoned = "warn"
+    ) -> synchronize.Condition:
         """A condition variable on `lock`, or on an RLock of its own."""
         from .synchronize import Condition
 
-        return Condition(lock, arena=self._arena())
+        return Condition(lock, on_abandoned=on_abandoned, arena=self._arena())
 
-    def Semaphore(self, value: int = 1) -> synchronize.Semaphore:  # type: ignore[override]
+    def Semaphore(  # type: ignore[override]
+        self, value: int = 1, *, on_abandoned: OnAbandoned = "warn"
+    ) -> synchronize.Semaphore:
         """A semaphore that starts at `value`."""
         from .synchronize import Semaphore
 
-        return Semaphore(value, arena=self._arena())
+        return Semaphore(value, on_abandoned=on_abandoned, arena=self._arena())
 
-    def BoundedSemaphore(self, value: int = 1) -> synchronize.BoundedSemaphore:  # type: ignore[override]
+    def BoundedSemaphore(  # type: ignore[override]
+        self, value: int = 1, *, on_abandoned: OnAbandoned = "warn"
+    ) -> synchronize.BoundedSemaphore:
         """A semaphore that may not be released above `value`."""
         from .synchronize import BoundedSemaphore
 
-        return BoundedSemaphore(value, arena=self._arena())
+        return BoundedSemaphore(value, on_abandoned=on_abandoned, arena=self._arena())
 
     def Event(self) -> synchronize.Event:  # type: ignore[override]
         """A flag to wait for."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ._owner import Owner
+
 __all__ = [
     "BarrierStatistics",
     "ConditionStatistics",
@@ -22,8 +24,8 @@ __all__ = [
 class LockStatistics:
     """A moment's view of a Lock or RLock."""
 
-    owner: tuple[int, int] | None
-    """Process id and thread ident of the holder, None while it is free."""
+    owner: Owner | None
+    """Who holds it, or died holding it; None while it is free."""
     count: int
     """How often the holder has acquired it and not released it; 0 while it is free."""
     acquired: int
@@ -44,6 +46,8 @@ class SemaphoreStatistics:
     """Permits that are free."""
     maximum: int
     """As many permits as there can be."""
+    held: int
+    """Permits that were taken by `with` and not given back; the other taken ones belong to nobody."""
     waiters: int
     """How many wait. One that was killed while it waited stays counted until nobody waits."""
 

@@ -8,13 +8,17 @@ What differs from multiprocessing:
 
 - A Lock, RLock or Condition knows its holder. If the holder's process dies, one of those who wait takes the lock over
   and is told by an `AbandonedLockWarning`: what the lock guards may be half-done. With a filter that turns the
-  warning into an error, the lock is released again before the error is raised.
+  warning into an error, the lock is released again before the error is raised. A permit that was taken by `with
+  semaphore:` passes on in the same way; one taken by `acquire()` is nobody's, as in multiprocessing.
+- Made with `on_abandoned="raise"`, each keeps everybody out instead, until a block `with lock.repair()` has ended well.
 - A Condition is exact: `notify(n)` ends the wait of the `n` threads that have waited longest, and of no others. What
-  was given to a waiter that has died passes on to the next within a tenth of a second.
+  was given to a waiter that has died passes on to the next.
 - A Barrier breaks when a party dies while it waits there.
 
-Dropped: building Event and Condition out of semaphores, as multiprocessing does. An Event took seven of their
-operations; a Condition's `notify` waited for its waiters to wake, and one killed in between stopped it.
+Who waits looks every 8 ms whether those live for whom it waits.
+
+Dropped: building Event and Condition out of semaphores, as multiprocessing does. An Event took seven operations; a
+Condition's `notify` waited for its waiters to wake, and one killed in between stopped it.
 
 Blocking calls release the GIL, are woken by the release they wait for, and look after signals at least ten times a
 second, so Ctrl-C ends them. Timeouts are seconds; None is for ever, a negative one is 0.
@@ -22,19 +26,19 @@ second, so Ctrl-C ends them. Timeouts are seconds; None is for ever, a negative 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from multiprocessing import process as _mp_process
 
 from . import _native
-from ._store import Shared, keep_in_flight, shared_arena
+from ._owner import Ownable, raises
+from ._store import MadeByNew, arena_of, keep_in_flight
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ._owner import OnAbandoned, Owner
     from .statistics import BarrierStatistics, ConditionStatistics, EventStatistics, LockStatistics, SemaphoreStatistics
 
 __all__ = [
@@ -53,27 +57,14 @@ RECURSIVE_MUTEX, SEMAPHORE = 0, 1  # kinds of `SemLock`, as multiprocessing numb
 SEM_VALUE_MAX = 2**31 - 1  # as multiprocessing has it on Linux
 
 
-def arena_of(ctx: Any = None, arena: _native.Arena | None = None) -> _native.Arena:
-    """Where a primitive made with `ctx=` or `arena=` lives: the context's arena if it is ours, else the shared one."""
-    return arena or getattr(ctx, "_arena", shared_arena)()
-
-
-class _MadeByNew(Shared):
-    """For subclasses that know multiprocessing's classes and call their `__init__`: nothing is left for it to do."""
-
-    __slots__ = ("__dict__", "__weakref__")
-
-    def __init__(self, *arguments: object, **where: object) -> None: ...
-
-
-class SemLock(_MadeByNew):
-    """What Lock, RLock and both semaphores have in common: the names of multiprocessing's class, and of its inner
-    `_semlock`, that other packages use (concurrent.futures, loky, the standard library's own queues)."""
+class SemLock(Ownable, MadeByNew):
+    """What locks and semaphores have in common: the names of multiprocessing's class, and of its inner `_semlock`, that
+    other packages use (concurrent.futures, loky, the standard library's own queues)."""
 
     __slots__ = ()
 
     kind, maxvalue = SEMAPHORE, 1
-    name = None  # as of a semaphore that has been unlinked: there is nothing to clean up
+    name = None  # as of one that has been unlinked
 
     @property
     def _semlock(self) -> Any:
@@ -91,18 +82,8 @@ class SemLock(_MadeByNew):
         return 0 if self.locked() else 1  # type: ignore[attr-defined]
 
 
-def _describe_owner(lock: _native.Lock | _native.RLock) -> str:
-    owner = lock.owner
-    if owner is None:
-        return "None"
-    pid, thread = owner
-    if pid != os.getpid():
-        return "SomeOtherProcess"
-    if thread != threading.get_ident():
-        return "SomeOtherThread"
-    name = _mp_process.current_process().name
-    here = threading.current_thread().name
-    return name if here == "MainThread" else f"{name}|{here}"
+def _describe_owner(owner: Owner | None) -> str:
+    return "None" if owner is None else owner.describe()
 
 
 async def _acquire_async(self: Any, timeout: float | None = None) -> bool:
@@ -120,19 +101,25 @@ class Lock(_native.Lock, SemLock):
     """A lock for threads of any process. It may be released by another thread or process than acquired it.
 
     `acquire(block=True, timeout=None)` is True if the lock is the caller's. It waits until the holder releases it or
-    dies; in the second case it warns with AbandonedLockWarning. `release()` raises ReleaseError, a ValueError, if the
-    lock is free.
+    dies; in the second case it warns with AbandonedLockWarning or, with `on_abandoned="raise"`, raises LockAbandoned
+    (see `repair`). `release()` raises ReleaseError, a ValueError, if the lock is free.
     """
 
     __slots__ = ()
 
     def __new__(
-        cls, *, ctx: Any = None, arena: _native.Arena | None = None, address: tuple[int, int] | None = None
+        cls,
+        *,
+        on_abandoned: OnAbandoned = "warn",
+        ctx: Any = None,
+        arena: _native.Arena | None = None,
+        address: tuple[int, int] | None = None,
     ) -> Lock:
-        return super().__new__(cls, arena_of(ctx, arena), address=address)
+        return super().__new__(cls, arena_of(ctx, arena), raises=raises(on_abandoned), address=address)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}(owner={_describe_owner(self)}{_describe_waiters(self.statistics().waiters)})>"
+        waiters = _describe_waiters(self.statistics().waiters)
+        return f"<{type(self).__name__}(owner={_describe_owner(self.owner)}{waiters})>"
 
     acquire_async = _acquire_async
 
@@ -154,18 +141,22 @@ class RLock(_native.RLock, SemLock):
     """
 
     __slots__ = ()
-
     kind = RECURSIVE_MUTEX
 
     def __new__(
-        cls, *, ctx: Any = None, arena: _native.Arena | None = None, address: tuple[int, int] | None = None
+        cls,
+        *,
+        on_abandoned: OnAbandoned = "warn",
+        ctx: Any = None,
+        arena: _native.Arena | None = None,
+        address: tuple[int, int] | None = None,
     ) -> RLock:
-        return super().__new__(cls, arena_of(ctx, arena), address=address)
+        return super().__new__(cls, arena_of(ctx, arena), raises=raises(on_abandoned), address=address)
 
     def __repr__(self) -> str:
         count = str(self.count) if self._is_mine() or not self.locked() else "nonzero"
         waiters = _describe_waiters(self.statistics().waiters)
-        return f"<{type(self).__name__}({_describe_owner(self)}, {count}{waiters})>"
+        return f"<{type(self).__name__}({_describe_owner(self.owner)}, {count}{waiters})>"
 
     def _count(self) -> int:
         return self.count
@@ -181,8 +172,9 @@ class Semaphore(_native.Semaphore, SemLock):
     """A count of permits. `acquire` takes one, and waits while there is none; `release(n=1)` adds `n` and wakes as
     many.
 
-    Permits belong to nobody: a process that dies with one does not give it back. Raises ValueError for a negative
-    value.
+    A permit taken by `with` is the process's: if that dies, it goes back, and who gets it is told as for a Lock. One
+    taken by `acquire` is nobody's, since anybody may release it: it stays taken. (So do those of `with` where 64 other
+    living processes have taken some.) Raises ValueError for a negative value.
     """
 
     __slots__ = ()
@@ -191,12 +183,13 @@ class Semaphore(_native.Semaphore, SemLock):
         cls,
         value: int = 1,
         *,
+        on_abandoned: OnAbandoned = "warn",
         ctx: Any = None,
         arena: _native.Arena | None = None,
         address: tuple[int, int] | None = None,
     ) -> Semaphore:
         most = value if issubclass(cls, BoundedSemaphore) else SEM_VALUE_MAX
-        return super().__new__(cls, arena_of(ctx, arena), value, most, address=address)
+        return super().__new__(cls, arena_of(ctx, arena), value, most, raises=raises(on_abandoned), address=address)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(value={self.get_value()}{_describe_waiters(self.statistics().waiters)})>"
@@ -235,7 +228,7 @@ class BoundedSemaphore(Semaphore):
         return f"<{type(self).__name__}(value={self.get_value()}, maxvalue={self.maximum}{waiters})>"
 
 
-class Event(_native.Event, _MadeByNew):
+class Event(_native.Event, MadeByNew):
     """A flag. `wait(timeout=None)` blocks until `set()`, and is True unless the timeout came first.
 
     Whoever waits when it is set is let go, even if `clear()` follows at once.
@@ -277,13 +270,14 @@ def _reopen_condition(
     return cls.__new__(cls, lock, arena=arena, address=address)
 
 
-class Condition(_native.Condition, _MadeByNew):
+class Condition(_native.Condition, Ownable, MadeByNew):
     """A place to wait for a change of what a lock guards; `lock` is a Lock or RLock, by default an RLock of its own.
 
     `wait(timeout=None)` releases the lock however often it was acquired, blocks until `notify` chooses it, and
     acquires the lock again; False if the timeout came first. `notify(n=1)` lets go the `n` that have waited longest.
     All three raise NotOwner, an AssertionError, unless the calling thread holds the lock; `wait` raises
-    TooManyWaiters beyond 240 of them.
+    TooManyWaiters beyond 240 of them. Where the lock's `on_abandoned` is "raise", `wait` raises LockAbandoned with the
+    lock held, as it always ends; a release leaves it abandoned.
     """
 
     __slots__ = ()
@@ -292,12 +286,17 @@ class Condition(_native.Condition, _MadeByNew):
         cls,
         lock: Lock | RLock | None = None,
         *,
+        on_abandoned: OnAbandoned = "warn",
         ctx: Any = None,
         arena: _native.Arena | None = None,
         address: tuple[int, int] | None = None,
     ) -> Condition:
         arena = arena_of(ctx, arena)
-        return super().__new__(cls, arena, RLock(arena=arena) if lock is None else lock, address=address)
+        if lock is None:
+            lock = RLock(on_abandoned=on_abandoned, arena=arena)
+        elif raises(on_abandoned):
+            raise ValueError("the lock says what becomes of whoever finds its holder dead: give on_abandoned to it")
+        return super().__new__(cls, arena, lock, address=address)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.lock!r}, {self.statistics().waiters})>"
@@ -305,6 +304,8 @@ class Condition(_native.Condition, _MadeByNew):
     @property
     def _lock(self) -> Any:
         return self.lock
+
+    _owned = _lock
 
     @property
     def _sleeping_count(self) -> _Count:
@@ -348,7 +349,7 @@ def _reopen_barrier(
     return cls.__new__(cls, 1, action, timeout, arena=arena, address=address)
 
 
-class Barrier(_native.Barrier, _MadeByNew, threading.Barrier):
+class Barrier(_native.Barrier, MadeByNew, threading.Barrier):
     """A meeting point: `wait` blocks until `parties` threads of any process have called it.
 
     The last to arrive calls `action()` before the others go on. `timeout` (seconds) is the default for `wait`. The
@@ -382,7 +383,8 @@ class Barrier(_native.Barrier, _MadeByNew, threading.Barrier):
         """Arrive and wait for the others. Gives a number from 0 to parties - 1, another for each.
 
         Raises BrokenBarrierError (also a threading.BrokenBarrierError) when the barrier is or becomes broken or is
-        reset, or after `timeout` seconds, which breaks it. In the last to arrive, raises what the action raises.
+        reset, or after `timeout` seconds, which breaks it; its `pid` and `name` say whose death did, if one did. In the
+        last to arrive, raises what the action raises.
         """
         return self.pass_through(self._action, self._timeout if timeout is None else timeout)
 

@@ -11,18 +11,29 @@
 //! | 0     | mark   | never: release clears the holder first                                                       |
 //!
 //! A Lock may be released by any thread of any process, as multiprocessing has it; an `RLock` by its holder only.
+//!
+//! What the dead left half-done is either announced once, and the lock is the finder's ([`Policy::Warn`]), or it keeps
+//! everybody out until somebody repairs it ([`Policy::Raise`]). In the second case there is no mark for "abandoned":
+//! the word stays the dead owner's, and everybody who looks finds that out. Who takes the lock all the same (to
+//! repair, or to end a condition's wait, since that must end with the lock held) is its *heir*, which a bit in
+//! `depth` tells; an heir that releases it without having called it repaired returns it to the dead. A death of the
+//! heir is one like any other.
 
 use crate::error::{ReleaseError, WaitError};
+use crate::failpoint::step;
 use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
-use crate::owner::{Liveness, OwnerId};
+use crate::owner::{Holder, Liveness, OwnerId, Policy, Taken};
 use crate::sys;
 use std::time::Instant;
 
 /// How often a try that must not block looks whether the owner still lives (milliseconds): the look costs a file read.
 const LOOK_EVERY: u32 = 5;
 
-/// A lock with holder, depth and counters: 48 bytes of shared memory; all-zero is a free one.
+/// Bit 31 of the depth: the holder took it over from the dead, and has not said that what it guards is repaired.
+const HEIR: u32 = 1 << 31;
+
+/// A lock with holder, depth and counters: 64 bytes of shared memory; all-zero is a free one that warns.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Mutex {
@@ -32,10 +43,10 @@ pub struct Mutex {
     waiting: AtomicU32,
     /// [`mark`] of the holding thread, 0 while nobody is inside.
     holder: AtomicU64,
-    /// How often the holder has acquired it and not released it.
-    depth: AtomicU64,
     /// How often it was acquired (wraps around).
     acquired: AtomicU64,
+    /// How often the holder has acquired it and not released it; and [`HEIR`].
+    depth: AtomicU32,
     /// How often it was acquired after waiting.
     contended: AtomicU32,
     /// How often it was taken over from an owner that had died inside.
@@ -44,19 +55,12 @@ pub struct Mutex {
     looked: AtomicU32,
     /// Process id of the holder: the table of processes forgets it with the process, the lock must not.
     pid: AtomicU32,
-}
-
-/// How a lock came into the caller's hands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "an abandoned lock guards state that may be half-done"]
-pub enum Taken {
-    /// It was free.
-    Free,
-    /// Its holder died inside; what it guards may be half-done.
-    Abandoned {
-        /// The dead holder's process id.
-        pid: u32,
-    },
+    /// When the holder took it, in whole seconds since 1970.
+    since: AtomicU32,
+    /// Never changes: 1 for [`Policy::Raise`].
+    policy: AtomicU32,
+    /// From whom the heir has it, as it stood in the lock word, in `pid` and in `since`.
+    dead: [AtomicU32; 3],
 }
 
 /// What a lock knows about itself.
@@ -80,17 +84,34 @@ fn mark(me: OwnerId, thread: u64) -> u64 {
     thread ^ (u64::from(me.bits()) << 32)
 }
 
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Mutex>() == 64); // as docs/memory.md has it
+
 impl Mutex {
     /// A free lock.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(policy: Policy) -> Self {
+        Self { policy: AtomicU32::new(u32::from(policy == Policy::Raise)), ..Self::default() }
     }
 
-    /// Process id and thread of the holder. A moment's view.
-    pub fn owner(&self) -> Option<(u32, u64)> {
+    /// What finding a dead holder means.
+    pub fn policy(&self) -> Policy {
+        if self.policy.load(Ordering::Relaxed) == 0 { Policy::Warn } else { Policy::Raise }
+    }
+
+    /// Who holds it, or died holding it. A moment's view.
+    pub fn owner(&self) -> Option<Holder> {
+        self.lock.owner().and_then(|owner| self.inside(owner))
+    }
+
+    /// The holder, if `owner` is inside.
+    fn inside(&self, owner: OwnerId) -> Option<Holder> {
         let holder = self.holder.load(Ordering::Relaxed);
-        let owner = self.lock.owner()?;
-        (holder != 0).then(|| (self.pid.load(Ordering::Relaxed), mark(owner, holder)))
+        (holder != 0).then(|| Holder {
+            owner,
+            pid: self.pid.load(Ordering::Relaxed),
+            thread: mark(owner, holder),
+            since: self.since.load(Ordering::Relaxed),
+        })
     }
 
     /// Whether somebody holds it.
@@ -105,8 +126,13 @@ impl Mutex {
     }
 
     /// How often the holder has acquired it.
-    pub fn depth(&self) -> u64 {
-        self.depth.load(Ordering::Relaxed)
+    pub fn depth(&self) -> u32 {
+        self.depth.load(Ordering::Relaxed) & !HEIR
+    }
+
+    #[inline]
+    fn is_heir(&self) -> bool {
+        self.depth.load(Ordering::Relaxed) & HEIR != 0
     }
 
     /// How many wait. A waiter that was killed stays counted until the lock is seen without any.
@@ -127,9 +153,11 @@ impl Mutex {
     /// Take it if it is free.
     #[inline]
     pub fn try_acquire(&self, me: OwnerId, thread: u64) -> bool {
+        // Before the exchange, which would have it wait for its load.
+        let now = sys::seconds();
         let free = self.lock.try_acquire(me);
         if free {
-            self.enter(me, thread);
+            self.enter(me, thread, now);
         }
         free
     }
@@ -150,7 +178,7 @@ impl Mutex {
     #[inline]
     pub fn try_acquire_again(&self, me: OwnerId, thread: u64) -> bool {
         if self.is_mine(me, thread) {
-            self.depth.store(self.depth() + 1, Ordering::Relaxed);
+            self.depth.store(self.depth.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             return true;
         }
         self.try_acquire(me, thread)
@@ -158,7 +186,7 @@ impl Mutex {
 
     /// Take it, waiting at most until `deadline` and at most about one slice (then `Interrupted`: call again).
     ///
-    /// `Abandoned` tells that the former owner died inside; the lock is the caller's all the same.
+    /// A former holder that died inside makes it `Abandoned` or `Refused`, as the policy is.
     pub fn acquire(
         &self,
         me: OwnerId,
@@ -169,6 +197,52 @@ impl Mutex {
         if self.try_acquire(me, thread) {
             return Ok(Taken::Free);
         }
+        let dead = self.wait(me, life, deadline)?;
+        if let Some(dead) = dead
+            && self.policy() == Policy::Raise
+        {
+            self.lock.return_to(dead.owner);
+            return Ok(Taken::Refused(dead));
+        }
+        self.enter(me, thread, sys::seconds());
+        Ok(self.taken(dead))
+    }
+
+    /// The same, but `Abandoned` whatever the policy; before a release that is to free it, say [`Mutex::repaired`].
+    pub fn inherit(
+        &self,
+        me: OwnerId,
+        thread: u64,
+        life: &impl Liveness,
+        deadline: Option<Instant>,
+    ) -> Result<Taken, WaitError> {
+        if self.try_acquire(me, thread) {
+            return Ok(Taken::Free);
+        }
+        let dead = self.wait(me, life, deadline)?;
+        if let Some(dead) = dead {
+            for (word, value) in self.dead.iter().zip([dead.owner.bits(), dead.pid, dead.since]) {
+                word.store(value, Ordering::Relaxed);
+            }
+        }
+        step();
+        self.enter(me, thread, sys::seconds());
+        step();
+        if dead.is_some() {
+            self.depth.store(1 | HEIR, Ordering::Relaxed);
+            step();
+        }
+        Ok(self.taken(dead))
+    }
+
+    fn taken(&self, dead: Option<Holder>) -> Taken {
+        let Some(dead) = dead else { return Taken::Free };
+        add(&self.abandoned);
+        Taken::Abandoned(dead)
+    }
+
+    /// Get hold of the lock word; tells whose it was, if he died inside. The caller has yet to enter.
+    fn wait(&self, me: OwnerId, life: &impl Liveness, deadline: Option<Instant>) -> Result<Option<Holder>, WaitError> {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) && !self.may_look() {
             return Err(WaitError::TimedOut);
         }
@@ -176,15 +250,17 @@ impl Mutex {
         let result = self.lock.acquire(me, life, deadline);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         let acquired = result?;
+        step();
         add(&self.contended);
-        let mut taken = Taken::Free;
-        // A holder of 0 says that the owner died on its way in or out.
-        if acquired != Acquired::Free && self.holder.load(Ordering::Relaxed) != 0 {
-            add(&self.abandoned);
-            taken = Taken::Abandoned { pid: self.pid.load(Ordering::Relaxed) };
-        }
-        self.enter(me, thread);
-        Ok(taken)
+        Ok(match acquired {
+            Acquired::Free => None,
+            Acquired::Abandoned(owner) => self.inside(owner), // None: it died on its way in or out
+        })
+    }
+
+    /// The holder says that what the lock guards is whole: from now on a release frees it.
+    pub fn repaired(&self) {
+        self.depth.store(self.depth(), Ordering::Relaxed);
     }
 
     /// A try may look after the owner once in a while, not each time.
@@ -198,10 +274,11 @@ impl Mutex {
     }
 
     #[inline]
-    fn enter(&self, me: OwnerId, thread: u64) {
+    fn enter(&self, me: OwnerId, thread: u64, now: u32) {
         self.depth.store(1, Ordering::Relaxed);
         self.acquired.store(self.acquired.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.pid.store(own_pid(me), Ordering::Relaxed);
+        self.since.store(now, Ordering::Relaxed);
         self.holder.store(mark(me, thread), Ordering::Relaxed);
     }
 
@@ -220,16 +297,17 @@ impl Mutex {
         if !self.is_mine(me, thread) {
             return Err(ReleaseError::NotOwner);
         }
-        let depth = self.depth() - 1;
-        self.depth.store(depth, Ordering::Relaxed);
-        if depth == 0 {
+        let depth = self.depth.load(Ordering::Relaxed) - 1;
+        if depth & !HEIR == 0 {
             self.leave();
+        } else {
+            self.depth.store(depth, Ordering::Relaxed);
         }
         Ok(())
     }
 
     /// Give it back however deep the calling thread holds it; the depth is for [`Mutex::restore`].
-    pub fn release_fully(&self, me: OwnerId, thread: u64) -> Result<u64, ReleaseError> {
+    pub fn release_fully(&self, me: OwnerId, thread: u64) -> Result<u32, ReleaseError> {
         if !self.is_mine(me, thread) {
             return Err(ReleaseError::NotOwner);
         }
@@ -238,17 +316,37 @@ impl Mutex {
         Ok(depth)
     }
 
-    /// After an `acquire`: as deep as it was held before [`Mutex::release_fully`].
-    pub fn restore(&self, depth: u64) {
-        self.depth.store(depth, Ordering::Relaxed);
+    /// After an `inherit`: as deep as it was held before [`Mutex::release_fully`].
+    pub fn restore(&self, depth: u32) {
+        let heir = self.depth.load(Ordering::Relaxed) & HEIR;
+        self.depth.store(depth | heir, Ordering::Relaxed);
     }
 
     /// SYNC: the holder is cleared before the releasing swap, so the next owner never meets the mark of the last one,
     /// and a thread that was the last one never takes the next one's lock for its own.
     #[inline]
     fn leave(&self) -> bool {
+        if self.is_heir() {
+            return self.return_to_the_dead();
+        }
         self.holder.store(0, Ordering::Relaxed);
         self.lock.release()
+    }
+
+    /// As it was found. Whoever dies in here leaves an abandoned lock as well.
+    #[cold]
+    fn return_to_the_dead(&self) -> bool {
+        let [owner, pid, since] = self.dead.each_ref().map(|word| word.load(Ordering::Relaxed));
+        let Some(dead) = OwnerId::from_bits(owner) else { return self.lock.release() };
+        self.holder.store(mark(dead, 0), Ordering::Relaxed);
+        step();
+        self.pid.store(pid, Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
+        step();
+        self.depth.store(1, Ordering::Relaxed);
+        step();
+        self.lock.return_to(dead);
+        true
     }
 }
 

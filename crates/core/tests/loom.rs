@@ -13,8 +13,8 @@ use procession_core::condition::Condition;
 use procession_core::error::WaitError;
 use procession_core::event::Event;
 use procession_core::lock::{Acquired, OwnerLock};
-use procession_core::mutex::{Mutex, Taken};
-use procession_core::owner::{Liveness, OwnerId};
+use procession_core::mutex::Mutex;
+use procession_core::owner::{Liveness, OwnerId, Policy, Taken};
 use procession_core::semaphore::Semaphore;
 use procession_core::wait::Signal;
 
@@ -74,12 +74,14 @@ fn signal_wakes_who_waits_for_a_change() {
 #[test]
 fn two_releases_wake_two_sleepers() {
     model(2, || {
-        let semaphore = Arc::new(Semaphore::new(0, 2));
-        let sleeper = |semaphore: Arc<Semaphore>| thread::spawn(move || until(|| semaphore.acquire(None)));
+        let semaphore = Arc::new(Semaphore::new(0, 2, Policy::Warn));
+        let sleeper = |semaphore: Arc<Semaphore>| {
+            thread::spawn(move || until(|| semaphore.acquire(false, living(0), &Life, None)))
+        };
         let sleepers = [sleeper(semaphore.clone()), sleeper(semaphore.clone())];
         semaphore.release(1).unwrap();
         semaphore.release(1).unwrap();
-        sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
+        sleepers.into_iter().for_each(|sleeper| assert_eq!(sleeper.join().unwrap(), Taken::Free));
         assert_eq!(semaphore.value(), 0);
     });
 }
@@ -87,12 +89,12 @@ fn two_releases_wake_two_sleepers() {
 #[test]
 fn a_semaphore_hands_its_permit_on() {
     fn work(shared: &(Semaphore, AtomicU32)) {
-        until(|| shared.0.acquire(None));
+        let _ = until(|| shared.0.acquire(false, living(0), &Life, None));
         add_one(&shared.1);
         shared.0.release(1).unwrap();
     }
     model(2, || {
-        let shared = Arc::new((Semaphore::new(1, 1), AtomicU32::new(0)));
+        let shared = Arc::new((Semaphore::new(1, 1, Policy::Warn), AtomicU32::new(0)));
         let other = {
             let shared = shared.clone();
             thread::spawn(move || work(&shared))
@@ -100,6 +102,70 @@ fn a_semaphore_hands_its_permit_on() {
         work(&shared);
         other.join().unwrap();
         assert_eq!(shared.1.load(Relaxed), 2);
+    });
+}
+
+/// Holders, one of whom the others have to complete, and a taker: no permit is lost, and each note is written once.
+#[test]
+fn a_hold_changes_value_and_note_as_one() {
+    model(2, || {
+        let semaphore = Arc::new(Semaphore::new(2, 2, Policy::Warn));
+        let other = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || {
+                if semaphore.try_hold(living(0), &Life) {
+                    semaphore.give_back(living(0)).unwrap();
+                }
+            })
+        };
+        let third = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.try_hold(living(1), &Life))
+        };
+        if semaphore.try_acquire() {
+            semaphore.release(1).unwrap();
+        }
+        other.join().unwrap();
+        let held = u32::from(third.join().unwrap());
+        assert_eq!((semaphore.value(), semaphore.held()), (2 - held, held));
+    });
+}
+
+#[test]
+fn two_threads_of_a_process_hold_in_one_note() {
+    model(2, || {
+        let semaphore = Arc::new(Semaphore::new(2, 2, Policy::Warn));
+        assert!(semaphore.try_hold(living(0), &Life));
+        let other = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || {
+                assert!(semaphore.try_hold(living(0), &Life));
+                semaphore.give_back(living(0)).unwrap();
+            })
+        };
+        semaphore.give_back(living(0)).unwrap();
+        other.join().unwrap();
+        assert_eq!((semaphore.value(), semaphore.held()), (2, 0));
+    });
+}
+
+#[test]
+fn a_dead_holders_permit_comes_back_once() {
+    model(2, || {
+        let semaphore = Arc::new(Semaphore::new(1, 1, Policy::Warn));
+        assert!(semaphore.try_hold(dead(), &Life));
+        let other = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || {
+                let taken = until(|| semaphore.acquire(true, living(0), &Life, None));
+                semaphore.give_back(living(0)).unwrap();
+                u32::from(taken != Taken::Free)
+            })
+        };
+        let taken = until(|| semaphore.acquire(false, living(1), &Life, None));
+        semaphore.release(1).unwrap();
+        assert_eq!(other.join().unwrap() + u32::from(taken != Taken::Free), 1);
+        assert_eq!((semaphore.value(), semaphore.held()), (1, 0));
     });
 }
 
@@ -173,7 +239,7 @@ fn a_mutex_knows_its_holder() {
         assert!(!shared.0.is_mine(me, 7));
     }
     model(2, || {
-        let shared = Arc::new((Mutex::new(), AtomicU32::new(0)));
+        let shared = Arc::new((Mutex::new(Policy::Warn), AtomicU32::new(0)));
         let other = {
             let shared = shared.clone();
             thread::spawn(move || work(&shared, 0))

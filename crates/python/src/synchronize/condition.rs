@@ -1,12 +1,14 @@
 //! Condition: a wait is enrol, release the lock, park, leave, take the lock again.
 
+use super::death::Thing;
 use super::lock::{AnyLock, PyLock, PyRLock};
-use super::{Address, deadline, opened, release_error, warn_abandoned};
+use super::{Address, deadline, opened, release_error};
 use crate::arena::{Object, PyArena};
 use crate::{errors, wait};
 use procession_core::arena::Kind;
 use procession_core::condition::{self, Condition};
-use procession_core::mutex::{Mutex, Taken};
+use procession_core::mutex::Mutex;
+use procession_core::owner::{Policy, Taken};
 use procession_core::sys;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -73,8 +75,9 @@ impl PyCondition {
     }
 
     /// Take the lock again after a wait. An exception (Ctrl-C) is put off until the lock is held, so that a `with`
-    /// block can end; a second one is not.
-    fn retake(&self, py: Python<'_>, depth: u64) -> PyResult<()> {
+    /// block can end; a second one is not. For the same reason the lock is held even if what it guards must be repaired
+    /// first; the release by that block leaves it as it was found.
+    fn retake(&self, py: Python<'_>, depth: u32) -> PyResult<()> {
         let object = self.guard.object();
         let (mutex, me, life, thread) = (object.get(), object.me(), object.life(), sys::thread_ident());
         let mut put_off = None;
@@ -82,20 +85,25 @@ impl PyCondition {
             if mutex.try_acquire(me, thread) {
                 break Taken::Free;
             }
-            match wait::until(py, None, |deadline| mutex.acquire(me, thread, life, deadline)) {
+            match wait::until(py, None, |deadline| mutex.inherit(me, thread, life, deadline)) {
                 Ok(taken) => break taken.unwrap_or(Taken::Free),
                 Err(error) if put_off.is_some() => return Err(error),
                 Err(error) => put_off = Some(error),
             }
         };
         mutex.restore(depth);
+        let taken = match taken {
+            Taken::Abandoned(dead) if mutex.policy() == Policy::Raise => Taken::Refused(dead),
+            taken => taken,
+        };
+        if mutex.policy() == Policy::Warn {
+            mutex.repaired(); // to tell is all there is to do
+        }
         if let Some(error) = put_off {
             return Err(error);
         }
-        match taken {
-            Taken::Free => Ok(()),
-            Taken::Abandoned { pid } => warn_abandoned(py, "Condition", pid),
-        }
+        let thing = Thing { name: "Condition", life };
+        thing.answer(py, Some(taken), || ()).map(drop)
     }
 }
 

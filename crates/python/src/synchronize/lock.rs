@@ -1,11 +1,13 @@
 //! Lock and `RLock`. Their acquire, release, `__enter__` and `__exit__` are in `fast.rs`.
 
-use super::{Address, briefly, opened, warn_abandoned};
+use super::death::{self, Thing};
+use super::{Address, briefly, opened, policy, release_error};
 use crate::arena::{Object, PyArena};
 use crate::wait;
 use procession_core::arena::Kind;
 use procession_core::error::ReleaseError;
-use procession_core::mutex::{Mutex, Taken};
+use procession_core::mutex::Mutex;
+use procession_core::owner::Policy;
 use procession_core::sys;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -17,6 +19,10 @@ pub trait AnyLock {
     const RECURSIVE: bool;
     const NAME: &'static str;
     fn object(&self) -> &Object<Mutex>;
+
+    fn thing(&self) -> Thing {
+        Thing { name: Self::NAME, life: self.object().life() }
+    }
 
     #[inline]
     fn try_take(&self, thread: u64) -> bool {
@@ -33,20 +39,23 @@ pub trait AnyLock {
     fn take(&self, py: Python<'_>, thread: u64, deadline: Option<Instant>) -> PyResult<bool> {
         let object = self.object();
         let (mutex, me, life) = (object.get(), object.me(), object.life());
-        let elsewhere = mutex.owner().is_some_and(|(pid, _)| pid != sys::pid());
+        let elsewhere = mutex.owner().is_some_and(|holder| holder.pid != sys::pid());
         if elsewhere && briefly(deadline, || !mutex.is_locked() && mutex.try_acquire(me, thread)) {
             return Ok(true);
         }
-        match wait::until(py, deadline, |deadline| mutex.acquire(me, thread, life, deadline))? {
-            None => Ok(false),
-            Some(Taken::Free) => Ok(true),
-            Some(Taken::Abandoned { pid }) => {
-                // A warning that a filter made an error: the caller will not know that it holds the lock, so give it
-                // back.
-                warn_abandoned(py, Self::NAME, pid).inspect_err(|_| _ = mutex.release())?;
-                Ok(true)
-            }
+        let taken = wait::until(py, deadline, |deadline| mutex.acquire(me, thread, life, deadline))?;
+        self.thing().answer(py, taken, || _ = mutex.release())
+    }
+
+    /// Take it whatever a dead holder left. The error that tells of that, if one did.
+    fn inherit<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (object, thread) = (self.object(), sys::thread_ident());
+        let (mutex, me, life) = (object.get(), object.me(), object.life());
+        if Self::RECURSIVE && mutex.try_acquire_again(me, thread) {
+            return Ok(None);
         }
+        let taken = wait::until(py, None, |deadline| mutex.inherit(me, thread, life, deadline))?;
+        self.thing().found(py, taken)
     }
 
     #[inline]
@@ -56,10 +65,11 @@ pub trait AnyLock {
     }
 }
 
-fn lock_statistics<'py>(py: Python<'py>, mutex: &Mutex) -> PyResult<Bound<'py, PyDict>> {
+fn lock_statistics<'py>(py: Python<'py>, object: &Object<Mutex>) -> PyResult<Bound<'py, PyDict>> {
+    let mutex = object.get();
     let statistics = mutex.statistics();
     let dict = PyDict::new(py);
-    dict.set_item("owner", mutex.owner())?;
+    dict.set_item("owner", death::owner(py, mutex.owner(), object.life())?)?;
     dict.set_item("count", if mutex.is_locked() { mutex.depth() } else { 0 })?;
     dict.set_item("acquired", statistics.acquired)?;
     dict.set_item("contended", statistics.contended)?;
@@ -86,9 +96,9 @@ impl AnyLock for PyLock {
 #[pymethods]
 impl PyLock {
     #[new]
-    #[pyo3(signature = (arena, *, address = None))]
-    fn new(arena: &Bound<'_, PyArena>, address: Address) -> PyResult<Self> {
-        Ok(Self { object: opened(arena, Kind::Lock, address, Mutex::new)? })
+    #[pyo3(signature = (arena, *, raises = false, address = None))]
+    fn new(arena: &Bound<'_, PyArena>, raises: bool, address: Address) -> PyResult<Self> {
+        Ok(Self { object: opened(arena, Kind::Lock, address, || Mutex::new(policy(raises)))? })
     }
 
     #[getter]
@@ -101,10 +111,28 @@ impl PyLock {
         self.object.address()
     }
 
-    /// (process id, thread ident) of the holder, None while it is free.
+    /// Who holds it, or died holding it; None while it is free.
     #[getter]
-    fn owner(&self) -> Option<(u32, u64)> {
-        self.object.owner()
+    fn owner<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        death::owner(py, self.object.owner(), self.object.life())
+    }
+
+    /// Whether finding a dead holder raises.
+    #[getter]
+    fn _raises(&self) -> bool {
+        self.object.policy() == Policy::Raise
+    }
+
+    /// The beginning of a repair: what there is to repair, if anything, and what `_end_repair` wants to know.
+    fn _begin_repair<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyAny>>, u32)> {
+        Ok((self.inherit(py)?, 0))
+    }
+
+    fn _end_repair(&self, py: Python<'_>, _token: u32, whole: bool) -> PyResult<()> {
+        if whole {
+            self.object.repaired();
+        }
+        self.try_give(sys::thread_ident()).map_err(|error| release_error(py, error))
     }
 
     /// How often it was taken over from a holder that had died.
@@ -144,9 +172,9 @@ impl AnyLock for PyRLock {
 #[pymethods]
 impl PyRLock {
     #[new]
-    #[pyo3(signature = (arena, *, address = None))]
-    fn new(arena: &Bound<'_, PyArena>, address: Address) -> PyResult<Self> {
-        Ok(Self { object: opened(arena, Kind::RLock, address, Mutex::new)? })
+    #[pyo3(signature = (arena, *, raises = false, address = None))]
+    fn new(arena: &Bound<'_, PyArena>, raises: bool, address: Address) -> PyResult<Self> {
+        Ok(Self { object: opened(arena, Kind::RLock, address, || Mutex::new(policy(raises)))? })
     }
 
     #[getter]
@@ -159,15 +187,33 @@ impl PyRLock {
         self.object.address()
     }
 
-    /// (process id, thread ident) of the holder, None while it is free.
+    /// Who holds it, or died holding it; None while it is free.
     #[getter]
-    fn owner(&self) -> Option<(u32, u64)> {
-        self.object.owner()
+    fn owner<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        death::owner(py, self.object.owner(), self.object.life())
+    }
+
+    /// Whether finding a dead holder raises.
+    #[getter]
+    fn _raises(&self) -> bool {
+        self.object.policy() == Policy::Raise
+    }
+
+    /// The beginning of a repair: what there is to repair, if anything, and what `_end_repair` wants to know.
+    fn _begin_repair<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyAny>>, u32)> {
+        Ok((self.inherit(py)?, 0))
+    }
+
+    fn _end_repair(&self, py: Python<'_>, _token: u32, whole: bool) -> PyResult<()> {
+        if whole {
+            self.object.repaired();
+        }
+        self.try_give(sys::thread_ident()).map_err(|error| release_error(py, error))
     }
 
     /// How often the holder has acquired it and not released it.
     #[getter]
-    fn count(&self) -> u64 {
+    fn count(&self) -> u32 {
         if self.object.is_locked() { self.object.depth() } else { 0 }
     }
 

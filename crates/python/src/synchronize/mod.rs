@@ -3,6 +3,7 @@
 
 mod barrier;
 mod condition;
+mod death;
 mod event;
 mod fast;
 mod lock;
@@ -19,10 +20,9 @@ use crate::arena::{Object, PyArena};
 use crate::{errors, wait};
 use procession_core::arena::Kind;
 use procession_core::error::ReleaseError;
+use procession_core::owner::Policy;
 use procession_core::wait::{pause, spinning_pays};
-use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
-use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 /// How long to spin before releasing the GIL: a hand-over across cores takes less, and releasing costs about as much.
@@ -64,9 +64,7 @@ fn release_error(py: Python<'_>, error: ReleaseError) -> PyErr {
     }
 }
 
-fn warn_abandoned(py: Python<'_>, name: &str, pid: u32) -> PyResult<()> {
-    let text = format!("process {pid} ended while it held this {name}: what the {name} guards may be half-done");
-    let category = PyModule::import(py, "procession.errors").and_then(|module| module.getattr("AbandonedLockWarning"));
-    let category = category.unwrap_or_else(|_| py.get_type::<PyRuntimeWarning>().into_any());
-    PyErr::warn(py, &category, &CString::new(text).unwrap_or_default(), 1)
+/// What a pickled object brings with it is in the arena; for a new one: what finding a dead holder means.
+fn policy(raises: bool) -> Policy {
+    if raises { Policy::Raise } else { Policy::Warn }
 }

@@ -1,9 +1,11 @@
 //! Semaphore.
 
-use super::{Address, briefly, deadline, opened, release_error};
+use super::death::Thing;
+use super::{Address, briefly, deadline, opened, policy, release_error};
 use crate::arena::{Object, PyArena};
 use crate::wait;
 use procession_core::arena::Kind;
+use procession_core::owner::Policy;
 use procession_core::semaphore::{self, Semaphore};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -19,13 +21,14 @@ pub struct PySemaphore {
 #[pymethods]
 impl PySemaphore {
     #[new]
-    #[pyo3(signature = (arena, value = 1, maximum = semaphore::VALUE_MAX as i64, *, address = None))]
-    fn new(arena: &Bound<'_, PyArena>, value: i64, maximum: i64, address: Address) -> PyResult<Self> {
+    #[pyo3(signature = (arena, value = 1, maximum = semaphore::VALUE_MAX as i64, *, raises = false, address = None))]
+    fn new(arena: &Bound<'_, PyArena>, value: i64, maximum: i64, raises: bool, address: Address) -> PyResult<Self> {
         let most = u32::try_from(maximum.min(semaphore::VALUE_MAX as i64)).unwrap_or(0);
         let known = u32::try_from(value).ok().filter(|&value| value <= most);
         let refuse = || PyValueError::new_err(format!("semaphore value must be from 0 to {most}, not {value}"));
         let value = if address.is_some() { 0 } else { known.ok_or_else(refuse)? };
-        Ok(Self { object: opened(arena, Kind::Semaphore, address, || Semaphore::new(value, most))? })
+        let init = || Semaphore::new(value, most, policy(raises));
+        Ok(Self { object: opened(arena, Kind::Semaphore, address, init)? })
     }
 
     #[getter]
@@ -52,6 +55,7 @@ impl PySemaphore {
         let dict = PyDict::new(py);
         dict.set_item("value", self.object.value())?;
         dict.set_item("maximum", self.object.maximum())?;
+        dict.set_item("held", self.object.held())?;
         dict.set_item("waiters", self.object.waiters())?;
         Ok(dict)
     }
@@ -61,7 +65,7 @@ impl PySemaphore {
         if self.object.try_acquire() {
             return Ok(true);
         }
-        self.take(py, deadline(block.map_or(Ok(true), Bound::is_truthy)?, timeout)?)
+        self.take(py, false, deadline(block.map_or(Ok(true), Bound::is_truthy)?, timeout)?)
     }
 
     #[pyo3(signature = (n = 1))]
@@ -74,7 +78,8 @@ impl PySemaphore {
     }
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.object.try_acquire() { Ok(true) } else { self.take(py, None) }
+        let object = &self.object;
+        if object.try_hold(object.me(), object.life()) { Ok(true) } else { self.take(py, true, None) }
     }
 
     #[pyo3(signature = (_class = None, _error = None, _traceback = None))]
@@ -85,17 +90,48 @@ impl PySemaphore {
         _error: Option<&Bound<'_, PyAny>>,
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        self.object.release(1).map_err(|error| release_error(py, error))
+        self.object.give_back(self.object.me()).map_err(|error| release_error(py, error))
+    }
+
+    /// Whether a permit of the dead raises.
+    #[getter]
+    fn _raises(&self) -> bool {
+        self.object.policy() == Policy::Raise
+    }
+
+    /// The beginning of a repair: what there is to repair, if anything, and what `_end_repair` wants to know.
+    fn _begin_repair<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyAny>>, u32)> {
+        let (semaphore, me, life) = (self.object.get(), self.object.me(), self.object.life());
+        let held = wait::until(py, None, |deadline| semaphore.inherit(me, life, deadline))?;
+        let (taken, burials) = held.map_or((None, 0), |(taken, burials)| (Some(taken), burials));
+        Ok((self.thing().found(py, taken)?, burials))
+    }
+
+    fn _end_repair(&self, py: Python<'_>, token: u32, whole: bool) -> PyResult<()> {
+        if whole {
+            self.object.repaired(token);
+        } else {
+            self.object.not_repaired();
+        }
+        self.__exit__(py, None, None, None)
     }
 }
 
 impl PySemaphore {
+    fn thing(&self) -> Thing {
+        Thing { name: "Semaphore", life: self.object.life() }
+    }
+
+    /// Wait for a permit: one of `with`, which is `held`, or one that will be nobody's.
     #[cold]
-    fn take(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
-        let semaphore = self.object.get();
-        if briefly(deadline, || semaphore.try_acquire()) {
+    fn take(&self, py: Python<'_>, held: bool, deadline: Option<Instant>) -> PyResult<bool> {
+        let (semaphore, me, life) = (self.object.get(), self.object.me(), self.object.life());
+        let at_once = || if held { semaphore.try_hold(me, life) } else { semaphore.try_acquire() };
+        if briefly(deadline, at_once) {
             return Ok(true);
         }
-        Ok(wait::until(py, deadline, |deadline| semaphore.acquire(deadline))?.is_some())
+        let taken = wait::until(py, deadline, |deadline| semaphore.acquire(held, me, life, deadline))?;
+        let give_back = || _ = if held { semaphore.give_back(me) } else { semaphore.release(1) };
+        self.thing().answer(py, taken, give_back)
     }
 }

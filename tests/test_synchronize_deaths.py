@@ -69,6 +69,17 @@ def test_the_owner_has_a_name_and_a_time(ctx: Any, kind: str) -> None:
     assert lock.owner is None
 
 
+@pytest.mark.parametrize("name", ["é" * 40, "a\0b", "\udc80"])
+def test_any_name_will_do(fork: Any, name: str) -> None:
+    lock, held = fork.Lock(), fork.Event()
+    holder = fork.Process(target=hold, args=(lock, held, fork.Event()), name=name)
+    holder.start()
+    held.wait()
+    assert lock.owner.name == {"é" * 40: "é" * 22, "a\0b": "a"}.get(name, "?")
+    kill(holder)
+    assert take_and_tell(lock)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_the_owner_is_named_under_every_start_method(team: Team, method: str) -> None:

@@ -116,9 +116,10 @@ def _adopt(arena: _native.Arena) -> _native.Arena:
 
 def introduce(_: object = None) -> None:
     """Tell those who share the arena what this process is called, for when it dies with something of theirs."""
+    name = str(_mp_process.current_process().name).encode(errors="replace").decode()
     for arena in (_shared, _private):
         if arena is not None:
-            arena.introduce(_mp_process.current_process().name)
+            arena.introduce(name)
 
 
 _mp_util.register_after_fork(introduce, introduce)  # in a child of ours, once it has its name

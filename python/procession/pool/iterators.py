@@ -11,7 +11,7 @@ from itertools import islice
 
 from .. import _native
 from .._blame import shorten
-from ..errors import PicklingError, TimeoutError
+from ..errors import ArenaFull, PicklingError, TimeoutError
 from .results import AHEAD, MANY, NO_LIMITS, ONE, STREAM, describe_item, failure, name_of, new_job
 from .state import DIED, VALUE
 
@@ -263,7 +263,7 @@ class IMapIterator(_native.Job):
         kind = self._kind if size == 1 else self._kind | MANY | STREAM
         try:
             self._core.submit(self, self._function, kind, first, chunks)
-        except PicklingError:
+        except (PicklingError, ArenaFull):
             self._submit_singly(kind, first, chunks)
         if error is not None:
             self._fail(self._at, 0, error)
@@ -273,12 +273,12 @@ class IMapIterator(_native.Job):
             self.seal()
 
     def _submit_singly(self, kind: int, first: int, chunks: list[Any]) -> None:
-        """One of these cannot be pickled: that one fails, in its place."""
+        """One of these cannot be pickled, or shared memory is full: that one fails, in its place."""
         for place, chunk in enumerate(chunks):
             index = first + place * self._chunksize
             try:
                 self._core.submit(self, self._function, kind, index, [chunk])
-            except PicklingError as error:
+            except (PicklingError, ArenaFull) as error:
                 self._fail(index, len(chunk) if kind & MANY else 0, error)
 
     def _fail(self, index: int, items: int, error: Exception) -> None:

@@ -37,6 +37,25 @@ impl Ring {
         }
     }
 
+    /// Grow until all these messages fit. A ring without bounds that has no other putter then takes all of them in one
+    /// `put`; without this, one that cannot grow takes a beginning.
+    pub fn reserve<S: Storage>(&self, storage: &S, messages: &[Message<'_>]) -> Result<(), PutError> {
+        let (mut total, mut largest) = (0, 0);
+        for message in messages {
+            let size = self.checked_size(message)?;
+            total += size;
+            largest = size.max(largest);
+        }
+        let _held = hold_long(&self.put.lock, storage);
+        let (tail, (_, capacity)) = (Cursor(self.put.tail.load(Ordering::Relaxed)), self.storage_of(storage));
+        // What is left before the end of the storage is less than the record that did not fit there.
+        let total = total + largest;
+        if tail.bytes_since(self.head()) + total > capacity {
+            self.grow(storage, tail, capacity, total)?;
+        }
+        Ok(())
+    }
+
     /// Write and commit as many messages as there is room for, with the put lock held.
     fn put_held<S: Storage>(&self, storage: &S, mut tail: Cursor, messages: &[Message<'_>]) -> Result<usize, PutError> {
         let mut put = 0;

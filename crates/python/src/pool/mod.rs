@@ -29,13 +29,14 @@ pub use job::PyJob;
 pub use worker::{put_news, serve};
 
 use crate::arena::Object;
+use crate::codec::Encoder;
 use crate::ring::{Incoming, Outgoing};
 use crate::{errors, wait};
 use procession_core::error::{GetError, PutError, WaitError};
 use procession_core::ring::{ClaimCell, Ring, Wait};
 use pyo3::prelude::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) const HEADER: usize = 16;
 
@@ -63,6 +64,11 @@ pub(super) const PART: u32 = 256;
 /// From here on a message is no task's answer but news of a worker, whose number stands in the place of a task's.
 pub(super) const NEWS: u32 = 16;
 
+/// Between two looks whether answers before a worker's own have been read, where shared memory is full.
+const PAUSE: Duration = Duration::from_millis(2);
+/// Looks in a row at an empty ring before it gives up: what has been taken out still takes room until it is decoded.
+const LOOKS: u32 = 25;
+
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -80,15 +86,43 @@ pub(super) fn header_words(incoming: &Incoming, index: usize) -> Option<(u64, u6
     Some((number as u64, (number >> 64) as u64))
 }
 
-/// Put messages into a ring without bounds. All of them or none: the only failures are the arena's and a closed ring.
+/// Put messages into a ring without bounds that, if they are several, nobody else puts into. All of them or none: the
+/// only failures are the arena's and a closed ring.
 pub(super) fn put(py: Python<'_>, ring: &Object<Ring>, outgoing: &Outgoing) -> PyResult<u32> {
     let messages = outgoing.messages();
+    if messages.len() > 1 {
+        ring.get().reserve(&ring.home(), &messages).map_err(|error| errors::put(py, &error))?;
+    }
     loop {
         match ring.home().put(ring.get(), &messages, Wait::Until(None)) {
             Ok((_, first)) => return Ok(first),
             Err(PutError::Interrupted | PutError::Full) => {}
             Err(error) => return Err(errors::put(py, &error)),
         }
+    }
+}
+
+/// Put an answer made of what was encoded into the ring that all workers share. Where shared memory is full it waits for
+/// as long as answers before it are unread, and a moment more, since reading them makes room: what has been worked out is
+/// not lost for want of that.
+pub(super) fn put_answer(
+    py: Python<'_>,
+    ring: &Object<Ring>,
+    outgoing: &mut Outgoing,
+    encoder: &Encoder,
+    header: &[u8],
+) -> PyResult<()> {
+    let mut looks_left = LOOKS;
+    loop {
+        outgoing.clear();
+        let put = outgoing.add_with_header(py, ring, encoder, header).and_then(|_| put(py, ring, outgoing));
+        let Err(error) = put else { return Ok(()) };
+        if looks_left == 0 || !errors::is(py, &error, "ArenaFull") {
+            return Err(error);
+        }
+        looks_left = if ring.get().is_empty() { looks_left - 1 } else { LOOKS };
+        py.detach(|| std::thread::sleep(PAUSE));
+        py.check_signals()?;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The worker's side: the loop that takes tasks, calls, and answers.
 
 use super::{CALL, HEADER, KIND_BITS, MANY, NEWS, ONE, PART, RAISED, STAR, STREAM, TIMED, UNSENDABLE, VALUE};
-use super::{header_bytes, header_words, put, receive};
+use super::{header_bytes, header_words, put_answer, receive};
 use crate::arena::{Object, PyClaim};
 use crate::codec::{self, Encoder};
 use crate::ring::{Incoming, Outgoing, PyRing};
@@ -169,13 +169,11 @@ impl<'py> Worker<'_, 'py> {
         let second = nanos.min((1 << 48) - 1) | (items as u64) << 48;
         let header = header_bytes(u64::from(number) | u64::from(status) << 32, second);
         let mut encoder = Encoder::take();
-        self.outgoing.clear();
         let sent = codec::encode(self.py, value, &mut encoder)
-            .and_then(|()| self.outgoing.add_with_header(self.py, self.answers, &encoder, &header))
-            .and_then(|_| put(self.py, self.answers, &self.outgoing));
+            .and_then(|()| put_answer(self.py, self.answers, &mut self.outgoing, &encoder, &header));
         encoder.give_back();
         self.outgoing.clear();
-        sent.map(|_| ())
+        sent
     }
 }
 
@@ -306,8 +304,7 @@ pub fn put_news(
     let mut outgoing = Outgoing::default();
     let header = header_bytes(u64::from(worker) | u64::from(status.max(NEWS)) << 32, 0);
     let sent = codec::encode(py, object, &mut encoder)
-        .and_then(|()| outgoing.add_with_header(py, answers, &encoder, &header))
-        .and_then(|_| put(py, answers, &outgoing));
+        .and_then(|()| put_answer(py, answers, &mut outgoing, &encoder, &header));
     encoder.give_back();
-    sent.map(|_| ())
+    sent
 }

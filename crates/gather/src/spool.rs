@@ -27,10 +27,17 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Open the file behind a descriptor of this process.
+    /// Open the file behind a descriptor of this process. `NotFound` where /proc is not mounted.
     pub fn open(descriptor: RawFd) -> io::Result<Self> {
         let path = format!("/proc/self/fd/{descriptor}");
-        Ok(Self { file: OpenOptions::new().read(true).append(true).open(path)? })
+        let opened = OpenOptions::new().read(true).append(true).open(&path);
+        let file = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                io::Error::new(error.kind(), format!("{path} is not there: what is gathered by key needs /proc mounted"))
+            }
+            _ => error,
+        })?;
+        Ok(Self { file })
     }
 
     /// Write the header's page, empty. Once, by whoever made the file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import select
@@ -112,10 +113,17 @@ class _Server:
 
     def _accept(self) -> bool:
         """Fork a child for one request; False when there are no clients left."""
-        message, fds, _, _ = socket.recv_fds(self.control, 1, MAX_DESCRIPTORS + _OURS + 1)
+        message, fds, flags, _ = socket.recv_fds(self.control, 1, MAX_DESCRIPTORS + _OURS + 1)
         if not message:
             return False
-        pid = os.fork()
+        if flags & socket.MSG_CTRUNC:
+            self._refuse(fds, errno.EMFILE)  # there was no room for all of them here
+            return True
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._refuse(fds, error.errno or errno.EAGAIN)
+            return True
         if pid == 0:
             self._become_child(message == b"1", fds)
         answer = fds[1]
@@ -125,6 +133,13 @@ class _Server:
             if fd != answer:
                 os.close(fd)
         return True
+
+    def _refuse(self, fds: list[int], why: int) -> None:
+        """Tell the client that there is no child. Without the pipe for answers the end of that tells it."""
+        if len(fds) > 1:
+            _write_number(fds[1], -why)
+        for fd in fds:
+            os.close(fd)
 
     def _become_child(self, has_tracker: bool, fds: list[int]) -> None:
         code = 1

@@ -10,9 +10,9 @@ started it and its fork-server children, who start grandchildren through it; chi
 copy up.
 
 A request is one message of descriptors: the memory file with the pickle, the pipe for answers, the client's sentinel
-and lifeline, the socket itself, then whatever the pickle refers to. The answers are the child's pid and later its exit
-code, 8 bytes each. A server that dies is started again by the next request; of children it had, the exit code is lost
-(255)."""
+and lifeline, the socket itself, then whatever the pickle refers to. The answers are the child's pid, or minus the errno
+if there was none, and later its exit code, 8 bytes each. A server that dies is started again by the next request; of
+children it had, the exit code is lost (255)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Popen(BasePopen):
                     _send(channel, [self.outcome.fd, answer, own_sentinel(), end], self._fds)
                 os.close(answer)
                 answer = -1
-                self.pid = _read_number(status)
+                self.pid = _read_pid(status)
                 break
             except (EOFError, OSError) as error:
                 os.close(status)
@@ -125,6 +125,13 @@ def _send(channel: socket.socket, ours: list[int], theirs: list[int]) -> None:
     tracker = tracker_fd()
     fds = [*ours, channel.fileno(), *([] if tracker is None else [tracker]), *theirs]
     socket.send_fds(channel, [b"0" if tracker is None else b"1"], fds)
+
+
+def _read_pid(fd: int) -> int:
+    pid = _read_number(fd)
+    if pid < 0:
+        raise OSError(-pid, f"{os.strerror(-pid)} (says the fork server)")
+    return pid
 
 
 def _read_number(fd: int) -> int:

@@ -162,17 +162,24 @@ class Crew(Supervisor):
         """Start a worker if all are busy: of those that are forked all, before there is a thread here."""
         workers = self.engine.workers
         if self.engine.method == "fork":
-            while len(workers) < self.size:
-                self._add_worker()
+            for number in range(self.size):
+                if number not in workers:
+                    self._add_worker(number)
             return
         if self.dispatcher.outstanding >= len(workers):
             self.look()
             if self.dispatcher.outstanding >= len(workers):
-                self._add_worker()
+                self._add_worker(next(number for number in range(self.size) if number not in workers))
 
-    def _add_worker(self) -> None:
-        free = next(number for number in range(self.size) if number not in self.engine.workers)
-        self._carry_out(self.state.more(free))
+    def _add_worker(self, number: int) -> None:
+        """Raises: OSError when it cannot be started, and there is no other."""
+        if number in self.vacancies:
+            return
+        instructions = self.state.more(number)
+        if self.engine.workers:
+            self._carry_out(instructions)
+        else:
+            self.engine.start(number)
 
     def has_taken(self, number: int) -> bool:
         """Whether a worker has taken this task; of threads it is not known here."""
@@ -240,17 +247,17 @@ class Crew(Supervisor):
 
     def _check_workers(self) -> None:
         with self.lock:
-            try:
-                super()._check_workers()
-            except OSError as error:
-                self._break(PoolBroken(f"a worker cannot be replaced: {error}"))
+            super()._check_workers()
             if self.state.ending and not self.engine.workers and self.dispatcher.outstanding:
                 self._fail_all(self._broken("the workers were ended by hand"))
 
     def loss(self, number: int, worker: Any, what: str) -> BaseException:
-        from .broken import lost
-
-        return lost(super().loss(number, worker, what))
+        error = super().loss(number, worker, what)
+        try:
+            from .broken import lost
+        except OSError:  # no descriptor is left to read the module with
+            return error
+        return lost(error)
 
     def _break_by_initializer(self, told: Any) -> None:
         super()._break_by_initializer(told.error if isinstance(told, worker.Raised) else told)
@@ -262,8 +269,10 @@ class Crew(Supervisor):
         self.wake()
 
     def _broken(self, message: str) -> BaseException:
-        from .broken import ExecutorBroken, ThreadsBroken
-
+        try:
+            from .broken import ExecutorBroken, ThreadsBroken
+        except OSError:  # as above
+            return PoolBroken(message)
         return (ThreadsBroken if self.engine.method == "thread" else ExecutorBroken)(message)
 
     # The helper

@@ -3,6 +3,7 @@ and which fields a file of CSV has."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import glob
@@ -15,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import IO, BinaryIO
 
-from procession.errors import InputError
+from procession.errors import InputError, SpillFull
 from procession.mapreduce.compressed import MAGIC_BYTES, Unpacked, packing_of
 from procession.mapreduce.errors import InputUnreadable, NoInput
 from procession.mapreduce.form import Form
@@ -87,6 +88,8 @@ class Finder:
                 if stat.S_ISREG(status.st_mode) and (status.st_size or not file.peek(1)):
                     return self.described(file.fileno(), path, path, os.pread(file.fileno(), MAGIC_BYTES, 0))
                 return self.copied(file, path)  # also files of the system itself, which hold more than their size
+        except SpillFull:
+            raise  # it is no fault of the input
         except OSError as error:
             raise unreadable(error, path) from error
 
@@ -94,8 +97,7 @@ class Finder:
         """Copies a stream to its end into a temporary file without a name. Blocks until then."""
         copy = tempfile.TemporaryFile()  # noqa: SIM115  (workers open it through this process's /proc entry)
         self.copies.append(copy)
-        shutil.copyfileobj(stream, copy, COPY_BYTES)
-        copy.flush()
+        _copy(stream, copy, shown)
         path = f"/proc/{os.getpid()}/fd/{copy.fileno()}"
         return self.described(copy.fileno(), path, shown, os.pread(copy.fileno(), MAGIC_BYTES, 0))
 
@@ -154,3 +156,22 @@ def unreadable(error: OSError, path: str) -> InputError:
     if isinstance(error, InputError):
         return error
     return InputUnreadable(error.errno, error.strerror or str(error), path)
+
+
+def _copy(stream: BinaryIO, copy: IO[bytes], shown: str) -> None:
+    try:
+        shutil.copyfileobj(stream, copy, COPY_BYTES)
+        copy.flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        written = os.fstat(copy.fileno()).st_size
+        with contextlib.suppress(OSError):
+            copy.close()  # tries to write the rest once more
+        directory = tempfile.gettempdir()
+        message = (
+            f"{os.strerror(error.errno)}: {shown} has to be copied before it is divided, and does not fit into "
+            f"{directory}, where {written} bytes of it were. Nothing is left behind; free some space, or set TMPDIR to "
+            "a place with more"
+        )
+        raise SpillFull(error.errno, message, directory=directory, written_bytes=written) from None

@@ -46,10 +46,14 @@ class Driver:
         self._attended = True
 
     def expect_callbacks(self) -> None:
-        """A job with callbacks is about to be submitted."""
+        """A job with callbacks is about to be submitted. Raises: RuntimeError when there is no thread for them."""
         with self._driver_lock:
             self._with_callbacks += 1
-        self._start_driver()
+        try:
+            self._start_driver()
+        except BaseException:
+            self.no_callbacks()
+            raise
 
     def no_callbacks(self) -> None:
         """It was not submitted after all, or they have been called."""
@@ -61,7 +65,11 @@ class Driver:
             if self._driver is None:
                 self._driver = threading.Thread(target=self._drive, name="procession-pool-driver", daemon=True)
                 self._last_driver = self._driver
-                self._driver.start()
+                try:
+                    self._driver.start()
+                except BaseException:  # the system may have no thread left
+                    self._driver = self._last_driver = None
+                    raise
 
     def _drive(self) -> None:
         while True:

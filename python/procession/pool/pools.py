@@ -7,7 +7,6 @@ standard pool's inside.
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from contextlib import nullcontext
 from multiprocessing import util
@@ -18,6 +17,7 @@ from ..errors import NotSupported, PicklingError, PoolBroken
 from . import mapping
 from .arguments import whole
 from .engine import ProcessEngine
+from .forgotten import forget
 from .inherited import Inherited, default_context
 from .limits import limits_of, memory_of
 from .maps import Maps
@@ -94,7 +94,7 @@ class Pool(Maps, Inherited):
         if self._standard is not None:  # a subclass with its own transport called this by name
             self._standard.__init__(self, processes, initializer, initargs, maxtasksperchild, context)
             return
-        self._foreign = False
+        self._foreign = self._ended = False
         context = context or default_context()
         if processes is None:
             processes = int(context.cpu_count())
@@ -136,10 +136,10 @@ class Pool(Maps, Inherited):
 
     def __del__(self) -> None:
         core = getattr(self, "_core", None)
-        if core is None or self._foreign or os.getpid() != self._pid:
+        if core is None or self._foreign or os.getpid() != self._pid or self._forced not in (None, RUN):
             return
-        if self._state == RUN and getattr(self, "_terminate", None) is not None:
-            warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self, stacklevel=2)
+        if not self._ended and getattr(self, "_terminate", None) is not None:
+            forget(self)
 
     def __enter__(self) -> Pool:
         self._check_running()
@@ -214,6 +214,7 @@ class Pool(Maps, Inherited):
     def close(self) -> None:
         """Take no more calls. What was submitted will be done, and then the workers end."""
         if not self._foreign:
+            self._ended = True
             self._core.close()
 
     def join(self) -> None:
@@ -226,6 +227,7 @@ class Pool(Maps, Inherited):
     def terminate(self) -> None:
         """End the workers now; who waits for a result gets PoolTerminated. (Threads finish the task they are at.)"""
         if not self._foreign:
+            self._ended = True
             self._terminate()
 
     def statistics(self) -> PoolStatistics:

@@ -21,6 +21,7 @@ from .records import PoolStatistics
 from .recovery import has_more, recover
 from .results import failure
 from .state import BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start, Try
+from .vacancies import Vacancies
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Supervisor(Driver):
         self.error: BaseException | None = None  # why the pool is of no use
         self._lead = Lead()
         self._news: list[list[Any] | None] = []  # read, and not yet heeded
+        self._due: deque[tuple[Instruction, Any]] = deque()  # not yet carried out: that may fail, or be interrupted
+        self.vacancies = Vacancies(engine)
         self._followers: deque[Any] = deque()  # what each sleeps on: a lock that is released to wake it
         self._checked = monotonic()
         self._begin_driving(attended)
@@ -61,7 +64,8 @@ class Supervisor(Driver):
     def start(self) -> None:
         """Start the workers. When that fails none is left."""
         try:
-            self._carry_out(self.state.begin())
+            for instruction in self.state.begin():
+                self.engine.start(instruction.worker)  # type: ignore[union-attr]  # it begins with nothing else
         except BaseException as error:
             self.error = PoolTerminated(f"the pool could not start its workers: {error}")
             self.state.terminate()
@@ -248,6 +252,7 @@ class Supervisor(Driver):
             self.watch.look()
         for number in self.engine.ended():
             self._bury(number)
+        self._carry_on()
 
     def _bury(self, number: int) -> None:
         """A worker has ended."""
@@ -261,13 +266,28 @@ class Supervisor(Driver):
             self.watch.forget(number)
 
     def _carry_out(self, instructions: list[Instruction], worker: Any = None) -> None:
-        for instruction in instructions:
+        if instructions:
+            self._due.extend((instruction, worker) for instruction in instructions)
+            self._carry_on()
+
+    def _carry_on(self) -> None:
+        """Do what is due. What fails or is interrupted is done again the next time."""
+        while self._due:
+            instruction, worker = self._due[0]
             if isinstance(instruction, Start):
-                self.engine.start(instruction.worker)
+                self.vacancies.add(instruction.worker)
             elif isinstance(instruction, Fail | Try):
-                recover(self, instruction.task, instruction.worker, worker)
+                if self.dispatcher.owner(instruction.task) is not None:
+                    recover(self, instruction.task, instruction.worker, worker)
             elif isinstance(instruction, Break):
                 self._break(PoolBroken(f"the pool cannot go on: {instruction.reason}"))
+            with suppress(IndexError):  # a signal's handler did the same in the middle of it
+                self._due.popleft()
+        if self.vacancies and self.error is None and (error := self.vacancies.fill()) is not None:
+            broken = PoolBroken(f"no worker is left, and none can be started: {error}")
+            broken.__cause__ = error
+            self._break(broken)
+            self.state.terminate()
 
     def loss(self, number: int, worker: Any, what: str) -> BaseException:
         """The error for what a dead worker took along."""

@@ -135,10 +135,10 @@ class Pool(Maps, Inherited):
         return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={len(self._pool)}>"
 
     def __del__(self) -> None:
-        core = getattr(self, "_core", None)
-        if core is None or self._foreign or os.getpid() != self._pid or self._forced not in (None, RUN):
+        if getattr(self, "_core", None) is None or self._foreign or os.getpid() != self._pid:
             return
-        if not self._ended and getattr(self, "_terminate", None) is not None:
+        ended = self._ended if self._forced is None else self._forced != RUN
+        if not ended and getattr(self, "_terminate", None) is not None:
             forget(self)
 
     def __enter__(self) -> Pool:

@@ -11,8 +11,8 @@ copy up.
 
 A request is one message of descriptors: the memory file with the pickle, the pipe for answers, the client's sentinel
 and lifeline, the socket itself, then whatever the pickle refers to. The answers are the child's pid, or minus the errno
-if there was none, and later its exit code, 8 bytes each. A server that dies is started again by the next request; of
-children it had, the exit code is lost (255)."""
+if there was none, and later its exit code, 8 bytes each. A server that dies is started again by the next request. Its
+children go on, and only their exit codes are lost (255)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ import struct
 import sys
 import threading
 from multiprocessing import util
+from time import monotonic
 
 from .._bootstrap import (
     at_fork_in_child,
@@ -67,6 +68,7 @@ class Popen(BasePopen):
 
     method = "forkserver"
     DupFd = _DupFd
+    is_orphan = False  # its server died before it
 
     def __init__(self, process_obj: Any) -> None:
         self._fds: list[int] = []
@@ -108,16 +110,45 @@ class Popen(BasePopen):
         self.sentinel = status
         self.finalizer = util.Finalize(self, util.close_fds, (status,))  # type: ignore[attr-defined]
 
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        """As the base class."""
+        code = super().poll(flag)
+        while code is None and flag != os.WNOHANG:  # what was waited for was the server's death, not the child's
+            code = super().poll(flag)
+        return code
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """As the base class."""
+        if timeout is None:
+            return self.poll(0)
+        deadline = monotonic() + timeout
+        while (code := self.poll()) is None and readable(self.sentinel, deadline - monotonic()):
+            pass
+        return code
+
     def _block(self) -> None:
         readable(self.sentinel, None)
 
     def _collect(self, flag: int) -> int | None:
-        if not readable(self.sentinel, 0 if flag == os.WNOHANG else None):
+        if not readable(self.sentinel, 0):
             return None
         try:
-            return _read_number(self.sentinel)
-        except (EOFError, OSError):
-            return _UNKNOWN_EXIT  # the server died, and with it the only one who could have known
+            return _UNKNOWN_EXIT if self.is_orphan else _read_number(self.sentinel)
+        except (EOFError, OSError):  # the server died, and with it the only one who would have known
+            return None if self._watch_orphan() else _UNKNOWN_EXIT
+
+    def _watch_orphan(self) -> bool:
+        """The child may well go on: from now on the sentinel tells of its own end. False: it has ended."""
+        try:
+            fd = pidfd_open(self.pid)
+        except OSError:
+            return False
+        if fd is None:
+            return False
+        os.dup2(fd, self.sentinel, inheritable=False)
+        os.close(fd)
+        self.is_orphan = True
+        return not readable(self.sentinel, 0)
 
 
 def _send(channel: socket.socket, ours: list[int], theirs: list[int]) -> None:

@@ -17,11 +17,14 @@ class _End(Line):
     period_s = None  # the kernel tells of every end
 
     def descriptor(self) -> int:
-        """The sentinel. One that is readable before the end is complete (a thread's, or a pipe's) would only spin."""
+        """The sentinel. One that is readable before the end is complete (a thread's, or a pipe's) would only spin.
+
+        So would our duplicate of one that has become another: that of a child whose fork server died.
+        """
         fd = int(self.thing.sentinel)
         poller = select.poll()
         poller.register(fd, select.POLLIN)
-        return -1 if poller.poll(0) else fd
+        return -1 if poller.poll(0) or getattr(getattr(self.thing, "_popen", None), "is_orphan", False) else fd
 
     def deserted(self) -> None:
         self.stop()

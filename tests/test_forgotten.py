@@ -45,7 +45,7 @@ PROGRAMS = {
     "a pool with callbacks": "pool = Pool(2); pool.apply_async(sleep, (60,), callback=print)",
     "a pool whose workers retire": "pool = fork.Pool(2, maxtasksperchild=1); r = pool.map_async(sleep, [60] * 4, 1)",
     "an imap half taken": "pool = Pool(2); iterator = pool.imap(double, range(10**6)); next(iterator)",
-    "a pool in a cycle": "cycle = Cycle(); cycle.pool, cycle.me = Pool(2), cycle; cycle.pool.map(double, [1]); del cycle",
+    "a pool in a cycle": "cycle = Cycle(); cycle.pool, cycle.me = Pool(2), cycle; cycle.pool.map(double, [1])",
     "a pool of threads": "pool = threads.Pool(2); result = pool.map_async(sleep, [0.1] * 4)",
     "a pool made at the end": "import atexit; atexit.register(lambda: Pool(2).map(double, [1]))",
     "a result by key": "pool = Pool(2); result = pool.map_reduce_by_key(keys, range(100), 'count')",

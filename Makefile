@@ -20,7 +20,7 @@ EXTENSION := $(VENV)/.stamp-extension
 MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak bench bench-quick bench-mapreduce changelog clean
+.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat bench bench-quick bench-mapreduce changelog clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -96,6 +96,9 @@ crash: setup  ## kill processes at random instructions for minutes (SECONDS_LONG
 
 test-pythons: setup  ## the suite on every later Python that this machine has, from one wheel
 	@sh scripts/pythons.sh $(BIN)/maturin $(TESTS)
+
+flat: setup  ## make, use and drop 10,000 of each kind of object, 1,000 pools: nothing may grow
+	$(BIN)/python scripts/flat.py
 
 soak: setup  ## the slow and stress tests, again and again (SECONDS_LONG=120)
 	@sh scripts/soak.sh $(BIN)/python $(SECONDS_LONG)

@@ -32,9 +32,10 @@ impl Spool {
         let path = format!("/proc/self/fd/{descriptor}");
         let opened = OpenOptions::new().read(true).append(true).open(&path);
         let file = opened.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                io::Error::new(error.kind(), format!("{path} is not there: what is gathered by key needs /proc mounted"))
-            }
+            io::ErrorKind::NotFound => io::Error::new(
+                error.kind(),
+                format!("{path} is not there: what is gathered by key needs /proc mounted"),
+            ),
             _ => error,
         })?;
         Ok(Self { file })

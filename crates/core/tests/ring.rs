@@ -6,7 +6,7 @@
 mod support;
 
 use procession_core::arena::Arena;
-use procession_core::error::{GetError, PutError};
+use procession_core::error::{ArenaError, GetError, PutError};
 use procession_core::owner::{Liveness, OwnerId};
 use procession_core::ring::{Message, Ring, Wait};
 use std::time::{Duration, Instant};
@@ -80,6 +80,27 @@ fn every_message_arrives_once_through_a_ring_of_few_items() {
 #[test]
 fn every_message_arrives_once_through_a_ring_of_few_bytes() {
     stress(0, 2_000, 5_000, true);
+}
+
+#[test]
+fn a_ring_grows_for_a_whole_batch_or_none_of_it() {
+    let arena = Arena::shared(1 << 20).unwrap();
+    for (size, fits) in [(100, true), (4000, false)] {
+        let (_handle, ring) = ring_at(arena, Ring::new(0, 0));
+        put(arena, ring, b"before", &[]);
+        let payloads: Vec<_> = (0..400).map(|number| payload(number, size)).collect();
+        let batch: Vec<_> = payloads.iter().map(|payload| Message { payload, attachments: &[] }).collect();
+        if fits {
+            ring.reserve(&arena, &batch).unwrap();
+            assert_eq!(ring.put(&arena, &batch, Wait::Never).unwrap(), (400, 1));
+        } else {
+            assert!(matches!(ring.reserve(&arena, &batch), Err(PutError::Arena(ArenaError::Full { .. }))));
+            assert_eq!(ring.len(), 1);
+            assert!(ring.put(&arena, &batch, Wait::Never).unwrap().0 < 400, "without it, a beginning is put");
+        }
+    }
+    arena.check().unwrap();
+    assert_eq!(arena.usage().objects, 0);
 }
 
 #[test]

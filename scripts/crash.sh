@@ -13,4 +13,5 @@ cargo test --release -p procession-core --test crash -- --include-ignored --noca
 # Then whole families: the parent is killed, and nobody and nothing may be left.
 "$python" scripts/family.py $((seconds / 10)) || status=1
 "$python" scripts/abandoned.py 100 || status=1
+"$python" scripts/storm_pool.py $CRASH_SEED || status=1
 exit $status

@@ -85,6 +85,11 @@ def reply(manner: str, who: Any) -> WhenPickled:
     return WhenPickled(manner, who, PATIENCE_S)
 
 
+def reply_to(number: int, manner: str, who: Any) -> Any:
+    """The number, but for 2 something that misbehaves."""
+    return reply(manner, who) if number == 2 else number
+
+
 def hold(lock: Any, manner: str, who: Any) -> str:
     with lock:
         return misbehave(manner, who)

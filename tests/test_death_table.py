@@ -325,6 +325,26 @@ class Caller:
         self.process.close()
 
 
+@pytest.mark.parametrize("manner", ["exception", "sys.exit", "SIGKILL"])
+@pytest.mark.parametrize("moment", ["unpickling its argument", "replying"])
+def test_items_that_travel_with_a_culprit_do_not_pay(fork_pool: Any, moment: str, manner: str) -> None:
+    """A chunk, and results of it, are pickled as one: whose fault it was shows when each is tried by itself."""
+    who = procession.get_context("fork").Array("i", 1, lock=False)
+    kind = getattr(errors, POOL[moment, manner])
+    if moment == "replying":
+        results = fork_pool.starmap(tasks.reply_to, [(n, manner, who) for n in range(5)], 5, return_exceptions=True)
+    else:
+        culprit = tasks.WhenUnpickled(manner, who)
+        results = fork_pool.map(identity, [0, 1, culprit, 3, 4], 5, return_exceptions=True)
+        iterator = fork_pool.imap(identity, [0, 1, culprit, 3, 4], 5)
+        assert [next(iterator), next(iterator)] == [0, 1]
+        with pytest.raises(kind):
+            next(iterator)
+        assert list(iterator) == [3, 4]
+    assert isinstance(results.pop(2), kind)
+    assert results == [0, 1, 3, 4]
+
+
 def test_every_moment_and_manner_of_the_table() -> None:
     assert {moment for moment, _ in POOL} == set(MOMENTS)
     assert {manner for _, manner in EXECUTOR} == {"exception", "memory limit", "SIGSTOP", *EXITS}

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from procession.pool.recovery import Part, culprit, divide
-from procession.pool.state import MOST_KILLED, Break, Ended, PoolState, Start, Try
+from procession.pool.state import MOST_KILLED, SEVERAL, Break, Ended, PoolState, Start, Try
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,11 @@ from procession.pool.state import MOST_KILLED, Break, Ended, PoolState, Start, T
         (12, 3, 2, 2, 12),  # two are answered, it was at the third
         (12, 3, 2, 4, 14),
         (12, 3, 2, 1, None),  # it had just told of the second
-        (10, 5, 0, 5, None),  # no item of this chunk: the cell is another's
+        (10, 5, 0, 5, None),  # no item of this chunk
+        (10, 5, 0, SEVERAL, None),  # it was at all five
+        (10, 1, 0, SEVERAL, 10),
+        (14, 1, 4, SEVERAL + 4, 14),
+        (14, 1, 4, SEVERAL + 2, None),  # it had just told of two, and was not at the last yet
     ],
 )
 def test_which_item_a_worker_was_at(index: int, items: int, answered: int, at: int, expected: int | None) -> None:
@@ -41,6 +45,11 @@ def test_which_item_a_worker_was_at(index: int, items: int, answered: int, at: i
 )
 def test_parts(index: int, items: int, blamed: int | None, tries_left: int, expected: list[Part]) -> None:
     assert divide(index, items, blamed, tries_left) == expected
+
+
+def test_each_of_several_suspects_becomes_a_task() -> None:
+    assert divide(10, 3, None, 0, suspects=True) == [Part(10, 1), Part(11, 1), Part(12, 1)]
+    assert divide(10, 3, None, 5, suspects=True) == [Part(10, 1), Part(11, 1), Part(12, 1)]
 
 
 @pytest.mark.parametrize("items", range(1, 12))

@@ -2,15 +2,17 @@
 
 A chunk's items stand for themselves. Those that were answered in parts are not concerned; the one at which the worker
 was fails, or is tried again as a task of its own; all others are done again. (Those before it were done, but not told:
-at most what was done in the last millisecond.) If the worker was between two items nobody is to blame. A task of one
-call, or of a caller that keeps its own account, fails or is tried again as a whole.
+at most what was done in the last millisecond.) If the worker was between two items nobody is to blame. If it was at
+several at once, unpickling the chunk or pickling results, one of them is: each becomes a task of its own, and the one
+that does it again is known then. The same where a chunk cannot be unpickled and nobody died. A task of one call, or of
+a caller that keeps its own account, fails or is tried again as a whole.
 
-`culprit` and `divide` are the rules: numbers in, parts out. `recover` carries them out.
+`culprit` and `divide` are the rules: numbers in, parts out. `recover` and `take_apart` carry them out.
 """
 
 from __future__ import annotations
 
-from .state import DIED
+from .state import DIED, RAISED, SEVERAL
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 else:
     from ._record import dataclass
 
-__all__ = ["Part", "culprit", "divide", "has_more", "recover"]
+__all__ = ["Part", "culprit", "divide", "has_more", "recover", "take_apart"]
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,22 @@ class Part:
 def culprit(index: int, items: int, answered: int, at: int) -> int | None:
     """Which item a worker was at; None for none.
 
-    Of its task `items` are left, from `index` on, `answered` of it are answered, and its worker was at item `at`.
+    Of its task `items` are left, from `index` on, `answered` of it are answered, and its worker was at item `at`, which
+    may be SEVERAL.
     """
-    if items == 0:
+    if items == 0 or (items == 1 and at == SEVERAL + answered):
         return index
     place = at - answered
     return index + place if 0 <= place < items else None
 
 
-def divide(index: int, items: int, blamed: int | None, tries_left: int) -> list[Part]:
-    """The parts of what is left of a task, the blamed item one of its own."""
+def divide(index: int, items: int, blamed: int | None, tries_left: int, suspects: bool = False) -> list[Part]:
+    """The parts of what is left of a task, the blamed item one of its own. `suspects`: each is, if none is blamed."""
     if items == 0:
         return [Part(index, 0, tries_left <= 0)]
     if blamed is None:
-        return [Part(index, items)]
+        step = 1 if suspects else items
+        return [Part(first, step) for first in range(index, index + items, step)]
     after = blamed + 1
     parts = [Part(index, blamed - index), Part(blamed, 1, tries_left <= 0), Part(after, index + items - after)]
     return [part for part in parts if part.items]
@@ -61,11 +65,13 @@ class _Lost:
     def __init__(self, core: Supervisor, task: int, number: int) -> None:
         self.job, self.index, items, answered = core.dispatcher.owner(task)
         at = core.engine.item_of(number)
-        self.what = self.job.describe(self.index, items, at - answered)
-        self.blamed = culprit(self.index, items if self.job._is_divisible else 0, answered, at)
+        suspects = at == SEVERAL + answered
+        self.what = self.job.describe(self.index, items, 0 if suspects else at - answered)
+        items = items if self.job._is_divisible else 0
+        self.blamed = culprit(self.index, items, answered, at)
         tries = self.job._tries or {}
         self.left = self.job._limits.retries - tries.get(self.blamed, 0)
-        self.parts = divide(self.index, items if self.job._is_divisible else 0, self.blamed, self.left)
+        self.parts = divide(self.index, items, self.blamed, self.left, suspects)
 
     def charge(self) -> None:
         """The blamed item had a try."""
@@ -89,20 +95,37 @@ def recover(core: Supervisor, task: int, number: int, worker: Any) -> None:
         core.settle(task, error)
         return
     lost.charge()
-    for part in lost.parts:
-        reason = error if part.fails else _again(core, lost.job, part)
-        if reason is not None:
-            lost.job.expect(1)
-            lost.job.arrive(part.index, part.items, DIED, reason, 0)
+    _replace(core, task, lost.job, lost.parts, DIED, error)
+
+
+def take_apart(core: Supervisor, task: int, told: Any) -> None:
+    """A chunk could not be unpickled: its items are done again, each by itself. An item alone fails with what was told.
+
+    May be called again for the same task.
+    """
+    owner = core.dispatcher.owner(task)
+    if owner is not None:  # nobody gave it up
+        job, index, items, _ = owner
+        parts = divide(index, items, index if items == 1 else None, 0, suspects=True)
+        _replace(core, task, job, parts, RAISED, told)
+
+
+def _replace(core: Supervisor, task: int, job: Any, parts: list[Part], status: int, told: Any) -> None:
+    """Put parts in the place of a task. Those that fail do so with this status and what was told."""
+    for part in parts:
+        outcome = (status, told) if part.fails else _again(core, job, part)
+        if outcome is not None:
+            job.expect(1)
+            job.arrive(part.index, part.items, *outcome, 0)
     finished = core.dispatcher.retire(task)
     if finished is not None:
         core.heed([finished])
 
 
-def _again(core: Supervisor, job: Any, part: Part) -> Exception | None:
-    """Submit a part of a job again. Returns why that cannot be: no room, or what was changed cannot be pickled now."""
+def _again(core: Supervisor, job: Any, part: Part) -> tuple[int, Exception] | None:
+    """Submit a part of a job again. Returns how it ends if that cannot be: no room, or it cannot be pickled now."""
     try:
         job.again(core, part.index, part.items)
     except Exception as error:
-        return error
+        return DIED, error
     return None

@@ -27,6 +27,7 @@ else:
     from ._record import dataclass
 
 __all__ = [
+    "APART",
     "BROKEN",
     "CELLS",
     "CLAIM",
@@ -35,6 +36,7 @@ __all__ = [
     "RAISED",
     "READY",
     "RETIRE",
+    "SEVERAL",
     "SINCE",
     "UNREADABLE",
     "UNSENDABLE",
@@ -53,6 +55,7 @@ __all__ = [
 # (monotonic nanoseconds, odd while it still unpickles; 0 where the task has no limit); whether it ends after the task.
 CLAIM, ITEM, SINCE, RETIRE = range(4)
 CELLS = 4  # for each worker
+SEVERAL = 1 << 32  # added to the item: it is at all from that one on, for it unpickles them, or pickles their results
 
 # How a task ended; the first four are written by the native side (crates/python/src/pool.rs).
 VALUE = 0  # the function returned
@@ -64,6 +67,7 @@ DIED = 4  # its worker ended, or the pool did
 # News of a worker
 READY = 16  # it serves
 BROKEN = 17  # its initializer raised
+APART = 19  # a chunk of items cannot be unpickled as one (18 is the executor's)
 
 MOST_STILLBIRTHS = 3  # workers ending in a row before any serves; arbitrary
 MOST_KILLED = 64  # the same, of workers that are killed from outside; arbitrary

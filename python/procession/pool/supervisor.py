@@ -18,9 +18,9 @@ from ..errors import PoolBroken, PoolTerminated, ShutDown, WorkerDied
 from .driver import CHECK_S, Driver
 from .lead import Lead
 from .records import PoolStatistics
-from .recovery import has_more, recover
+from .recovery import has_more, recover, take_apart
 from .results import failure
-from .state import BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start, Try
+from .state import APART, BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start, Try
 from .vacancies import Vacancies
 
 TYPE_CHECKING = False  # as in `state`
@@ -237,6 +237,8 @@ class Supervisor(Driver):
                 self._carry_out(self.state.ready(worker))
             elif status == BROKEN:
                 self._break_by_initializer(told)
+            elif status == APART:  # which bears the number of a task
+                take_apart(self, worker, told)
 
     def _tell(self, job: Any) -> None:
         """A job is ready: let the event loops know in which it is awaited."""

@@ -17,8 +17,11 @@
 //! worker costs what was done in the last millisecond and not the whole chunk. A part's status has the bit `PART`; the
 //! last answer of a task never has it. Items are answered in order, so a part needs to say only for how many it is.
 //!
-//! A worker's cells, all but the last written by it: the claim, the item it is at, when it began with it, whether it is to
-//! end after the task it is at.
+//! An item that cannot be unpickled takes its whole chunk with it, for they travel as one message: such a chunk is sent
+//! back (`APART`), and its items come again, each by itself.
+//!
+//! A worker's cells, all but the last written by it: the claim, the item it is at (or `SEVERAL`), when it began with it,
+//! whether it is to end after the task it is at.
 
 mod dispatcher;
 mod job;
@@ -63,6 +66,12 @@ pub(super) const UNREADABLE: u32 = 3;
 pub(super) const PART: u32 = 256;
 /// From here on a message is no task's answer but news of a worker, whose number stands in the place of a task's.
 pub(super) const NEWS: u32 = 16;
+
+/// News that bears a task's number after all: of a `STREAM` whose items could not be unpickled together.
+pub(super) const APART: u32 = 19;
+
+/// In a worker's cell: it is not at one item but at all from this one on: it unpickles them, or pickles their results.
+pub(super) const SEVERAL: u64 = 1 << 32;
 
 /// Between two looks whether answers before a worker's own have been read, where shared memory is full.
 const PAUSE: Duration = Duration::from_millis(2);

@@ -1,7 +1,7 @@
 //! The worker's side: the loop that takes tasks, calls, and answers.
 
-use super::{CALL, HEADER, KIND_BITS, MANY, NEWS, ONE, PART, RAISED, STAR, STREAM, TIMED, UNSENDABLE, VALUE};
-use super::{header_bytes, header_words, put_answer, receive};
+use super::{APART, CALL, HEADER, KIND_BITS, MANY, NEWS, ONE, PART, RAISED, STAR, STREAM, TIMED, UNSENDABLE, VALUE};
+use super::{SEVERAL, header_bytes, header_words, put_answer, receive};
 use crate::arena::{Object, PyClaim};
 use crate::codec::{self, Encoder};
 use crate::ring::{Incoming, Outgoing, PyRing};
@@ -81,6 +81,10 @@ impl<'py> Worker<'_, 'py> {
                 self.begin(kind);
                 self.run(kind & !TIMED, &function, payload.into_bound(self.py))
             }
+            Err(error) if kind & STREAM != 0 => {
+                let why = self.explained(error, RAISED)?;
+                return self.send(number, APART, &why, 0, 0);
+            }
             Err(error) => Err(error),
         };
         self.answer(number, outcome, began.elapsed().as_nanos() as u64)
@@ -97,7 +101,8 @@ impl<'py> Worker<'_, 'py> {
         let Some(last) = items.len().checked_sub(1) else {
             return self.answer(number, Err(PyValueError::new_err("a chunk without items")), 0);
         };
-        let mut part = Part { number, began: Instant::now(), results: PyList::empty(self.py), quick: 1, untimed: 0 };
+        let results = PyList::empty(self.py);
+        let mut part = Part { number, began: Instant::now(), results, told: 0, quick: 1, untimed: 0 };
         for (offset, item) in items.iter().enumerate() {
             self.progress.set(offset as u64);
             self.begin(kind);
@@ -105,9 +110,11 @@ impl<'py> Worker<'_, 'py> {
                 Ok(value) => part.results.append(value)?,
                 Err(error) => {
                     self.tell(&mut part, false)?;
+                    self.progress.set(offset as u64);
                     let told = self.explained(error, RAISED)?;
                     let bit = if offset == last { 0 } else { PART };
                     self.send(number, RAISED | bit, &told, part.lap(), 1)?;
+                    part.told += 1;
                     continue;
                 }
             }
@@ -127,9 +134,15 @@ impl<'py> Worker<'_, 'py> {
         if count == 0 {
             return Ok(());
         }
+        // Whoever dies of pickling these dies of one of them, and nobody knows of which
+        self.progress.set(part.told as u64 | if count == 1 { 0 } else { SEVERAL });
         let bit = if is_last { 0 } else { PART };
-        let Err(error) = self.send(number, VALUE | bit, results.as_any(), nanos, count) else { return Ok(()) };
+        let Err(error) = self.send(number, VALUE | bit, results.as_any(), nanos, count) else {
+            part.told += count;
+            return Ok(());
+        };
         if count == 1 {
+            part.told += 1;
             let why = self.explained(error, UNSENDABLE)?;
             return self.send(number, UNSENDABLE | bit, &why, nanos, 1);
         }
@@ -183,6 +196,8 @@ struct Part<'py> {
     /// When the first of it began.
     began: Instant,
     results: Bound<'py, PyList>,
+    /// How many items were told before.
+    told: usize,
     /// Look at the clock every so many items: twice as many each time, as long as they are quick.
     quick: usize,
     /// Items since the last look.
@@ -258,6 +273,8 @@ pub fn serve<'py>(
     let (answers, functions) = (&answers.get().object, HashMap::new());
     let mut worker = Worker { py, answers, progress, started, load, explain, functions, outgoing: Outgoing::default() };
     let mut done = 0;
+    // Also between taking a task and getting to it: the cell must not name an item of the one before
+    progress.set(SEVERAL);
     while (most == 0 || done < most) && ends.get() == 0 && !sys::drain::is_draining() {
         let mut incoming = Incoming::take();
         let deadline = || Some(Instant::now() + ORPHAN_CHECK);
@@ -269,7 +286,6 @@ pub fn serve<'py>(
             }
             continue;
         }
-        progress.set(0);
         let number = incoming.first;
         if marked.get() != 0 && meets.call1((number,))?.is_truthy()? {
             incoming.give_back();
@@ -284,6 +300,7 @@ pub fn serve<'py>(
         incoming.give_back();
         worker.execute(number, kind, (first & !KIND_BITS, serial), payload)?;
         started.set(0);
+        progress.set(SEVERAL);
         done += 1;
         py.check_signals()?;
     }

@@ -191,9 +191,39 @@ def decoding_failed(why: str, error: Exception | None) -> Exception:
     """The error to raise for a message that gave no object: `why` its bytes are wrong, or the `error` on the way."""
     if error is None:
         return UnpicklingError(f"cannot decode the message: {why}")
+    if is_interruption(error):
+        return error
     if isinstance(error, EOFError | ConnectionError):
         time.sleep(_DYING_S)
     kind = next((ours for theirs, ours in _DECODING if isinstance(error, theirs)), UnpicklingError)
     failure = kind(f"cannot rebuild the received object: {type(error).__name__}: {error}")
     failure.__cause__ = error
     return failure
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether a decoding failed because a signal's handler raised in it: such an error says nothing of the message.
+
+    KeyboardInterrupt and its like count always, another exception if a handler that is installed now is among its
+    frames.
+    """
+    if not isinstance(error, Exception):
+        return True
+    import signal
+
+    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code in handlers:
+            return True
+        frame = frame.tb_next
+    return False
+
+
+def _code_of(handler: Any) -> Any:
+    """The code that a signal's handler runs, if it is Python."""
+    while hasattr(handler, "func"):
+        handler = handler.func
+    if not hasattr(handler, "__code__"):
+        handler = getattr(type(handler), "__call__", None) if not hasattr(handler, "__func__") else handler.__func__
+    return getattr(handler, "__code__", None)

@@ -26,12 +26,12 @@ __all__ = ["ThreadJoinableQueue", "ThreadQueue", "ThreadSimpleQueue", "bound", "
 MOST_ITEMS = 2**31 - 1  # counts in shared memory are compared mod 2**32
 
 
-def bound(maxsize: int) -> int:
-    """A bound on items as the rings have it, 0 for none. Raises: TypeError, InvalidSize."""
+def bound(maxsize: int, name: str = "maxsize") -> int:
+    """A bound as the rings have it, 0 for none. Raises: TypeError, InvalidSize."""
     if not isinstance(maxsize, int):
-        raise TypeError(f"maxsize must be an int, not {type(maxsize).__name__}")
+        raise TypeError(f"{name} must be an int, not {type(maxsize).__name__}")
     if maxsize > MOST_ITEMS:
-        raise InvalidSize(f"maxsize must be at most {MOST_ITEMS}, not {maxsize}; 0 is unbounded")
+        raise InvalidSize(f"{name} must be at most {MOST_ITEMS}, not {maxsize}; 0 is unbounded")
     return max(maxsize, 0)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "CheckpointInUse",
     "CheckpointMismatch",
     "Closed",
+    "DeliveredTooOften",
     "Empty",
     "Full",
     "InputError",
@@ -134,6 +135,15 @@ class ItemTooLarge(Full, ValueError):
 
     size_bytes: int | None = None
     limit_bytes: int | None = None
+
+
+class DeliveredTooOften(ProcessionError, RuntimeError):
+    """An item of a JoinableQueue that more consumers took, and did not finish, than `max_deliveries` allows.
+
+    It was not decoded, and is this process's until `task_done`.
+    """
+
+    deliveries: int = 0
 
 
 class WrongTypecode(ProcessionError, TypeError, ValueError):

@@ -297,17 +297,46 @@ class Queue(_RingQueue):
 
 
 class JoinableQueue(Queue):
-    """A `Queue` whose consumers tell when an item is done with (`task_done`), so that producers can `join` it."""
+    """A `Queue` whose consumers tell when an item is done with (`task_done`), so that producers can `join` it.
+
+    An item that a consumer took and did not acknowledge when it ended, however it ended, goes back to the front of the
+    queue, in its old place: to whoever waits for one within 100 ms. `delivery_count` tells how often an item was
+    delivered. So consumers do an item at least once, and those that end must acknowledge all they took. An array that
+    arrives in a block of its own is copied once more than from a `Queue`, because the queue keeps the item.
+    """
 
     __slots__ = ()
     _standard_name = "JoinableQueue"
 
+    def __init__(
+        self,
+        maxsize: int = 0,
+        *,
+        max_bytes: int = 0,
+        max_deliveries: int = 0,
+        ctx: Any = None,
+        arena: _native.Arena | None = None,
+    ) -> None:
+        """As `Queue`. An item that would be delivered more than `max_deliveries` times (0: no bound) is not decoded:
+        `get` raises DeliveredTooOften instead, and `task_done` drops it.
+        """
+        super().__init__(maxsize, max_bytes=max_bytes, ctx=ctx, arena=arena)
+        if self.arena.shared:  # among threads no consumer dies alone
+            self.keep_taken(bound(max_deliveries, "max_deliveries"))
+
     def task_done(self) -> None:
-        """One item taken before is done with. Raises ValueError when called more often than items were put."""
+        """One item taken before is done with: the oldest that this process has taken and not acknowledged.
+
+        A process that has none acknowledges the oldest of anybody's, which is right where one process takes items and
+        another finishes them. Raises: ValueError when called more often than items were put.
+        """
         if not super().task_done():
             raise ValueError("task_done() called too many times")
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until every item put was done with. Raises TimeoutError after `timeout` seconds."""
+        """Wait until every item put was done with; what comes back from dead consumers must be done with as well.
+
+        Raises: TimeoutError after `timeout` seconds.
+        """
         if not super().join(timeout):
             raise TimeoutError(f"{self.unfinished()} items were not done with after {timeout} s")

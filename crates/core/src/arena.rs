@@ -243,15 +243,7 @@ impl Arena {
     fn empty_ring(&'static self, offset: u64) {
         // SAFETY: a block of this kind contains a ring, and nobody else has it open any more.
         let ring = unsafe { &*self.heap.contents(offset).cast::<Ring>() };
-        let mut handles = Vec::new();
-        let patience = Wait::Until(None); // a dead getter may hold the lock
-        while !ring.is_empty() {
-            let _ = ring.get(&self, usize::MAX, patience, None, |_, _, attachments| {
-                self.receive(attachments, &mut handles);
-                handles.len() < 1024
-            });
-            handles.clear();
-        }
+        ring.discard(&self);
         ring.dismantle(&self);
     }
 
@@ -348,6 +340,29 @@ impl Storage for &'static Arena {
 
     fn commit_get(&self, word: &AtomicU64, head: u64, attachments: &[u64]) {
         self.take_out(word, head, attachments);
+    }
+
+    fn lend(&self, attachments: &[u64]) {
+        if attachments.is_empty() {
+            return;
+        }
+        self.local.with(|handles| {
+            self.heap.hold_again(self.me(), attachments);
+            for &offset in attachments {
+                *handles.entry(offset).or_insert(0) += 1;
+            }
+        });
+    }
+
+    fn forget(&self, word: &AtomicU64, value: u64, attachments: &[u64]) {
+        if attachments.is_empty() {
+            word.store(value, Ordering::Release);
+            return;
+        }
+        // What is in the message's memory may be written over as soon as the message is gone.
+        let mut handles = Vec::with_capacity(attachments.len());
+        self.receive(attachments, &mut handles);
+        self.take_out(word, value, attachments);
     }
 
     fn reach(&self, ring: &Ring, watcher: Watcher) -> bool {

@@ -73,6 +73,8 @@ pub enum GetError {
     Closed,
     /// A signal arrived or a slice ended: look after signals, then call again.
     Interrupted,
+    /// The arena had no room to note what is taken. It is still there.
+    Arena(ArenaError),
 }
 
 impl std::fmt::Display for ArenaError {

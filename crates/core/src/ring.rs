@@ -17,14 +17,19 @@
 //!
 //! A record never wraps: what is left before the end of the storage is filled with a skip record. The storage grows
 //! by doubling (both locks held, records copied to the same positions, one store of `buffer`); only `max_items` and
-//! `max_bytes` make a putter wait. *Attachments* are words that name what else a message holds (offsets of blocks);
+//! `max_bytes` make a putter wait. What getters have taken and not acknowledged, and what came back, is in the
+//! *ledger* (`ledger.rs`), if the ring keeps what is taken. *Attachments* are words that name what else a message holds (offsets of blocks);
 //! the storage lets them change hands together with the commit.
 
+mod entry;
 mod get;
+mod ledger;
 mod put;
 mod record;
+mod taken;
 mod watch;
 
+pub use taken::Taken;
 pub use watch::{Side, WATCHERS, Watcher};
 
 use crate::error::{ArenaError, WaitError};
@@ -33,6 +38,7 @@ use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use crate::owner::{Liveness, OwnerId};
 use crate::wait::Signal;
+use ledger::Ledger;
 use record::Cursor;
 use std::time::{Duration, Instant};
 
@@ -55,6 +61,12 @@ pub trait Storage: Liveness {
     /// Store `head`, upon which the message is gone and its attachments are held by the caller.
     fn commit_get(&self, word: &AtomicU64, head: u64, _attachments: &[u64]) {
         word.store(head, Ordering::Release);
+    }
+    /// Hold a message's attachments, which something else goes on holding: the caller is about to take the message.
+    fn lend(&self, _attachments: &[u64]) {}
+    /// Store `value`, upon which a message is gone and its attachments are held by nobody.
+    fn forget(&self, word: &AtomicU64, value: u64, _attachments: &[u64]) {
+        word.store(value, Ordering::Release);
     }
     /// Ring the bell of another process, or of this one, that watches `ring`. False: it was not reached.
     fn reach(&self, _ring: &Ring, _watcher: Watcher) -> bool {
@@ -133,8 +145,10 @@ struct Sleepers {
     items: Signal,
     /// Putters wait here for room.
     space: Signal,
-    /// Joiners wait here for `done` to reach the count of `tail`.
+    /// Joiners wait here for `unfinished` to be 0.
     finished: Signal,
+    /// How many messages are done with. In a ring that keeps what is taken: every message before this one was done with
+    /// before it was taken.
     done: AtomicU32,
 }
 
@@ -153,32 +167,39 @@ pub struct Ring {
     watchers: AtomicU64,
     /// For items and for room: 1 while some watcher may have to be told.
     armed: [AtomicU32; 2],
+    /// What the ledger is for: `NOTHING`, `RETURNED` or `TAKEN` (`taken.rs`). Changed only with the get lock held.
+    keeping: AtomicU32,
     put: PutSide,
     get: GetSide,
     sleepers: Sleepers,
+    ledger: Ledger,
 }
 
 /// Releases an inner lock however a function is left.
-struct Held<'a>(&'a OwnerLock);
+struct Held<'a> {
+    lock: &'a OwnerLock,
+    /// Its last holder died.
+    abandoned: bool,
+}
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.release();
+        self.lock.release();
     }
 }
 
 fn hold<'a, S: Storage>(lock: &'a OwnerLock, storage: &S, wait: Wait) -> Result<Held<'a>, WaitError> {
     if lock.try_acquire(storage.me()) {
         step();
-        return Ok(Held(lock));
+        return Ok(Held { lock, abandoned: false });
     }
     let Wait::Until(deadline) = wait else { return Err(WaitError::TimedOut) };
     let deadline = deadline.map(|deadline| deadline.max(Instant::now() + LOCK_PATIENCE));
     let acquired = lock.acquire(storage.me(), storage, deadline)?;
-    let held = Held(lock);
-    // An abandoned lock needs no repair: what its owner had not committed does not exist. But a commit that it left
-    // to the storage may still be under way, from a record that must not be written over before.
-    if let Acquired::Abandoned(_) = acquired {
+    let held = Held { lock, abandoned: matches!(acquired, Acquired::Abandoned(_)) };
+    // Messages of an abandoned side need no repair: what its owner had not committed does not exist. But a commit that
+    // it left to the storage may still be under way, from a record that must not be written over before.
+    if held.abandoned {
         storage.settle();
     }
     step();
@@ -204,6 +225,7 @@ impl Ring {
             buffer: AtomicU64::new(0),
             watchers: AtomicU64::new(0),
             armed: [AtomicU32::new(0), AtomicU32::new(0)],
+            keeping: AtomicU32::new(0),
             put: PutSide { lock: OwnerLock::new(), head_seen: AtomicU64::new(0), tail: AtomicU64::new(0) },
             get: GetSide { lock: OwnerLock::new(), tail_seen: AtomicU64::new(0), head: AtomicU64::new(0) },
             sleepers: Sleepers {
@@ -212,6 +234,7 @@ impl Ring {
                 finished: Signal::new(),
                 done: AtomicU32::new(0),
             },
+            ledger: Ledger::new(),
         }
     }
 
@@ -252,10 +275,10 @@ impl Ring {
 
     // --- queries ---------------------------------------------------------------------------------------------------
 
-    /// Messages in the ring. A snapshot.
+    /// Messages that can be taken. A snapshot.
     pub fn len(&self) -> u32 {
         let head = self.head(); // first: the tail seen later is never behind it
-        self.tail().messages_since(head)
+        self.tail().messages_since(head).saturating_add(self.returned())
     }
 
     /// Whether there is no message. A snapshot.
@@ -321,45 +344,13 @@ impl Ring {
         self.tell_watchers(storage, Side::Room);
     }
 
-    /// One taken message is done with. False when as many are done as were put.
-    pub fn task_done(&self) -> bool {
-        let done = &self.sleepers.done;
-        let mut seen = done.load(Ordering::Relaxed);
-        loop {
-            let put = self.tail().count();
-            if seen == put {
-                return false;
-            }
-            // SYNC: Release pairs with the Acquire in `unfinished`: a joiner sees what was done.
-            match done.compare_exchange(seen, seen.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => {
-                    if seen.wrapping_add(1) == put {
-                        self.sleepers.finished.notify(u32::MAX);
-                    }
-                    return true;
-                }
-                Err(now) => seen = now,
-            }
-        }
-    }
-
-    /// Messages put and not yet done with.
-    pub fn unfinished(&self) -> u32 {
-        let done = self.sleepers.done.load(Ordering::Acquire);
-        self.tail().count().wrapping_sub(done)
-    }
-
-    /// Wait until every message is done with.
-    pub fn join(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
-        self.sleepers.finished.wait(|| self.unfinished() == 0, deadline)
-    }
-
     fn buffer(&self) -> u64 {
         self.buffer.load(Ordering::Relaxed) & !63
     }
 
     /// Part with the storage, for whoever takes the empty ring apart.
     pub fn dismantle<S: Storage>(&self, storage: &S) {
+        self.keep_nothing(storage);
         if self.buffer() != 0 {
             storage.exchange(&self.buffer, 0, 0, self.buffer());
         }
@@ -370,6 +361,8 @@ impl Ring {
     /// What they had not committed does not either.
     pub fn forget_threads(&self) {
         self.put.lock.release();
-        self.get.lock.release();
+        if self.get.lock.release() {
+            self.ledger.torn.store(1, Ordering::Relaxed);
+        }
     }
 }

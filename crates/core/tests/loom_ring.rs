@@ -203,10 +203,10 @@ fn a_joiner_sees_what_was_done() {
                     // SAFETY: the joiner reads it only after `task_done`.
                     unsafe { *cell = 7 }
                 });
-                assert!(scene.ring.task_done());
+                assert!(scene.ring.task_done(&scene.memory, Wait::Never).unwrap());
             }
         });
-        while scene.ring.join(None).is_err() {}
+        while scene.ring.join(&scene.memory, None).is_err() {}
         // SAFETY: the work is done, by the ordering that loom checks.
         scene.cells[3].with(|cell| assert_eq!(unsafe { *cell }, 7));
         worker.join().unwrap();

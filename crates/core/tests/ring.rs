@@ -172,8 +172,9 @@ fn batches_and_counts_of_what_is_done() {
     assert_eq!((ring.len(), ring.is_full(), ring.unfinished()), (5, true, 5));
     assert_eq!(ring.get(&arena, 100, Wait::Never, None, |count, _, _| count < 2).unwrap(), 3);
     assert_eq!(ring.position(), (3, 5));
-    assert!((0..5).all(|_| ring.task_done()) && !ring.task_done());
-    assert!(ring.join(None).is_ok());
+    let done = || ring.task_done(&arena, Wait::Never).unwrap();
+    assert!((0..5).all(|_| done()) && !done());
+    assert!(ring.join(&arena, None).is_ok());
 }
 
 /// A process that died between two stores, as the table of processes would tell.

@@ -61,5 +61,6 @@ pub fn get(py: Python<'_>, error: &GetError) -> PyErr {
     match error {
         GetError::Empty | GetError::Interrupted => raise(py, "Empty", ("the queue is empty",)),
         GetError::Closed => raise(py, "ShutDown", ("the queue was shut down and is empty",)),
+        GetError::Arena(error) => arena(py, error),
     }
 }

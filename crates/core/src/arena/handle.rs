@@ -1,6 +1,6 @@
 //! An open object.
 
-use super::Arena;
+use super::{Arena, Kind};
 use crate::failpoint::step;
 
 /// An object that this process has open. The object lives at least as long.
@@ -24,6 +24,11 @@ impl Handle {
     /// Where in the arena.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether it is an object of that kind.
+    pub fn is(&self, kind: Kind) -> bool {
+        self.arena.heap.describe(self.offset).0 == kind as u32
     }
 
     /// Bytes asked for at its creation.

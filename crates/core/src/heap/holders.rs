@@ -54,6 +54,15 @@ impl Heap {
         Ok(())
     }
 
+    /// Hold blocks that something else keeps.
+    pub fn hold_again(&self, me: OwnerId, offsets: &[u64]) {
+        let _locked = self.lock(me);
+        for &offset in offsets {
+            self.block(offset).set_holder(me, true);
+            step();
+        }
+    }
+
     /// Hold blocks that the caller holds for another process too, which is about to be forked.
     pub fn hold_for(&self, me: OwnerId, child: OwnerId, offsets: impl Iterator<Item = u64>) {
         let _locked = self.lock(me);

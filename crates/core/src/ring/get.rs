@@ -1,12 +1,20 @@
 //! The getters' side of a ring: read, commit, give room away.
 
 use super::record::{self, Cursor};
-use super::{ClaimCell, Ring, Side, Storage, Wait, hold};
-use crate::error::{GetError, WaitError};
+use super::taken::Taken;
+use super::{ClaimCell, Ring, Side, Storage, Wait};
+use crate::error::{ArenaError, GetError, WaitError};
 use crate::failpoint::step;
 use crate::loom::Ordering;
 use crate::wait;
 use std::time::Instant;
+
+fn not_taken(error: WaitError) -> GetError {
+    match error {
+        WaitError::TimedOut => GetError::Empty,
+        WaitError::Interrupted => GetError::Interrupted,
+    }
+}
 
 impl Ring {
     /// Take up to `most` messages: waits only for the first. `sink` sees each (count of messages before it, payload,
@@ -20,61 +28,128 @@ impl Ring {
         claim: Option<&ClaimCell>,
         mut sink: impl FnMut(u32, &[u8], &[u64]) -> bool,
     ) -> Result<usize, GetError> {
+        self.take(storage, most, wait, claim, |taken| sink(taken.number, taken.payload, taken.attachments))
+    }
+
+    /// The same; `sink` is told how often each was delivered. What came back is taken first, and is not claimed.
+    pub fn take<S: Storage>(
+        &self,
+        storage: &S,
+        most: usize,
+        wait: Wait,
+        claim: Option<&ClaimCell>,
+        mut sink: impl FnMut(Taken<'_>) -> bool,
+    ) -> Result<usize, GetError> {
         loop {
-            let locked = hold(&self.get.lock, storage, wait).map_err(|error| match error {
-                WaitError::TimedOut => GetError::Empty,
-                WaitError::Interrupted => GetError::Interrupted,
-            })?;
-            let mut head = Cursor(self.get.head.load(Ordering::Relaxed));
+            let locked = self.hold_getters(storage, wait).map_err(not_taken)?;
             let closed = self.is_closed(); // before the tail: nothing is put after it
-            // SYNC: Acquire pairs with the Release below, as for the tail itself: whoever looked may have died since.
-            let mut tail = Cursor(self.get.tail_seen.load(Ordering::Acquire));
-            if (tail.messages_since(head) as usize) < most {
-                tail = self.tail();
-                self.get.tail_seen.store(tail.0, Ordering::Release);
-            }
-            if head.count() != tail.count() {
-                let (base, capacity) = self.storage_of(storage);
-                let mut taken = 0;
-                while taken < most && head.count() != tail.count() {
-                    // SAFETY: the get lock is held and `head` is before `tail`, so a whole record stands there.
-                    let (next, payload, attachments) = unsafe { record::read(base, capacity, head) };
-                    let more = sink(head.count(), payload, attachments);
-                    step();
-                    if let (0, Some(claim)) = (taken, claim) {
-                        claim.set(head.count() as u64 + 1);
-                        step();
-                    }
-                    head = next;
-                    taken += 1;
-                    if !attachments.is_empty() {
-                        storage.commit_get(&self.get.head, head.0, attachments); // and all before it
-                        step();
-                    }
-                    if !more {
-                        break;
-                    }
-                }
-                // SYNC: pairs with the Acquire in `head()`; keeps the reads above before the room is given away,
-                // and the claim before the taking.
-                self.get.head.store(head.0, Ordering::Release);
-                step();
-                drop(locked);
-                step();
-                self.notify_space(storage, taken as u32);
-                return Ok(taken);
-            }
+            let (returned, more) = match self.returned() {
+                0 => (0, true),
+                _ => self.take_returned(storage, most, &mut sink),
+            };
+            let fresh = if more { self.take_fresh(storage, most - returned, claim, &mut sink) } else { Ok(0) };
+            let fresh = match fresh {
+                Err(_) if returned > 0 => 0,
+                fresh => fresh.map_err(GetError::Arena)?,
+            };
             drop(locked);
+            if returned + fresh > 0 {
+                step();
+                if fresh > 0 {
+                    self.notify_space(storage, fresh as u32);
+                }
+                return Ok(returned + fresh);
+            }
+            if (closed || matches!(wait, Wait::Until(_))) && self.look_after_takers(storage) > 0 {
+                continue;
+            }
             if closed {
                 return Err(GetError::Closed);
             }
             let Wait::Until(deadline) = wait else { return Err(GetError::Empty) };
-            let ready = || self.is_closed() || self.tail().count() != self.head().count();
-            self.sleepers.items.wait(ready, deadline).map_err(|error| match error {
-                WaitError::TimedOut => GetError::Empty,
-                WaitError::Interrupted => GetError::Interrupted,
-            })?;
+            let ready = || self.is_closed() || !self.is_empty();
+            self.wait_and_look(storage, &self.sleepers.items, ready, deadline).map_err(not_taken)?;
         }
+    }
+
+    /// Take up to `most` of the messages in the storage, with the get lock held.
+    #[inline]
+    fn take_fresh<S: Storage>(
+        &self,
+        storage: &S,
+        most: usize,
+        claim: Option<&ClaimCell>,
+        sink: &mut impl FnMut(Taken<'_>) -> bool,
+    ) -> Result<usize, ArenaError> {
+        let mut head = Cursor(self.get.head.load(Ordering::Relaxed));
+        let tail = self.tail_for(head, most);
+        let (keeps, mut taken) = (self.keeps_taken(), 0);
+        if most == 0 || head.count() == tail.count() {
+            return Ok(0);
+        }
+        let (base, capacity) = self.storage_of(storage);
+        while taken < most && head.count() != tail.count() {
+            // SAFETY: the get lock is held and `head` is before `tail`, so a whole record stands there.
+            let (next, payload, attachments) = unsafe { record::read(base, capacity, head) };
+            let number = head.count();
+            let keep = keeps && !self.was_done_before(number);
+            if keep && let Err(error) = self.note_taken(storage, number, payload, attachments) {
+                if taken == 0 {
+                    return Err(error);
+                }
+                break;
+            }
+            let more = sink(Taken { number, deliveries: 1, payload, attachments });
+            step();
+            if let (0, Some(claim)) = (taken, claim) {
+                claim.set(number as u64 + 1);
+                step();
+            }
+            head = next;
+            taken += 1;
+            if !attachments.is_empty() && !keep {
+                storage.commit_get(&self.get.head, head.0, attachments); // and all before it
+                step();
+            }
+            if !more {
+                break;
+            }
+        }
+        // SYNC: pairs with the Acquire in `head()`; keeps the reads above before the room is given away,
+        // and the claim before the taking.
+        self.get.head.store(head.0, Ordering::Release);
+        step();
+        Ok(taken)
+    }
+
+    /// The tail, as far as it matters to who wants so many messages. The get lock is held.
+    #[inline]
+    fn tail_for(&self, head: Cursor, most: usize) -> Cursor {
+        // SYNC: Acquire pairs with the Release below, as for the tail itself: whoever looked may have died since.
+        let seen = Cursor(self.get.tail_seen.load(Ordering::Acquire));
+        if (seen.messages_since(head) as usize) >= most {
+            return seen;
+        }
+        let tail = self.tail();
+        self.get.tail_seen.store(tail.0, Ordering::Release);
+        tail
+    }
+
+    /// Drop all that is in the storage, with the get lock held; tells how many.
+    pub(super) fn discard_fresh<S: Storage>(&self, storage: &S) -> u32 {
+        let mut head = Cursor(self.get.head.load(Ordering::Relaxed));
+        let tail = self.tail_for(head, usize::MAX);
+        let (base, capacity) = self.storage_of(storage);
+        let dropped = tail.messages_since(head);
+        while head.count() != tail.count() {
+            // SAFETY: as in `take_fresh`.
+            let (next, _, attachments) = unsafe { record::read(base, capacity, head) };
+            head = next;
+            storage.forget(&self.get.head, head.0, attachments);
+            step();
+        }
+        self.notify_space(storage, dropped);
+        dropped
     }
 
     /// Room was given away. By bytes it may be room for another than the one who sleeps longest, so that all must
@@ -91,7 +166,8 @@ impl Ring {
     }
 
     /// Wait until there is a message or the ring is closed, taking nothing.
-    pub fn wait_nonempty(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
-        self.sleepers.items.wait(|| self.is_closed() || !self.is_empty(), deadline)
+    pub fn wait_nonempty<S: Storage>(&self, storage: &S, deadline: Option<Instant>) -> Result<(), WaitError> {
+        let ready = || self.is_closed() || !self.is_empty();
+        self.wait_and_look(storage, &self.sleepers.items, ready, deadline)
     }
 }

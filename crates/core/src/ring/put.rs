@@ -1,7 +1,7 @@
 //! The putters' side of a ring: write, commit, grow.
 
 use super::record::{self, Cursor};
-use super::{LEAST_CAPACITY, MOST_CAPACITY, Message, Ring, Side, Storage, Wait, hold, hold_long};
+use super::{LEAST_CAPACITY, MOST_CAPACITY, Message, Ring, Side, Storage, Wait, hold};
 use crate::error::{PutError, WaitError};
 use crate::failpoint::step;
 use crate::loom::Ordering;
@@ -143,7 +143,7 @@ impl Ring {
         old_capacity: u64,
         total: u64,
     ) -> Result<(*mut u8, u64), PutError> {
-        let _getters = hold_long(&self.get.lock, storage);
+        let _getters = self.hold_getters_long(storage);
         let head = self.head();
         let used = tail.bytes_since(head);
         let mut capacity = (old_capacity * 2).max(LEAST_CAPACITY);

@@ -19,6 +19,11 @@ enum Fault {
 
 type Read = Result<*mut ffi::PyObject, Fault>;
 
+/// Whether the object of this message may be a view of its blocks, not a copy.
+pub fn shows_blocks(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&tags::PICKLE)
+}
+
 /// The object of a message. `blocks` are the message's out-of-band buffers in order: objects that export a buffer, kept
 /// alive by the views on them for as long as those live.
 ///

@@ -31,10 +31,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 pub use buffers::OutOfBand;
-pub use decode::decode;
+pub use decode::{decode, shows_blocks};
 pub use encode::encode;
 pub use functions::add_to_module;
-pub use pickling::encode_function;
+pub use pickling::{encode_function, is_interruption};
 
 /// Contents of this many bytes and more become an out-of-band buffer.
 pub const OUT_OF_BAND: usize = 64 * 1024;

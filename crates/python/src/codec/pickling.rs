@@ -279,3 +279,11 @@ pub(super) fn decoding_failed(py: Python<'_>, why: &str, cause: Option<PyErr>) -
         Err(other) => other,
     }
 }
+
+/// Whether a decoding failed because a signal's handler raised in it, and not because of the message.
+#[cold]
+pub fn is_interruption(py: Python<'_>, error: &PyErr) -> bool {
+    let asked =
+        helpers(py).and_then(|helpers| helpers.call_method1(intern!(py, "is_interruption"), (error.value(py),)));
+    asked.is_ok_and(|answer| answer.is_truthy().unwrap_or(false))
+}

@@ -154,7 +154,8 @@ pub(super) fn receive(
             Ok(taken) => Ok(Some(taken)),
             Err(GetError::Closed) => Ok(None),
             Err(GetError::Interrupted) => Err(WaitError::Interrupted),
-            Err(GetError::Empty) => Err(WaitError::TimedOut),
+            // (A pool's ring keeps nothing of what is taken, so it needs no room in the arena for that.)
+            Err(GetError::Empty | GetError::Arena(_)) => Err(WaitError::TimedOut),
         })?;
     Ok(taken.unwrap_or(Some(0)))
 }

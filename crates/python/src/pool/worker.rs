@@ -286,7 +286,7 @@ pub fn serve<'py>(
             }
             continue;
         }
-        let number = incoming.first;
+        let number = incoming.first();
         if marked.get() != 0 && meets.call1((number,))?.is_truthy()? {
             incoming.give_back();
             continue;

@@ -95,8 +95,8 @@ pub struct Incoming {
     pub bytes: Vec<u8>,
     pub handles: Vec<Handle>,
     pub ends: Vec<(usize, usize)>,
-    /// Count of messages before the first.
-    pub first: u32,
+    /// Of each message, how many were put before it, and how often it was delivered.
+    pub taken: Vec<(u32, u32)>,
 }
 
 thread_local! {
@@ -114,6 +114,7 @@ impl Incoming {
         self.bytes.clear();
         self.handles.clear();
         self.ends.clear();
+        self.taken.clear();
     }
 
     pub fn give_back(mut self: Box<Self>) {
@@ -131,19 +132,37 @@ impl Incoming {
         claim: Option<&ClaimCell>,
     ) -> Result<usize, GetError> {
         let home = object.home();
-        let received = object.get().get(&home, most, wait, claim, |count, payload, attachments| {
-            if self.ends.is_empty() {
-                self.first = count;
-            }
-            self.bytes.extend_from_slice(payload);
-            if !attachments.is_empty() {
-                home.receive(attachments, &mut self.handles);
+        let received = object.get().take(&home, most, wait, claim, |message| {
+            self.bytes.extend_from_slice(message.payload);
+            if !message.attachments.is_empty() {
+                home.receive(message.attachments, &mut self.handles);
             }
             self.ends.push((self.bytes.len(), self.handles.len()));
+            self.taken.push((message.number, message.deliveries));
             self.bytes.len() < BATCH_BYTES
         });
         home.settle_watch(object.get(), Side::Items);
         received
+    }
+
+    /// Messages put before the first that was taken.
+    pub fn first(&self) -> u32 {
+        self.taken.first().map_or(0, |&(number, _)| number)
+    }
+
+    /// Give messages back to the ring: they are the next to be taken.
+    pub fn put_back(&self, object: &Object<Ring>, messages: std::ops::Range<usize>) -> Result<(), ArenaError> {
+        messages.into_iter().try_for_each(|index| {
+            let (from, first) = self.start(index);
+            let (to, last) = self.ends[index];
+            let attachments: Vec<_> = self.handles[first..last].iter().map(Handle::offset).collect();
+            object.get().put_back(&object.home(), self.taken[index].0, &self.bytes[from..to], &attachments)
+        })
+    }
+
+    /// Where message `index` begins in `bytes` and `handles`.
+    fn start(&self, index: usize) -> (usize, usize) {
+        if index == 0 { (0, 0) } else { self.ends[index - 1] }
     }
 
     /// Decode message `index`; its blocks' handles move to the objects that show them.
@@ -153,14 +172,14 @@ impl Incoming {
 
     /// Bytes of message `index` and its blocks.
     pub fn weight(&self, index: usize) -> u64 {
-        let (from, first) = if index == 0 { (0, 0) } else { self.ends[index - 1] };
+        let (from, first) = self.start(index);
         let (to, last) = self.ends[index];
         (to - from) as u64 + self.handles[first..last].iter().map(Handle::size).sum::<u64>()
     }
 
     /// The first bytes of message `index`, which are not the codec's; None when it is shorter.
     pub fn header(&self, index: usize, bytes: usize) -> Option<&[u8]> {
-        let from = if index == 0 { 0 } else { self.ends[index - 1].0 };
+        let (from, _) = self.start(index);
         self.bytes[from..self.ends[index].0].get(..bytes)
     }
 
@@ -172,7 +191,7 @@ impl Incoming {
         index: usize,
         header: usize,
     ) -> PyResult<Py<PyAny>> {
-        let (from, first) = if index == 0 { (0, 0) } else { self.ends[index - 1] };
+        let (from, first) = self.start(index);
         let (to, last) = self.ends[index];
         let from = from + header;
         if first == last {
@@ -180,17 +199,33 @@ impl Incoming {
         }
         let handles = &self.handles[first..last];
         let (payload, buffers) = if from == to { (handles.first(), &handles[1..]) } else { (None, handles) };
-        let blocks = buffers
-            .iter()
-            .map(|handle| Ok(Py::new(py, PyBlock::received(object.arena(py), handle.clone()))?.into_any()))
-            .collect::<PyResult<Vec<_>>>()?;
-        match payload {
-            None => codec::decode(py, &self.bytes[from..to], &blocks),
-            Some(block) => {
-                // SAFETY: the block was filled before it was sent, and `handle` keeps it for the length of the call.
-                let bytes = unsafe { std::slice::from_raw_parts(block.contents(), block.size() as usize) };
-                codec::decode(py, bytes, &blocks)
-            }
-        }
+        let bytes = payload.map_or(&self.bytes[from..to], content_of);
+        // The ring keeps the message, so that what the receiver may change must be the receiver's own.
+        let is_kept = object.keeps_taken() && codec::shows_blocks(bytes);
+        let block = |handle: &Handle| {
+            let handle = if is_kept { copy_of(py, handle)? } else { handle.clone() };
+            Ok(Py::new(py, PyBlock::received(object.arena(py), handle))?.into_any())
+        };
+        let blocks = buffers.iter().map(block).collect::<PyResult<Vec<_>>>()?;
+        codec::decode(py, bytes, &blocks)
     }
+}
+
+/// What a block that came with a message contains.
+fn content_of(handle: &Handle) -> &[u8] {
+    // SAFETY: the block was filled before it was sent, and `handle` keeps it.
+    unsafe { std::slice::from_raw_parts(handle.contents(), handle.size() as usize) }
+}
+
+/// A copy of a block with a large payload; another shared object that a message mentions is itself.
+fn copy_of(py: Python<'_>, handle: &Handle) -> PyResult<Handle> {
+    if !handle.is(Kind::Block) {
+        return Ok(handle.clone());
+    }
+    let copied = py.detach(|| -> Result<Handle, ArenaError> {
+        let copy = handle.arena().allocate(Kind::Block, handle.size())?;
+        copy.fill(content_of(handle));
+        Ok(copy)
+    });
+    copied.map_err(|error| errors::arena(py, &error))
 }

@@ -5,6 +5,7 @@
 //! to wait releases it.
 
 mod messages;
+mod receiving;
 mod watching;
 
 pub use messages::{Incoming, Outgoing};
@@ -14,7 +15,7 @@ use crate::codec::{self, Encoder, OUT_OF_BAND};
 use crate::{errors, wait};
 use messages::BATCH_BYTES;
 use procession_core::arena::{Kind, Watching};
-use procession_core::error::{GetError, PutError, WaitError};
+use procession_core::error::{PutError, WaitError};
 use procession_core::ring::{Message, Ring, Side, Wait};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -90,31 +91,6 @@ impl PyRing {
     /// What a call with `block` and `timeout` may wait for.
     fn deadline(block: bool, timeout: Option<f64>) -> PyResult<Option<Instant>> {
         if block { wait::deadline(timeout) } else { Ok(Some(Instant::now())) }
-    }
-
-    fn fetch(
-        &self,
-        py: Python<'_>,
-        incoming: &mut Incoming,
-        most: usize,
-        block: bool,
-        timeout: Option<f64>,
-    ) -> PyResult<usize> {
-        self.check_open(py)?;
-        let object = &self.object;
-        match incoming.receive(object, most, Wait::Never, None) {
-            Ok(taken) => return Ok(taken),
-            Err(GetError::Empty) => {}
-            Err(error) => return Err(errors::get(py, &error)),
-        }
-        let deadline = Self::deadline(block, timeout)?;
-        let fetched =
-            wait::until(py, deadline, |deadline| match incoming.receive(object, most, Wait::Until(deadline), None) {
-                Ok(count) => Ok(Ok(count)),
-                Err(GetError::Interrupted) => Err(WaitError::Interrupted),
-                Err(error) => Ok(Err(error)),
-            })?;
-        fetched.unwrap_or(Err(GetError::Empty)).map_err(|error| errors::get(py, &error))
     }
 
     /// Returns the bytes of the message and its blocks.
@@ -227,11 +203,7 @@ impl PyRing {
     /// Take an object.
     #[pyo3(signature = (block = true, timeout = None))]
     fn get(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        let mut incoming = Incoming::take();
-        let result =
-            self.fetch(py, &mut incoming, 1, block, timeout).and_then(|_| incoming.decode(py, &self.object, 0));
-        incoming.give_back();
-        result
+        self.get_one(py, block, timeout)
     }
 
     /// Take up to `max_items` objects; waits only for the first.
@@ -243,21 +215,7 @@ impl PyRing {
         block: bool,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let list = PyList::empty(py);
-        if max_items == 0 {
-            return Ok(list);
-        }
-        let mut incoming = Incoming::take();
-        let mut take = || -> PyResult<()> {
-            let taken = self.fetch(py, &mut incoming, max_items, block, timeout)?;
-            for index in 0..taken {
-                list.append(incoming.decode(py, &self.object, index)?)?;
-            }
-            Ok(())
-        };
-        let result = take();
-        incoming.give_back();
-        result.map(|()| list)
+        self.get_some(py, max_items, block, timeout)
     }
 
     /// Wait until there is something to take, or the ring is closed. False: the timeout passed.
@@ -267,14 +225,16 @@ impl PyRing {
         if !ring.is_empty() {
             return Ok(true);
         }
-        let found = wait::blocking(py, timeout, |deadline| ring.wait_nonempty(deadline))?.is_some();
-        self.object.home().settle_watch(ring, Side::Items);
+        let home = self.object.home();
+        let found = wait::blocking(py, timeout, |deadline| ring.wait_nonempty(&home, deadline))?.is_some();
+        home.settle_watch(ring, Side::Items);
         Ok(found)
     }
 
     /// A descriptor of this process that is readable while there is something to take, or the ring is shut down.
     /// Calling it again brings it in line with the ring.
     fn watch(&self, py: Python<'_>) -> PyResult<i32> {
+        self.look_after_takers(py);
         self.watch_side(py, Side::Items)
     }
 
@@ -293,11 +253,13 @@ impl PyRing {
     }
 
     /// Messages in the ring now.
-    fn qsize(&self) -> u32 {
+    fn qsize(&self, py: Python<'_>) -> u32 {
+        self.look_after_takers(py);
         self.object.len()
     }
 
-    fn empty(&self) -> bool {
+    fn empty(&self, py: Python<'_>) -> bool {
+        self.look_after_takers(py);
         self.object.home().settle_watch(self.object.get(), Side::Items);
         self.object.is_empty()
     }
@@ -349,26 +311,34 @@ impl PyRing {
     fn shutdown(&self, py: Python<'_>, immediate: bool) {
         let ring = self.object.get();
         let home = self.object.home();
-        py.detach(|| ring.close(&home));
-        if immediate {
-            let mut incoming = Incoming::take();
-            while let Ok(taken) =
-                py.detach(|| incoming.receive(&self.object, 1024, Wait::Until(Some(Instant::now())), None))
-            {
-                (0..taken).for_each(|_| {
-                    ring.task_done();
-                });
-                incoming.bytes.clear();
-                incoming.handles.clear();
-                incoming.ends.clear();
-            }
-            incoming.give_back();
-        }
+        py.detach(|| {
+            ring.close(&home);
+            while immediate && ring.discard(&home) > 0 {}
+        });
+        home.settle_watch(ring, Side::Items);
+    }
+
+    /// Keep what is taken until `task_done`, and return what the dead had taken. For a ring that nobody else has seen
+    /// yet. `max_deliveries`: `get` does not decode an item that was delivered more often; 0: no bound.
+    #[pyo3(signature = (max_deliveries = 0))]
+    fn keep_taken(&self, max_deliveries: u32) {
+        self.object.keep_taken(max_deliveries);
+    }
+
+    /// How often the item that this thread took last was delivered, 1 for the first time.
+    #[getter]
+    fn delivery_count(&self) -> u32 {
+        self.deliveries()
     }
 
     /// One taken item is done with. False when there was none.
-    fn task_done(&self) -> bool {
-        self.object.task_done()
+    fn task_done(&self, py: Python<'_>) -> PyResult<bool> {
+        let (ring, home) = (self.object.get(), self.object.home());
+        if let Ok(done) = ring.task_done(&home, Wait::Never) {
+            return Ok(done);
+        }
+        let done = wait::until(py, None, |deadline| ring.task_done(&home, Wait::Until(deadline)))?;
+        Ok(done.unwrap_or(false))
     }
 
     /// Items put and not yet done with.
@@ -380,7 +350,8 @@ impl PyRing {
     #[pyo3(signature = (timeout = None))]
     fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let ring = self.object.get();
-        Ok(wait::blocking(py, timeout, |deadline| ring.join(deadline))?.is_some())
+        let home = self.object.home();
+        Ok(wait::blocking(py, timeout, |deadline| ring.join(&home, deadline))?.is_some())
     }
 
     /// Whether getters, putters, joiners may be asleep.

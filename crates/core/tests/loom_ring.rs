@@ -78,8 +78,12 @@ struct Scene {
 }
 
 fn model(max_items: u32, work: impl Fn(Arc<Scene>) + Send + Sync + 'static) {
+    model_with(2, max_items, work);
+}
+
+fn model_with(preemptions: usize, max_items: u32, work: impl Fn(Arc<Scene>) + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
+    builder.preemption_bound = Some(preemptions);
     builder.check(move || {
         work(Arc::new(Scene {
             ring: Ring::new_at(max_items, 0, u32::MAX, u32::MAX - 3),
@@ -213,7 +217,104 @@ fn a_joiner_sees_what_was_done() {
     });
 }
 
+/// As `model`, over a ring that keeps what is taken. (With two preemptions a joiner that looks at the tail first passes.)
+fn kept(preemptions: usize, work: impl Fn(Arc<Scene>) + Send + Sync + 'static) {
+    model_with(preemptions, 0, move |scene| {
+        scene.ring.keep_taken(0);
+        work(scene);
+    });
+}
+
+#[test]
+fn a_joiner_misses_no_work_that_work_has_put() {
+    kept(4, |scene| {
+        scene.put(1, 8);
+        let worker = thread::spawn({
+            let scene = scene.clone();
+            move || {
+                scene.take();
+                scene.put(2, 8); // before the first is done
+                scene.done();
+                scene.take();
+                scene.cells[3].with_mut(|cell| {
+                    // SAFETY: the joiner reads it only after the last acknowledgement.
+                    unsafe { *cell = 7 }
+                });
+                scene.done();
+            }
+        });
+        while scene.ring.join(&scene.memory, None).is_err() {}
+        // SAFETY: the work is done, by the ordering that loom checks.
+        scene.cells[3].with(|cell| assert_eq!(unsafe { *cell }, 7));
+        worker.join().unwrap();
+    });
+}
+
+/// A process of its own.
+struct Mortal<'a>(&'a Memory, OwnerId, &'a loom::sync::atomic::AtomicBool);
+
+impl Liveness for Mortal<'_> {
+    fn is_alive(&self, owner: OwnerId) -> bool {
+        owner != OwnerId::new(1, 0) || !self.2.load(loom::sync::atomic::Ordering::Acquire)
+    }
+}
+
+impl Storage for Mortal<'_> {
+    fn me(&self) -> OwnerId {
+        self.1
+    }
+    fn bytes(&self, buffer: u64) -> *mut u8 {
+        self.0.bytes(buffer)
+    }
+    fn allocate(&self, capacity: u64) -> Result<u64, ArenaError> {
+        self.0.allocate(capacity)
+    }
+    fn exchange(&self, word: &loom::sync::atomic::AtomicU64, value: u64, new: u64, old: u64) {
+        self.0.exchange(word, value, new, old);
+    }
+}
+
+#[test]
+fn what_a_dead_getter_had_is_taken_once_more() {
+    kept(2, |scene| {
+        let dead = Arc::new(loom::sync::atomic::AtomicBool::new(false));
+        scene.put(1, 8);
+        scene.put(2, 8);
+        let take = |scene: &Scene, place, dead: &loom::sync::atomic::AtomicBool| {
+            let mut found = None;
+            let storage = Mortal(&scene.memory, OwnerId::new(place, 0), dead);
+            let _ = scene.ring.take(&storage, 1, Wait::Never, None, |message| {
+                found = Some((message.payload[0], message.deliveries));
+                false
+            });
+            found
+        };
+        let mortal = thread::spawn({
+            let (scene, dead) = (scene.clone(), dead.clone());
+            move || {
+                let found = take(&scene, 1, &dead);
+                dead.store(true, loom::sync::atomic::Ordering::Release);
+                found
+            }
+        });
+        let mut found = vec![take(&scene, 2, &dead)];
+        let lost = mortal.join().unwrap();
+        while let Some(message) = take(&scene, 2, &dead) {
+            found.push(Some(message));
+        }
+        let mut found: Vec<_> = found.into_iter().flatten().collect();
+        found.sort_unstable();
+        let times = |number| 1 + u32::from(lost.is_some_and(|(taken, _)| taken == number));
+        assert_eq!(found, [(1, times(1)), (2, times(2))]);
+        assert_eq!(scene.ring.unfinished(), 2);
+    });
+}
+
 impl Scene {
+    fn done(&self) {
+        while self.ring.task_done(&self.memory, Wait::Until(None)).is_err() {}
+    }
+
     fn attune(&self, slot: usize) {
         while self.ring.attune(&self.memory, Side::Items, slot, &self.memory.1).is_err() {
             thread::yield_now();

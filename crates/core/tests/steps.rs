@@ -30,8 +30,12 @@ struct Scene {
 }
 
 fn scene() -> Scene {
+    scene_with(Ring::new(0, 0))
+}
+
+fn scene_with(ring: Ring) -> Scene {
     let arena = arena();
-    let (handle, ring) = ring_at(arena, Ring::new(0, 0));
+    let (handle, ring) = ring_at(arena, ring);
     put(arena, ring, &payload(1, 100), &[]);
     put(arena, ring, &payload(2, 100), &[&block(arena, 300, 2)]);
     Scene { arena, handle, ring }
@@ -363,5 +367,196 @@ fn who_holds_a_lock() {
             assert_eq!(lock.1.load(SeqCst), lock.2.load(SeqCst), "an unfinished change was not announced");
             lock.0.release();
         },
+    );
+}
+
+// --- a ring that keeps what is taken ------------------------------------------------------------------------------
+
+fn done(scene: &Scene) -> bool {
+    scene.ring.task_done(&scene.arena, Wait::Until(None)).unwrap()
+}
+
+/// Number and deliveries of all that can be taken, whole; what a dead process had is among it after a moment. In the
+/// end nothing is left to do.
+fn finish(scene: &Scene) -> Vec<(u64, u32)> {
+    let mut found = Vec::new();
+    let start = Instant::now();
+    while scene.ring.unfinished() > 0 {
+        assert!(start.elapsed() < SOON, "{} are unfinished, after {found:?}", scene.ring.unfinished());
+        let mut handles = Vec::new();
+        scene.ring.let_time_pass();
+        let wait = Wait::Until(Some(Instant::now() + Duration::from_millis(100)));
+        let taken = scene.ring.take(&scene.arena, 1, wait, None, |message| {
+            scene.arena.receive(message.attachments, &mut handles);
+            found.push((number_of(message.payload), message.deliveries));
+            true
+        });
+        if taken.is_ok() {
+            check_blocks(&handles, found[found.len() - 1].0);
+            assert!(done(scene));
+        }
+    }
+    assert!(!done(scene));
+    assert!(scene.ring.join(&scene.arena, Some(Instant::now())).is_ok());
+    found
+}
+
+/// As `at_every_step`, over a ring that keeps what is taken; `judge` sees what the others still had to do.
+fn at_every_kept_step(least: u64, prepare: impl Fn(&Scene), work: impl Fn(&Scene), judge: impl Fn(&[(u64, u32)])) {
+    let mut step = 0;
+    loop {
+        let arena = arena();
+        let before = arena.usage().objects;
+        let ring = Ring::new_at(0, 0, u32::MAX - 1, 0);
+        ring.keep_taken(0);
+        let scene = scene_with(ring);
+        prepare(&scene);
+        step += 1;
+        let child = fork(|| {
+            failpoint::arm(step);
+            work(&scene);
+            failpoint::disarm();
+            kill(std::process::id());
+        });
+        assert_eq!(wait(child), -libc::SIGKILL, "step {step}");
+        let through = scene.ring.max_items() == 1;
+        judge(&finish(&scene));
+        arena.reap_all();
+        arena.check().unwrap_or_else(|problem| panic!("step {step}: {problem}"));
+        drop(scene);
+        arena.check().unwrap_or_else(|problem| panic!("step {step}: {problem}"));
+        let left: Vec<_> = arena.objects().into_iter().map(|object| (object, arena.holders(object.0))).collect();
+        assert_eq!(arena.usage().objects, before, "step {step}: {left:?}");
+        if through {
+            break;
+        }
+    }
+    assert!(step > least, "only {step} steps");
+    println!("{step} steps");
+}
+
+/// The last of the work: the child got through.
+fn through(scene: &Scene) {
+    failpoint::disarm();
+    scene.ring.set_bounds(1, 0);
+}
+
+/// What was put once: each number is there as often, in this order, and was delivered so often or once more.
+fn assert_left(found: &[(u64, u32)], expected: &[(u64, u32)]) {
+    let numbers = |pairs: &[(u64, u32)]| pairs.iter().map(|pair| pair.0).collect::<Vec<_>>();
+    assert_eq!(numbers(found), numbers(expected));
+    let deliveries =
+        found.iter().zip(expected).all(|(found, least)| (0..=1).contains(&(found.1 as i32 - least.1 as i32)));
+    assert!(deliveries, "{found:?}, and not {expected:?}");
+}
+
+#[test]
+fn a_getter_whose_messages_are_kept() {
+    let _alone = alone();
+    at_every_kept_step(
+        20,
+        |scene| (3..40).for_each(|number| put(scene.arena, scene.ring, &payload(number, 200), &[])),
+        |scene| {
+            // The first table of entries has 32.
+            let mut handles = Vec::new();
+            let mut take = |most| {
+                let taken = scene.ring.take(&scene.arena, most, Wait::Until(None), None, |message| {
+                    scene.arena.receive(message.attachments, &mut handles);
+                    true
+                });
+                assert_eq!(taken.unwrap(), most);
+            };
+            take(3);
+            failpoint::paused(|| take(28));
+            take(4);
+            through(scene);
+        },
+        |found| {
+            // They come back in order, though some of those behind may be taken before that.
+            let mut found = found.to_vec();
+            assert!(found.iter().filter(|&&(number, _)| number <= 31).is_sorted(), "{found:?}");
+            found.sort_unstable();
+            let expected: Vec<_> = (1..40).map(|number| (number, 1)).collect();
+            assert_left(&found, &expected);
+        },
+    );
+}
+
+#[test]
+fn who_acknowledges() {
+    let _alone = alone();
+    at_every_kept_step(
+        30,
+        |_| {},
+        |scene| {
+            let taken = failpoint::paused(|| [(); 2].map(|()| take(scene.arena, scene.ring, SOON).unwrap()));
+            assert!(done(scene) && done(scene));
+            drop(taken);
+            through(scene);
+        },
+        |found| assert!([&[(1, 2), (2, 2)][..], &[(2, 2)], &[]].contains(&found), "{found:?}"),
+    );
+}
+
+#[test]
+fn who_acknowledges_what_is_not_taken() {
+    let _alone = alone();
+    at_every_kept_step(
+        2,
+        |_| {},
+        |scene| {
+            assert!(done(scene));
+            through(scene);
+        },
+        // What is done already is not unfinished, so that the first may remain in the ring.
+        |found| assert!([&[(1, 1), (2, 1)][..], &[(1, 1)]].contains(&found), "{found:?}"),
+    );
+}
+
+#[test]
+fn who_returns_what_the_dead_had_and_takes_it() {
+    let _alone = alone();
+    at_every_kept_step(
+        15,
+        |scene| {
+            let corpse = fork(|| {
+                drop([(); 2].map(|()| take(scene.arena, scene.ring, SOON).unwrap()));
+                kill(std::process::id());
+            });
+            wait(corpse);
+        },
+        |scene| {
+            while scene.ring.is_empty() {
+                scene.ring.let_time_pass();
+                scene.ring.look_after_takers(&scene.arena, Wait::Until(None));
+            }
+            drop([(); 2].map(|()| take(scene.arena, scene.ring, SOON).unwrap()));
+            through(scene);
+        },
+        |found| {
+            // When one of them died with 1, it may come back after 2 was taken.
+            let mut found = found.to_vec();
+            found.sort_unstable();
+            assert_left(&found, &[(1, 2), (2, 2)]);
+        },
+    );
+}
+
+#[test]
+fn who_gives_a_message_back() {
+    let _alone = alone();
+    at_every_step(
+        20,
+        |scene| {
+            let taken = [(); 2].map(|()| take(scene.arena, scene.ring, SOON).unwrap());
+            for (number, (bytes, handles)) in taken.iter().enumerate() {
+                let attachments: Vec<_> = handles.iter().map(Handle::offset).collect();
+                scene.ring.put_back(&scene.arena, number as u32, bytes, &attachments).unwrap();
+            }
+            drop(taken);
+            let again = [(); 2].map(|()| take(scene.arena, scene.ring, SOON).unwrap());
+            assert_eq!(again.map(|(bytes, _)| number_of(&bytes)), [1, 2]);
+        },
+        |numbers| assert!([&[1, 2][..], &[1], &[2], &[]].contains(&numbers), "{numbers:?}"),
     );
 }

@@ -41,6 +41,7 @@ impl Ring {
         mut sink: impl FnMut(Taken<'_>) -> bool,
     ) -> Result<usize, GetError> {
         loop {
+            self.look_after_takers(storage, wait);
             let locked = self.hold_getters(storage, wait).map_err(not_taken)?;
             let closed = self.is_closed(); // before the tail: nothing is put after it
             let (returned, more) = match self.returned() {
@@ -59,9 +60,6 @@ impl Ring {
                     self.notify_space(storage, fresh as u32);
                 }
                 return Ok(returned + fresh);
-            }
-            if (closed || matches!(wait, Wait::Until(_))) && self.look_after_takers(storage) > 0 {
-                continue;
             }
             if closed {
                 return Err(GetError::Closed);

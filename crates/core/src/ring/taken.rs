@@ -1,7 +1,7 @@
 //! What becomes of a message that was taken: acknowledged, returned by its taker, or by the taker's death.
 //!
-//! A ring that keeps what is taken (`keep_taken`) holds each message until it is acknowledged. Who waits for messages or
-//! for the end of the work looks every [`LOOK`] whether the takers live, and returns what the dead had. An
+//! A ring that keeps what is taken (`keep_taken`) holds each message until it is acknowledged. Who takes, or waits for
+//! messages or for the end of the work, looks now and then whether the takers live, and returns what the dead had. An
 //! acknowledgement names no message: it is for the caller's oldest, or, if it has none (multiprocessing lets one process
 //! take and another acknowledge), for the oldest of anybody; with nothing taken at all, for what is taken next.
 //!
@@ -9,7 +9,7 @@
 
 use super::entry::message;
 use super::record::Cursor;
-use super::{Held, LOCK_PATIENCE, Ring, Side, Storage, Wait, hold, hold_long};
+use super::{Held, Ring, Side, Storage, Wait, hold, hold_long};
 use crate::error::{ArenaError, WaitError};
 use crate::failpoint::step;
 use crate::loom::Ordering;
@@ -26,8 +26,10 @@ pub(super) const RETURNED: u32 = 1;
 /// Messages are kept until they are acknowledged.
 pub(super) const TAKEN: u32 = 2;
 
-/// How long a dead taker may stay unnoticed while somebody waits: twice this at most.
-const LOOK: Duration = Duration::from_millis(40);
+/// How often somebody looks whether the takers live, at most: a look costs some 10 µs for each of them.
+const LOOK_MS: u32 = 30;
+/// Who waits wakes so often in order to look, so that a death is noticed within the sum of the two.
+const NAP: Duration = Duration::from_millis(40);
 
 /// One message as its getter sees it, with the get lock held and before it is gone from the ring.
 #[derive(Debug, Clone, Copy)]
@@ -161,19 +163,40 @@ impl Ring {
 
     // --- the dead --------------------------------------------------------------------------------------------------
 
-    /// Return what dead takers had, if it is time to look again; tells how many messages that were.
-    pub fn look_after_takers<S: Storage>(&self, storage: &S) -> u32 {
-        if !self.keeps_taken() {
-            return 0;
-        }
+    /// Return what dead takers had, if it is time to look again. With `Never` only if the get lock is free.
+    #[inline]
+    pub fn look_after_takers<S: Storage>(&self, storage: &S, wait: Wait) {
         // A lock that is held may be a dead one's, and the counters wrong.
-        let nobody_has_any = self.ledger.open.load(Relaxed) == self.returned() && self.get.lock.owner().is_none();
-        if nobody_has_any || !self.is_time_to_look() {
-            return 0;
+        if self.keeps_taken()
+            && (self.ledger.open.load(Relaxed) != self.returned() || self.get.lock.owner().is_some())
+            && self.is_time_to_look()
+        {
+            self.look(storage, wait);
         }
+    }
+
+    fn is_time_to_look(&self) -> bool {
+        let now = (sys::coarse_time().as_millis() as u32).max(1);
+        let last = self.ledger.looked.load(Relaxed);
+        // (Time stands still in a model.)
+        let is_time = cfg!(loom) || last == 0 || now.wrapping_sub(last) >= LOOK_MS;
+        is_time && self.ledger.looked.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+    }
+
+    /// As if it were time to look again, for tests.
+    #[doc(hidden)]
+    pub fn let_time_pass(&self) {
+        self.ledger.looked.store(0, Relaxed);
+    }
+
+    #[cold]
+    fn look<S: Storage>(&self, storage: &S, wait: Wait) {
+        let wait = match wait {
+            Wait::Never => Wait::Never,
+            Wait::Until(_) => Wait::Until(Some(Instant::now())), // patient enough for an inner lock
+        };
         // Who cannot have the lock need not look: its holder is at work here, and the next time comes soon.
-        let soon = Wait::Until(Some(Instant::now() + LOCK_PATIENCE));
-        let Ok(held) = self.hold_getters(storage, soon) else { return 0 };
+        let Ok(held) = self.hold_getters(storage, wait) else { return };
         let returned = self.return_from_the_dead(storage);
         drop(held);
         if returned > 0 {
@@ -182,15 +205,6 @@ impl Ring {
         if self.unfinished() == 0 {
             self.sleepers.finished.notify(ALL); // what a dead acknowledger did not say
         }
-        returned
-    }
-
-    /// At most one process in a `LOOK` asks the kernel.
-    fn is_time_to_look(&self) -> bool {
-        let now = (sys::monotonic().as_millis() as u32).max(1);
-        let last = self.ledger.looked.load(Relaxed);
-        let is_time = last == 0 || now.wrapping_sub(last) >= LOOK.as_millis() as u32 / 2;
-        is_time && self.ledger.looked.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
     }
 
     /// With the get lock held: how many messages came back.
@@ -223,8 +237,8 @@ impl Ring {
         if !self.keeps_taken() {
             return signal.wait(ready, deadline);
         }
-        self.look_after_takers(storage);
-        let look = Instant::now() + LOOK;
+        self.look_after_takers(storage, Wait::Until(deadline));
+        let look = Instant::now() + NAP;
         match signal.wait(ready, Some(deadline.map_or(look, |deadline| deadline.min(look)))) {
             Err(WaitError::TimedOut) if deadline.is_none_or(|deadline| deadline > look) => Err(WaitError::Interrupted),
             ended => ended,

@@ -144,9 +144,18 @@ pub fn physical_memory() -> u64 {
 
 /// The machine's monotonic clock: the same for all its processes.
 pub fn monotonic() -> Duration {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// The same, as it stood at the last tick (4 ms ago at most, as a rule), for a quarter of the price: 5 ns.
+pub fn coarse_time() -> Duration {
+    clock(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+fn clock(which: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes into `time` only; the clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    // SAFETY: writes into `time` only; both clocks always exist.
+    unsafe { libc::clock_gettime(which, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 

@@ -145,7 +145,7 @@ impl PyRing {
     /// In a ring that keeps what is taken: return what the dead had, if it is time to look.
     pub(super) fn look_after_takers(&self, py: Python<'_>) {
         if self.object.keeps_taken() {
-            py.detach(|| self.object.look_after_takers(&self.object.home()));
+            py.detach(|| self.object.look_after_takers(&self.object.home(), Wait::Until(None)));
         }
     }
 }

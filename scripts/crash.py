@@ -109,6 +109,8 @@ def take_turns(table: mmap.mmap, slot: int, lock: Lock) -> None:
 class Storm:
     """The children, their killer and what they share."""
 
+    slots = PRODUCERS + CONSUMERS + LOCKERS
+
     def __init__(self, seed: int, maxsize: int) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
@@ -148,7 +150,8 @@ class Storm:
         """Note for how long puts, gets and turns of the lock have stood still."""
         taken, put = self.queue.position
         now = time.monotonic()
-        for index, count in enumerate((put, taken, PAIR.unpack_from(self.table, GUARDED)[0])):
+        counts = [put, taken, PAIR.unpack_from(self.table, GUARDED)[0]]
+        for index, count in enumerate(counts[: 2 + (self.slots > PRODUCERS + CONSUMERS)]):
             if count != self.progress[index][0]:
                 self.progress[index] = (count, now)
             self.worst_stalls[index] = max(self.worst_stalls[index], now - self.progress[index][1])
@@ -165,7 +168,7 @@ class Storm:
 
     def run(self, seconds: float) -> float:
         """Kill and replace; returns how long it took."""
-        self.children = [self.start(slot) for slot in range(PRODUCERS + CONSUMERS + LOCKERS)]
+        self.children = [self.start(slot) for slot in range(self.slots)]
         begin = time.monotonic()
         self.progress = [(0, begin)] * 3
         while time.monotonic() - begin < seconds and self.lives < LIVES:

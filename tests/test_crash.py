@@ -25,9 +25,9 @@ SOON = 5  # seconds
 LARGE = bytes(range(256)) * 1000
 
 
-def _load_storm() -> Any:
-    path = Path(__file__).parent.parent / "scripts" / "crash.py"
-    spec = importlib.util.spec_from_file_location("procession_crash_storm", path)
+def _load_storm(name: str = "crash.py") -> Any:
+    path = Path(__file__).parent.parent / "scripts" / name
+    spec = importlib.util.spec_from_file_location("procession_" + path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -44,6 +44,16 @@ def test_a_storm_of_kills(maxsize: int) -> None:
         report = _load_storm().storm(3.0, seed, maxsize)
     assert min(report.kills * 50, report.received, report.turns) > 1000, report
     assert report.objects_left == 0, report
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("maxsize", [0, 10])
+def test_a_storm_loses_nothing_of_a_joinable_queue(maxsize: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "scripts"))
+    seed = random.SystemRandom().getrandbits(32)
+    report = _load_storm("crash_joinable.py").storm(2.0, seed, maxsize)
+    assert min(report.kills * 200, report.put) > 1000, report
+    assert (report.lost, report.again, report.objects_left) == (0, 0, 0), report
 
 
 def _wait_killed(pid: int) -> None:

@@ -164,8 +164,8 @@ def test_a_handler_of_another_kind_does_not_hide_what_is_wrong(queue: Any) -> No
 @pytest.mark.parametrize("kind", ["Queue", "JoinableQueue"])
 def test_signals_at_any_moment_lose_nothing(kind: str, handle: Callable[[Any], None]) -> None:
     """A handler that raises, hundreds of times, while another process puts: every item arrives once, in order."""
-    queue: Any = {"Queue": Queue, "JoinableQueue": JoinableQueue}[kind](arena=_store.shared_arena())
-    count = 20_000
+    queue: Any = {"Queue": Queue, "JoinableQueue": JoinableQueue}[kind](5, arena=_store.shared_arena())
+    count = 10_000
     Signals.next_ones = []
     armed: list[bool] = []
 

@@ -44,10 +44,8 @@ impl Ring {
             self.look_after_takers(storage, wait);
             let locked = self.hold_getters(storage, wait).map_err(not_taken)?;
             let closed = self.is_closed(); // before the tail: nothing is put after it
-            let (returned, more) = match self.returned() {
-                0 => (0, true),
-                _ => self.take_returned(storage, most, &mut sink),
-            };
+            let (returned, more) =
+                if self.has_returned() { self.take_returned(storage, most, &mut sink) } else { (0, true) };
             let fresh = if more { self.take_fresh(storage, most - returned, claim, &mut sink) } else { Ok(0) };
             let fresh = match fresh {
                 Err(_) if returned > 0 => 0,

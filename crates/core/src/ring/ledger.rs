@@ -136,6 +136,7 @@ impl Ring {
     }
 
     /// Note that the caller is about to take a message: its store of `head` makes that true.
+    #[inline(never)]
     pub(super) fn note_taken<S: Storage>(
         &self,
         storage: &S,

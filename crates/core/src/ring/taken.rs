@@ -70,10 +70,18 @@ impl Ring {
         self.ledger.returned.load(Ordering::Acquire)
     }
 
+    /// Whether there is a ledger, and something in it to take; with the get lock held.
+    #[inline]
+    pub(super) fn has_returned(&self) -> bool {
+        self.keeping.load(Relaxed) != NOTHING && self.returned() != 0
+    }
+
     /// The get lock, with the ledger in order.
     #[inline]
     pub(super) fn hold_getters<'a, S: Storage>(&'a self, storage: &S, wait: Wait) -> Result<Held<'a>, WaitError> {
-        hold(&self.get.lock, storage, wait).inspect(|held| self.put_in_order(storage, held))
+        let held = hold(&self.get.lock, storage, wait)?;
+        self.put_in_order(storage, &held);
+        Ok(held)
     }
 
     /// The same, however long that takes.

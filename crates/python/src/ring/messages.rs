@@ -94,9 +94,18 @@ impl Outgoing {
 pub struct Incoming {
     pub bytes: Vec<u8>,
     pub handles: Vec<Handle>,
-    pub ends: Vec<(usize, usize)>,
-    /// Of each message, how many were put before it, and how often it was delivered.
-    pub taken: Vec<(u32, u32)>,
+    pub messages: Vec<Received>,
+}
+
+/// A message among those that were taken together.
+#[derive(Clone, Copy)]
+pub struct Received {
+    /// Where it ends in the bytes and in the handles.
+    end: (usize, usize),
+    /// How many messages were put before it.
+    number: u32,
+    /// How often it was delivered.
+    pub deliveries: u32,
 }
 
 thread_local! {
@@ -113,8 +122,7 @@ impl Incoming {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.handles.clear();
-        self.ends.clear();
-        self.taken.clear();
+        self.messages.clear();
     }
 
     pub fn give_back(mut self: Box<Self>) {
@@ -137,8 +145,8 @@ impl Incoming {
             if !message.attachments.is_empty() {
                 home.receive(message.attachments, &mut self.handles);
             }
-            self.ends.push((self.bytes.len(), self.handles.len()));
-            self.taken.push((message.number, message.deliveries));
+            let end = (self.bytes.len(), self.handles.len());
+            self.messages.push(Received { end, number: message.number, deliveries: message.deliveries });
             self.bytes.len() < BATCH_BYTES
         });
         home.settle_watch(object.get(), Side::Items);
@@ -147,22 +155,22 @@ impl Incoming {
 
     /// Messages put before the first that was taken.
     pub fn first(&self) -> u32 {
-        self.taken.first().map_or(0, |&(number, _)| number)
+        self.messages.first().map_or(0, |message| message.number)
     }
 
     /// Give messages back to the ring: they are the next to be taken.
     pub fn put_back(&self, object: &Object<Ring>, messages: std::ops::Range<usize>) -> Result<(), ArenaError> {
         messages.into_iter().try_for_each(|index| {
             let (from, first) = self.start(index);
-            let (to, last) = self.ends[index];
+            let (to, last) = self.messages[index].end;
             let attachments: Vec<_> = self.handles[first..last].iter().map(Handle::offset).collect();
-            object.get().put_back(&object.home(), self.taken[index].0, &self.bytes[from..to], &attachments)
+            object.get().put_back(&object.home(), self.messages[index].number, &self.bytes[from..to], &attachments)
         })
     }
 
     /// Where message `index` begins in `bytes` and `handles`.
     fn start(&self, index: usize) -> (usize, usize) {
-        if index == 0 { (0, 0) } else { self.ends[index - 1] }
+        if index == 0 { (0, 0) } else { self.messages[index - 1].end }
     }
 
     /// Decode message `index`; its blocks' handles move to the objects that show them.
@@ -173,14 +181,14 @@ impl Incoming {
     /// Bytes of message `index` and its blocks.
     pub fn weight(&self, index: usize) -> u64 {
         let (from, first) = self.start(index);
-        let (to, last) = self.ends[index];
+        let (to, last) = self.messages[index].end;
         (to - from) as u64 + self.handles[first..last].iter().map(Handle::size).sum::<u64>()
     }
 
     /// The first bytes of message `index`, which are not the codec's; None when it is shorter.
     pub fn header(&self, index: usize, bytes: usize) -> Option<&[u8]> {
         let (from, _) = self.start(index);
-        self.bytes[from..self.ends[index].0].get(..bytes)
+        self.bytes[from..self.messages[index].end.0].get(..bytes)
     }
 
     /// The same, behind a header of so many bytes.
@@ -192,14 +200,26 @@ impl Incoming {
         header: usize,
     ) -> PyResult<Py<PyAny>> {
         let (from, first) = self.start(index);
-        let (to, last) = self.ends[index];
+        let (to, last) = self.messages[index].end;
         let from = from + header;
         if first == last {
             return codec::decode(py, &self.bytes[from..to], &[]);
         }
-        let handles = &self.handles[first..last];
-        let (payload, buffers) = if from == to { (handles.first(), &handles[1..]) } else { (None, handles) };
-        let bytes = payload.map_or(&self.bytes[from..to], content_of);
+        self.decode_with_blocks(py, object, from..to, first..last)
+    }
+
+    /// Not part of the above, which is to stay small.
+    #[inline(never)]
+    fn decode_with_blocks(
+        &self,
+        py: Python<'_>,
+        object: &Object<Ring>,
+        bytes: std::ops::Range<usize>,
+        handles: std::ops::Range<usize>,
+    ) -> PyResult<Py<PyAny>> {
+        let handles = &self.handles[handles];
+        let (payload, buffers) = if bytes.is_empty() { (handles.first(), &handles[1..]) } else { (None, handles) };
+        let bytes = payload.map_or(&self.bytes[bytes], content_of);
         // The ring keeps the message, so that what the receiver may change must be the receiver's own.
         let is_kept = object.keeps_taken() && codec::shows_blocks(bytes);
         let block = |handle: &Handle| {

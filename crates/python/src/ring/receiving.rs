@@ -100,7 +100,7 @@ impl PyRing {
     /// The object of message `index`, unless that was delivered too often.
     fn open(&self, py: Python<'_>, incoming: &mut Incoming, index: usize) -> PyResult<Py<PyAny>> {
         if self.object.keeps_taken() {
-            let (_, deliveries) = incoming.taken[index];
+            let deliveries = incoming.messages[index].deliveries;
             self.note_deliveries(deliveries);
             let most = self.object.most_deliveries();
             if most != 0 && deliveries > most {

@@ -3,8 +3,8 @@
 As `crash.py`, but no item may be lost: what a killed consumer had taken comes back. A byte per number says how far it
 got: 0 never arrived, 1 about to be acknowledged, 2 acknowledged. Checked: nothing stands still for two seconds, nothing
 is torn, nothing acknowledged arrives again, every number that was put gets to 1 at least, `join` returns in the end,
-and the arena is as empty as it was. (A consumer killed between the 1 and its `task_done` makes an item come again: at least
-once is what is promised.)
+and the arena is as empty as it was. (A consumer killed between the 1 and its `task_done` makes an item come again: at
+least once is what is promised.)
 """
 
 from __future__ import annotations

@@ -222,8 +222,9 @@ def is_interruption(error: BaseException) -> bool:
 
 def _code_of(handler: Any) -> Any:
     """The code that a signal's handler runs, if it is Python."""
-    while hasattr(handler, "func"):
+    while hasattr(handler, "func"):  # functools.partial
         handler = handler.func
-    if not hasattr(handler, "__code__"):
-        handler = getattr(type(handler), "__call__", None) if not hasattr(handler, "__func__") else handler.__func__
+    handler = getattr(handler, "__func__", handler)
+    if not hasattr(handler, "__code__") and callable(handler):
+        handler = type(handler).__call__
     return getattr(handler, "__code__", None)

@@ -6,7 +6,9 @@ may exit, or be killed, in the next instruction. Unbounded queues grow; bounded 
 producer arrive in its order.
 
 When a process dies while it uses a queue, the others go on: a producer killed inside `put` has put nothing, a
-consumer killed inside `get` either has taken nothing or has the item, which is lost with it.
+consumer killed inside `get` either has taken nothing or has the item, which is lost with it. Of a `JoinableQueue`
+nothing is lost: what was taken and not acknowledged comes back when its consumer ends. A `get` that is cut short by an
+exception of a signal's handler has taken nothing.
 
 Large things (64 KiB and more: arrays, bytes, the buffers of a DataFrame) are copied once, into a block of shared memory
 beside the ring, and what `get` returns is a view of that block: an array arrives writable, is the receiver's alone,
@@ -301,8 +303,9 @@ class JoinableQueue(Queue):
 
     An item that a consumer took and did not acknowledge when it ended, however it ended, goes back to the front of the
     queue, in its old place: to whoever waits for one within 100 ms. `delivery_count` tells how often an item was
-    delivered. So consumers do an item at least once, and those that end must acknowledge all they took. An array that
-    arrives in a block of its own is copied once more than from a `Queue`, because the queue keeps the item.
+    delivered. So consumers do an item at least once, and those that end must acknowledge all they took. The queue keeps
+    an item until then, in shared memory: for consumers that never acknowledge a `Queue` is right. For the same reason
+    an array that arrives in a block of its own is copied once more than from a `Queue`.
     """
 
     __slots__ = ()

@@ -5,8 +5,8 @@
 
 mod support;
 
-use procession_core::arena::{Arena, Handle};
-use procession_core::error::GetError;
+use procession_core::arena::{Arena, Handle, Kind};
+use procession_core::error::{ArenaError, GetError};
 use procession_core::ring::{Ring, Wait};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -171,6 +171,22 @@ fn what_cannot_be_used_goes_back_to_its_place() {
     drop(handle);
     arena.check().unwrap();
     assert_eq!(arena.usage().objects, 0);
+}
+
+#[test]
+fn without_room_to_keep_it_nothing_is_taken() {
+    let arena = Arena::shared(1 << 20).unwrap();
+    let (_handle, ring) = kept(arena);
+    (1..=2).for_each(|number| put(arena, ring, &payload(number, 1000), &[]));
+    let mut filling = Vec::new();
+    for size in [100_000, 5_000, 300, 1] {
+        filling.extend(std::iter::from_fn(|| arena.allocate(Kind::Block, size).ok()));
+    }
+    let full = ring.take(&arena, 2, Wait::Never, None, |_| panic!("taken"));
+    assert!(matches!(full, Err(GetError::Arena(ArenaError::Full { .. }))), "{full:?}");
+    assert_eq!((ring.len(), ring.unfinished()), (2, 2));
+    filling.clear();
+    assert_eq!(drain(arena, ring, 2), [(1, 1), (2, 1)]);
 }
 
 #[test]

@@ -560,3 +560,22 @@ fn who_gives_a_message_back() {
         |numbers| assert!([&[1, 2][..], &[1], &[2], &[]].contains(&numbers), "{numbers:?}"),
     );
 }
+
+#[test]
+fn the_last_user_of_a_ring_that_keeps_what_is_taken() {
+    let _alone = alone();
+    at_every_step(
+        60,
+        |scene| {
+            let (handle, ring) = ring_at(scene.arena, Ring::new(0, 0));
+            ring.keep_taken(0);
+            for number in 5..8 {
+                put(scene.arena, ring, &payload(number, 500), &[&block(scene.arena, 100, number as u8)]);
+            }
+            drop([(); 2].map(|()| take(scene.arena, ring, SOON).unwrap()));
+            ring.put_back(&scene.arena, 0, &[], &[]).unwrap();
+            drop(handle);
+        },
+        |numbers| assert_eq!(numbers, [1, 2]),
+    );
+}

@@ -1,7 +1,7 @@
 //! The putters' side of a ring: write, commit, grow.
 
 use super::record::{self, Cursor};
-use super::{LEAST_CAPACITY, MOST_CAPACITY, Message, Ring, Side, Storage, Wait, hold};
+use super::{LEAST_CAPACITY, MOST_CAPACITY, Message, Ring, Side, Storage, Wait, hold, hold_long};
 use crate::error::{PutError, WaitError};
 use crate::failpoint::step;
 use crate::loom::Ordering;

@@ -34,7 +34,7 @@ mod _native {
     #[pymodule_export]
     use crate::lifeline::{drain_on_sigterm, end_at_once, end_with_parent, lifeline, lifeline_ends};
     #[pymodule_export]
-    use crate::pool::{PyDispatcher, PyJob, put_news, serve};
+    use crate::pool::{PyDispatcher, PyJob, put_news, serve, signal_main_thread};
     #[pymodule_export]
     use crate::ring::PyRing;
     #[pymodule_export]

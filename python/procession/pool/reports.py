@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 
+from .. import _native
 from .._bootstrap import at_fork_in_child
 
 TYPE_CHECKING = False  # as in `state`
@@ -60,8 +61,8 @@ class Reports:
         """Have a worker write down where it is, and end, as soon as it runs. False: it cannot."""
         if self.fd < 0 or os.pread(self.fd, 1, number * STRETCH) != _READY:
             return False
-        os.kill(pid, ASK)  # type: ignore[arg-type]  # there is a file only where there is the signal
-        return True
+        # To the thread that runs tasks: another, of a numeric library say, has no Python stack to tell of
+        return _native.signal_main_thread(pid, ASK)  # type: ignore[arg-type]  # where there is a file there is the signal
 
     def take(self, number: int) -> str:
         """What the worker wrote; empty for nothing."""

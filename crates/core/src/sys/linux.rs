@@ -67,6 +67,13 @@ pub fn pid() -> u32 {
     std::process::id()
 }
 
+/// Send a signal to the main thread of another process. (One that is sent to the process goes to whichever of its
+/// threads comes first.) False: it was not sent.
+pub fn signal_main_thread(pid: i32, signal: i32) -> bool {
+    // SAFETY: takes and returns plain numbers and touches no memory. A main thread's id is its process's.
+    unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, signal) == 0 }
+}
+
 /// What names the calling thread within its process: `pthread_self`, which is also Python's `threading.get_ident()`.
 pub fn thread_ident() -> u64 {
     // SAFETY: always succeeds, touches no memory.

@@ -29,7 +29,7 @@ mod worker;
 
 pub use dispatcher::PyDispatcher;
 pub use job::PyJob;
-pub use worker::{put_news, serve};
+pub use worker::{put_news, serve, signal_main_thread};
 
 use crate::arena::Object;
 use crate::codec::Encoder;

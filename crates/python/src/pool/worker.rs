@@ -307,6 +307,12 @@ pub fn serve<'py>(
     Ok(done)
 }
 
+/// Send a signal to the main thread of a worker, which is where its tasks run. False: it was not sent.
+#[pyfunction]
+pub fn signal_main_thread(pid: i32, signal: i32) -> bool {
+    sys::signal_main_thread(pid, signal)
+}
+
 /// Put news of worker `worker` into the ring of answers: a status from 16 on and an object.
 #[pyfunction]
 pub fn put_news(

@@ -75,7 +75,7 @@ impl<'py> Worker<'_, 'py> {
         let outcome = match loaded {
             Ok((function, payload)) if kind & STREAM != 0 => {
                 let items = payload.into_bound(self.py).cast_into::<PyList>()?;
-                return self.run_stream(number, kind, &function, &items);
+                return self.run_stream(number, kind, &function, items);
             }
             Ok((function, payload)) => {
                 self.begin(kind);
@@ -96,34 +96,43 @@ impl<'py> Worker<'_, 'py> {
         number: u32,
         kind: u64,
         function: &Bound<'py, PyAny>,
-        items: &Bound<'py, PyList>,
+        items: Bound<'py, PyList>,
     ) -> PyResult<()> {
         let Some(last) = items.len().checked_sub(1) else {
             return self.answer(number, Err(PyValueError::new_err("a chunk without items")), 0);
         };
         let results = PyList::empty(self.py);
         let mut part = Part { number, began: Instant::now(), results, told: 0, quick: 1, untimed: 0 };
+        let mut last_failed = None;
         for (offset, item) in items.iter().enumerate() {
             self.progress.set(offset as u64);
             self.begin(kind);
             match call(function, kind & !(MANY | STREAM | TIMED), item) {
                 Ok(value) => part.results.append(value)?,
+                Err(error) if offset == last => last_failed = Some(error),
                 Err(error) => {
-                    self.tell(&mut part, false)?;
-                    self.progress.set(offset as u64);
-                    let told = self.explained(error, RAISED)?;
-                    let bit = if offset == last { 0 } else { PART };
-                    self.send(number, RAISED | bit, &told, part.lap(), 1)?;
-                    part.told += 1;
+                    self.tell_failure(&mut part, offset, error, PART)?;
                     continue;
                 }
             }
-            if offset == last {
-                self.tell(&mut part, true)?;
-            } else if part.is_due() {
+            if offset < last && part.is_due() {
                 self.tell(&mut part, false)?;
             }
         }
+        drop(items); // upon the last answer others come, and the blocks of these are to be free by then
+        match last_failed {
+            None => self.tell(&mut part, true),
+            Some(error) => self.tell_failure(&mut part, last, error, 0),
+        }
+    }
+
+    /// Put what is done of a chunk, and that the next item failed.
+    fn tell_failure(&mut self, part: &mut Part<'py>, offset: usize, error: PyErr, bit: u32) -> PyResult<()> {
+        self.tell(part, false)?;
+        self.progress.set(offset as u64);
+        let told = self.explained(error, RAISED)?;
+        self.send(part.number, RAISED | bit, &told, part.lap(), 1)?;
+        part.told += 1;
         Ok(())
     }
 

@@ -189,10 +189,12 @@ def test_fork_server_is_started_again_after_its_death() -> None:
     worker.start()
     pid, server_pid = worker.pid, forkserver.server.pid
     os.kill(server_pid, signal.SIGKILL)
+    with pytest.raises(errors.TimeoutError):
+        worker.result(0.05)  # it lives
+    os.kill(pid, signal.SIGKILL)
     with pytest.raises(errors.WorkerDied):
         worker.result()
     assert worker.exitcode == 255
-    os.kill(pid, signal.SIGKILL)
     finish(worker)
     assert run(context, double, 2) == 4
     assert forkserver.server.pid != server_pid

@@ -127,6 +127,16 @@ def test_terminate_kill_and_exit_codes(process_context: Any) -> None:
         finish(worker)
 
 
+def test_a_signal_sent_before_the_first_step_is_not_lost(process_context: Any) -> None:
+    for _ in range(1 if process_context.get_start_method() == "spawn" else 20):
+        worker = process_context.Process(target=time.sleep, args=(600,))
+        worker.start()
+        worker.terminate()
+        worker.join()
+        assert worker.exitcode == -signal.SIGTERM
+        finish(worker)
+
+
 def test_many_threads_join_one_process(process_context: Any) -> None:
     worker = process_context.Process(target=double, args=(1,))
     worker.start()

@@ -79,10 +79,10 @@ class _Server:
         self.wake_r, self.wake_w = os.pipe()
         os.set_blocking(self.wake_r, False)
         os.set_blocking(self.wake_w, False)
-        self.handlers = {
-            signal.SIGCHLD: signal.signal(signal.SIGCHLD, lambda *_: None),  # only so that it is not blocked
-            signal.SIGTERM: signal.signal(signal.SIGTERM, signal.SIG_IGN),  # meant for the family: it ends with that
-        }
+        self.on_child = signal.signal(signal.SIGCHLD, lambda *_: None)  # only so that it is not blocked
+        # Meant for the family: the server ends with that. Held back and not ignored, for a child may be sent one before
+        # its first step, and what is ignored at that moment is lost.
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         signal.set_wakeup_fd(self.wake_w)
 
     def run(self) -> None:
@@ -145,8 +145,8 @@ class _Server:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number, handler in self.handlers.items():
-                signal.signal(number, handler)
+            signal.signal(signal.SIGCHLD, self.on_child)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
             outcome_fd, answer, parent_sentinel, lifeline, client, *rest = fds
             end_with_parent(lifeline)
             for fd in (answer, self.wake_r, self.wake_w, *self.answers.values()):

@@ -104,7 +104,8 @@ def pickle_process(process_obj: Any, popen: Any) -> None:
     a main module that a new interpreter cannot import; NotGuarded.
     """
     data = preparation_data(process_obj._name, popen.method)
-    data["hears_interrupts"] = process_obj._hears_interrupts
+    # A process of the standard library's own class, made before `install`, was not started with interrupts held back
+    data["hears_interrupts"] = getattr(process_obj, "_hears_interrupts", False)
     buffer = io.BytesIO()
     pickler: Any = None
     if not ("init_main_from_path" in data or "init_main_from_name" in data):

@@ -263,9 +263,10 @@ class Supervisor(Driver):
         while self._take_in(0):
             pass
         outstanding = frozenset(self.dispatcher.numbers())
-        self._carry_out(self.state.ended(evidence, outstanding, lambda task: has_more(self, task, number)), worker)
-        if self.watch is not None:
-            self.watch.forget(number)
+        instructions = self.state.ended(evidence, outstanding, lambda task: has_more(self, task, number))
+        if self.watch is not None and not any(isinstance(one, Fail | Try) for one in instructions):
+            self.watch.forget(number)  # now: the next one has the same number
+        self._carry_out(instructions, worker)
 
     def _carry_out(self, instructions: list[Instruction], worker: Any = None) -> None:
         if instructions:

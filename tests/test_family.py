@@ -1,6 +1,7 @@
 """A killed parent takes its whole family along, and nothing of it is left: the bounded part of `scripts/family.py`."""
 
 import importlib.util
+import multiprocessing
 import os
 import signal
 import sys
@@ -75,6 +76,16 @@ def start(end: int, target: Any, *args: Any) -> None:
 
 def test_a_process_has_a_moment_to_notice() -> None:
     assert run_parent(start, notice_its_end) == 1
+
+
+def start_standard(end: int) -> None:
+    early = multiprocessing.Process
+    procession.install("fork")
+    early(target=tell_and_sleep, args=(end,)).start()
+
+
+def test_a_standard_process_on_our_engine_ends_too() -> None:
+    assert run_parent(start_standard) < 0
 
 
 def catch(end: int) -> None:

@@ -68,7 +68,7 @@ class ProcessWithResult(BaseProcess):
     """
 
     _outcome: Outcome | None = None  # in the child only: where to write
-    _lifeline: int | None = None  # in a forked child only: its parent's
+    _lifeline: int | None = None  # its parent's; only in a child forked where the kernel has no pidfd
     _hears_interrupts = False  # in the child: unless they were blocked where it was started
     _answer: tuple[int, Any] | None = None  # in the parent only: what was read
     _popen: Any

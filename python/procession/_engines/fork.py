@@ -13,7 +13,7 @@ import sys
 import threading
 from multiprocessing import popen_fork, process, util
 
-from .._bootstrap import at_fork_in_child, exit_child, has_pidfd, lifeline, own_sentinel, pidfd_open
+from .._bootstrap import at_fork_in_child, end_with_parent, exit_child, has_pidfd, lifeline, own_sentinel, pidfd_open
 from .._outcome import Outcome
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -133,8 +133,9 @@ class Popen(BasePopen):
         if self.pid == 0:
             code = 1
             try:
+                end_with_parent(lifeline)
                 _close_outcomes_of_siblings()
-                process_obj._outcome, process_obj._lifeline = self.outcome, lifeline
+                process_obj._outcome = self.outcome
                 _forget_exit_handlers()
                 code = process_obj._bootstrap(parent_sentinel=parent_sentinel)
             finally:

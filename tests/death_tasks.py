@@ -40,6 +40,8 @@ def misbehave(manner: str, who: Any, patience_s: float = PATIENCE_S) -> str:
         os._exit(EXITS[manner])
     if manner == "segfault":
         ctypes.string_at(0)
+    elif manner == "SIGTERM":
+        terminate_from_outside()
     elif manner == "memory limit":
         kept = bytearray(LIMIT + 16 * MIB)
         time.sleep(patience_s)
@@ -47,6 +49,16 @@ def misbehave(manner: str, who: Any, patience_s: float = PATIENCE_S) -> str:
     else:
         os.kill(os.getpid(), signal.Signals[manner])
     return "done"
+
+
+def terminate_from_outside() -> None:
+    """From a process that is neither this one nor its parent, as a service manager does."""
+    pid = os.getpid()
+    messenger = os.fork()
+    if messenger == 0:
+        os.kill(pid, signal.SIGTERM)
+        os._exit(0)
+    os.waitpid(messenger, 0)
 
 
 def done(*_: object) -> str:

@@ -26,6 +26,7 @@ from procession.testing import wait_until
 pytestmark = pytest.mark.watchdog(30)
 
 TIMEOUT_S = {"Pool": 0.1, "Executor": 1.0}  # of the call that is to take too long; an executor's are all calls'
+SLOW = {("Executor", "running", "SIGSTOP"), ("Pool", "idle", "SIGTERM"), ("Executor", "idle", "SIGTERM")}
 DEATHS = {"WorkerDied", "TaskTimeout", "MemoryLimitExceeded"}
 
 
@@ -68,7 +69,7 @@ def cells() -> Iterator[Any]:
         ("Pool", "forkserver", POOL, ELSEWHERE),
     ):
         for moment, manner in chosen:
-            marks = [pytest.mark.slow] if (kind, moment, manner) == ("Executor", "running", "SIGSTOP") else []
+            marks = [pytest.mark.slow] if (kind, moment, manner) in SLOW else []
             name = f"{kind}-{method}-{moment}-{manner}".replace(" ", "_")
             yield pytest.param(kind, method, moment, manner, table[moment, manner], marks=marks, id=name)
 

@@ -20,7 +20,7 @@ from multiprocessing import process as _mp_process
 from multiprocessing import reduction as _mp_reduction
 from multiprocessing import util as _mp_util
 
-from . import _native
+from . import _chaos, _native
 from .errors import NotShared, ObjectGone
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -40,6 +40,7 @@ def shared_arena() -> _native.Arena:
     if _shared is None:
         _shared = _native.Arena.create(_limit())
         introduce()
+        _begin_chaos(_shared)
     return _shared
 
 
@@ -66,6 +67,20 @@ def _limit() -> int:
     except ValueError:
         raise ValueError(f"PROCESSION_ARENA_LIMIT must be a number of bytes, not {text!r}") from None
     return limit
+
+
+def _begin_chaos(arena: _native.Arena) -> None:
+    found = _chaos.orders(os.environ)
+    if found is None:
+        return
+    orders, first = found
+    if first is None:
+        first = arena.statistics()["entered"]
+        os.environ[_chaos.VARIABLE] = _chaos.claimed(os.environ[_chaos.VARIABLE], first)
+        _native.unleash(*orders, first)
+    else:
+        _native.unleash(*orders, first)
+        arena.enter_chaos()
 
 
 def reduce_arena(arena: _native.Arena) -> tuple[Any, ...]:
@@ -111,6 +126,7 @@ def _adopt(arena: _native.Arena) -> _native.Arena:
     if _shared is None:
         _shared = arena
         introduce()
+        _begin_chaos(arena)
     return arena
 
 

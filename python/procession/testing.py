@@ -3,6 +3,10 @@
 * `check_leaks`: nothing may be left behind: no descriptor, no child.
 * `Sequencer`: forces an order between threads and processes, instead of sleeping and hoping.
 * `wait_until_blocked`: returns once someone really waits, instead of sleeping and hoping.
+* `chaos`: processes die or dawdle at any step of the shared memory, as a seed says.
+* `steps`: counts the steps of an operation, or dies at one of them.
+
+docs/testing.md shows each in use.
 """
 
 from __future__ import annotations
@@ -16,9 +20,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import _bootstrap
+from . import _bootstrap, _chaos, _native, _store
 
-__all__ = ["Leak", "Sequencer", "Snapshot", "check_leaks", "descendants", "wait_until", "wait_until_blocked"]
+__all__ = [
+    "Leak",
+    "Sequencer",
+    "Snapshot",
+    "Steps",
+    "chaos",
+    "check_leaks",
+    "descendants",
+    "steps",
+    "wait_until",
+    "wait_until_blocked",
+]
 
 _SETTLE_S = 5.0  # how long leftovers may take to vanish; arbitrary, dead processes need milliseconds
 _POLL_S = 0.001  # between two looks
@@ -188,3 +203,62 @@ class Sequencer:
             with self._turn:
                 self._next.value = position + 1
                 self._turn.notify_all()
+
+
+@contextlib.contextmanager
+def chaos(seed: int, rate: float, deeds: str = "both", log: str | os.PathLike[str] | None = None) -> Iterator[None]:
+    """Let processes started within the block die (SIGKILL) or dawdle (up to 5 ms) at steps of the shared memory.
+
+    `rate` is the share of steps, 0 to 1, at which something happens; `deeds` is "kill", "delay" or "both". The calling
+    process is spared. The n-th step of the r-th process to join the arena in the block always draws the same for a
+    seed, so a run can be repeated as far as processes start and take their steps in the same order. Each deed appends
+    a line to the file `log`: pid, deed, number of the step, file and line of it. What was started in the block goes on
+    as it was started after it.
+
+    The same as PROCESSION_CHAOS=seed:rate:deeds in the environment, for a block of a test.
+
+    Raises: ValueError for a seed, rate or deeds that there are not.
+    """
+    # Who is forked before there is an arena has no place in it, and no part in this.
+    first = _store.shared_arena().statistics()["entered"]
+    path = None if log is None else os.fspath(log)
+    changed = {_chaos.VARIABLE: _chaos.text(seed, rate, deeds, first), _chaos.LOG_VARIABLE: path}
+    before = {name: os.environ.get(name) for name in changed}
+    _unleash(changed)
+    try:
+        yield
+    finally:
+        _unleash(before)
+
+
+def _unleash(variables: dict[str, str | None]) -> None:
+    """Set the variables, for children that are not forked, and do as they say here, for those that are."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    orders, first = _chaos.orders(os.environ) or ((0, 0.0, _chaos.DEEDS["both"], None), 0)
+    _native.unleash(*orders, first or 0)
+
+
+@dataclass
+class Steps:
+    """How many steps a block of `steps` took; known when it has been left."""
+
+    count: int = 0
+
+
+@contextlib.contextmanager
+def steps(die_at: int = 0) -> Iterator[Steps]:
+    """Count the calling thread's steps in the block; at step `die_at` (from 1; 0: never) its process dies by SIGKILL.
+
+    A step is a moment between two stores into shared memory that a death may separate. Count those of an operation
+    once, then let a child die at each: afterwards the others must be able to go on.
+    """
+    counted = Steps()
+    _native.arm(die_at)
+    try:
+        yield counted
+    finally:
+        counted.count = _native.disarm()

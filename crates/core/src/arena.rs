@@ -15,7 +15,7 @@ mod local;
 mod watches;
 
 use crate::error::ArenaError;
-use crate::failpoint::step;
+use crate::failpoint::{self, step};
 use crate::heap::{Direction, Duty, Heap, Usage};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use crate::owner::{Liveness, OwnerId, PLACES, Processes};
@@ -169,6 +169,11 @@ impl Arena {
                 OwnerId::from_bits(theirs).unwrap_or(mine)
             }
         }
+    }
+
+    /// The calling process takes part in the chaos, if it is unleashed.
+    pub fn enter_chaos(&self) {
+        failpoint::enter(self.processes().rank(self.me()));
     }
 
     /// The processes that share it.

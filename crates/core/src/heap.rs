@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0        Header (4096 bytes): magic, version, token, limit, counters, lock, heads of the free lists
-//! 4096     Processes (64 bytes a place)
+//! 4096     Processes (64 bytes a place, and a line)
 //! START    blocks, one after another up to `top`: BlockHeader (192 bytes), then the contents
 //! ```
 //!

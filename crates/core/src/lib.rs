@@ -2,7 +2,7 @@
 //! killed at any instruction. No Python in here. A module uses only those above it in this list:
 //!
 //! - [`error`]: what can go wrong, one enum per family.
-//! - [`failpoint`]: numbered steps at which a test may kill the process.
+//! - [`failpoint`]: numbered steps at which a process may be killed or kept waiting, by a test or by chaos.
 //! - `loom`: the only door to atomics.
 //! - [`sys`]: the only system calls.
 //! - [`segment`]: a span of mapped memory. The byte tables of what lives in it are in `docs/memory.md`.

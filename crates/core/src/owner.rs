@@ -112,6 +112,8 @@ struct Place {
     start_time: AtomicU64,
     /// When it was last seen alive (milliseconds of the machine's clock, wraps around).
     seen: AtomicU32,
+    /// How many processes were given a place before it.
+    rank: AtomicU32,
     /// The beginning of its name for people, UTF-8, padded with zeros; the rest of the line.
     name: [AtomicU32; NAME / 4],
 }
@@ -120,7 +122,7 @@ struct Place {
 const _: () = assert!(size_of::<Place>() == 64);
 
 /// Bytes of a process's name that are kept.
-const NAME: usize = 44;
+const NAME: usize = 40;
 
 /// For how long who was seen alive is taken to be (milliseconds): however many wait for one process, its state is read
 /// about once in [`crate::wait::LOOK`].
@@ -136,7 +138,13 @@ fn generation_of(state: u32) -> u32 {
 #[repr(C)]
 pub struct Processes {
     places: [Place; PLACES],
+    given: Given,
 }
+
+/// How many places were ever given. A line of its own.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+struct Given(AtomicU32);
 
 /// A forked child claims its place within a moment; a reservation older than this (seconds) was for a fork that
 /// failed.
@@ -153,6 +161,7 @@ impl Processes {
                     .compare_exchange(state, reserved(generation_of(state)), Ordering::AcqRel, Ordering::Relaxed)
                     .is_ok()
             {
+                place.rank.store(self.given.0.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
                 return Some(OwnerId::new(index, generation_of(state)));
             }
         }
@@ -240,6 +249,16 @@ impl Processes {
         let name = bytes.split(|&byte| byte == 0).next().filter(|name| !name.is_empty())?;
         // The pid afterwards: a new user of the place clears the name before it enters its own.
         (place.pid.load(Ordering::Acquire) == pid).then(|| String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// How many processes were given a place, ever.
+    pub fn entered(&self) -> u32 {
+        self.given.0.load(Ordering::Relaxed)
+    }
+
+    /// How many processes were given a place before this one.
+    pub fn rank(&self, owner: OwnerId) -> u32 {
+        self.places[owner.place()].rank.load(Ordering::Relaxed)
     }
 
     /// Every place in use.

@@ -2,7 +2,7 @@
 //! so on until it gets through. After each death the others must be able to go on at once, and nothing of the dead
 //! may remain.
 #![allow(clippy::pedantic)] // of a test one asks less
-#![cfg(all(feature = "failpoints", not(loom)))]
+#![cfg(not(loom))]
 
 mod support;
 

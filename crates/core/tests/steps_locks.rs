@@ -1,6 +1,6 @@
 //! Death at every numbered step of what takes, gives back and repairs: as in `steps.rs`, for what is no ring.
 #![allow(clippy::pedantic)] // of a test one asks less
-#![cfg(all(feature = "failpoints", not(loom)))]
+#![cfg(not(loom))]
 
 mod support;
 

@@ -64,7 +64,7 @@ impl PyArena {
         PyBytes::new(py, &(u128::from(high) << 64 | u128::from(low)).to_le_bytes())
     }
 
-    /// Bytes and counts: capacity, limit, used, warm, objects, processes.
+    /// Bytes and counts: capacity, limit, used, warm, objects, processes (now) and entered (ever).
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let usage = self.arena.usage();
         let dict = PyDict::new(py);
@@ -74,6 +74,7 @@ impl PyArena {
         dict.set_item("warm", usage.warm)?;
         dict.set_item("objects", usage.objects)?;
         dict.set_item("processes", self.arena.processes().owners().count())?;
+        dict.set_item("entered", self.arena.processes().entered())?;
         Ok(dict)
     }
 
@@ -86,6 +87,11 @@ impl PyArena {
     /// What to call this process when others are told of it.
     fn introduce(&self, name: &str) {
         self.arena.processes().introduce(self.arena.me(), name);
+    }
+
+    /// The calling process takes part in the chaos, if it is unleashed.
+    fn enter_chaos(&self) {
+        self.arena.enter_chaos();
     }
 
     /// Take back what ended processes held.

@@ -1,6 +1,7 @@
 //! The extension `procession._native`: unwraps arguments, releases the GIL, calls the core, maps its errors. No decisions.
 
 mod arena;
+mod chaos;
 mod codec;
 mod errors;
 mod gather;
@@ -21,6 +22,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::arena::{PyArena, PyBlock, PyClaim, reap};
+    #[pymodule_export]
+    use crate::chaos::{arm, disarm, unleash};
     #[pymodule_export]
     use crate::gather::answer::{PyAnswer, build_answer, seal_answer};
     #[pymodule_export]

@@ -14,7 +14,7 @@
 #![allow(clippy::cast_ptr_alignment)] // blocks are aligned to 64 bytes, their headers asserted to be
 
 use super::{Arena, Kind, Ring, all};
-use crate::failpoint::step;
+use crate::failpoint::{self, step};
 use crate::loom::Ordering;
 use crate::owner::OwnerId;
 use std::sync::Once;
@@ -66,6 +66,7 @@ extern "C" fn after_fork_in_parent() {
 }
 
 extern "C" fn after_fork_in_child() {
+    failpoint::spare();
     step();
     for arena in all() {
         if arena.is_shared() {
@@ -73,6 +74,8 @@ extern "C" fn after_fork_in_child() {
             let child = unsafe { (*arena.local.child.get()).take() };
             let me = child.filter(|&child| arena.processes().claim(child));
             arena.me.store(me.map_or(0, OwnerId::bits), Ordering::Relaxed);
+            // Of several arenas the oldest, which is the last here, says what the child's rank is.
+            me.inspect(|&me| failpoint::enter(arena.processes().rank(me)));
         } else {
             arena.processes().claim(arena.me());
             arena.heap.thaw();

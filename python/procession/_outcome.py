@@ -36,10 +36,12 @@ VALUE = 2  # a pickled value follows
 RAISED = 3  # a pickled pair follows: the exception, the formatted traceback
 
 
-def _anonymous_file() -> int:
-    """A descriptor of a file without a name, closed on exec."""
+def anonymous_file(name: str) -> int:
+    """A descriptor of a file without a name, closed on exec, the user's own. `name` is what `/proc` shows of it."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("procession-outcome", os.MFD_CLOEXEC)
+        fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        os.fchmod(fd, 0o600)  # a memfd begins as everybody's
+        return fd
     import tempfile
 
     with tempfile.TemporaryFile() as file:
@@ -56,7 +58,7 @@ class Outcome:
     @classmethod
     def create(cls) -> Outcome:
         """Make an unfinished outcome. Raises: OSError when descriptors run out."""
-        return cls(_anonymous_file())
+        return cls(anonymous_file("procession-outcome"))
 
     def __del__(self) -> None:
         self.close()

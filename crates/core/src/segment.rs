@@ -3,12 +3,16 @@
 //!
 //! A memfd has no name: nothing stands in /dev/shm, and the kernel takes the memory back when the last process that has it
 //! open or mapped ends, however it ends. It is sparse: a segment of a terabyte costs what was touched of it.
+//!
+//! Its mode is 0600, so that of other users not even those get in who find a way to the descriptor, and its length is
+//! sealed: were it cut off, every access beyond would be a SIGBUS in all that have it mapped.
 
 use crate::error::ArenaError;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 const PAGE: u64 = 4096;
+const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
 
 /// A mapped span of memory. Never unmapped: addresses in it stay valid for the life of the process.
 #[derive(Debug)]
@@ -54,19 +58,30 @@ impl Segment {
     pub fn shared(mut length: u64) -> Result<Self, ArenaError> {
         // SAFETY: the name is NUL-terminated; the descriptor is owned from here on.
         let fd = unsafe {
-            let fd = libc::memfd_create(c"procession-arena".as_ptr(), libc::MFD_CLOEXEC);
+            let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+            let fd = libc::memfd_create(c"procession-arena".as_ptr(), flags);
             if fd < 0 {
                 return Err(failed("memfd_create"));
             }
             OwnedFd::from_raw_fd(fd)
         };
+        // SAFETY: a plain call on a descriptor of ours.
+        if unsafe { libc::fchmod(fd.as_raw_fd(), 0o600) } != 0 {
+            return Err(failed("fchmod"));
+        }
         loop {
             // SAFETY: a plain call on a descriptor of ours.
             if unsafe { libc::ftruncate(fd.as_raw_fd(), length as libc::off_t) } != 0 {
                 return Err(failed("ftruncate"));
             }
             match map(length, fd.as_raw_fd()) {
-                Ok(base) => return Ok(Self { base, length, fd: Some(fd) }),
+                Ok(base) => {
+                    // SAFETY: a plain call on a descriptor of ours.
+                    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, SEALS) } != 0 {
+                        return Err(failed("fcntl"));
+                    }
+                    return Ok(Self { base, length, fd: Some(fd) });
+                }
                 Err(error) if length <= 1 << 26 => return Err(error),
                 Err(_) => length /= 2, // RLIMIT_AS, say
             }
@@ -101,6 +116,11 @@ impl Segment {
         };
         if length < 1 << 20 {
             return Err(ArenaError::NotAnArena("the descriptor's file is too small"));
+        }
+        // SAFETY: a plain call on a descriptor of ours; what knows no seals answers -1.
+        let seals = unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_GET_SEALS) };
+        if seals < 0 || seals & SEALS != SEALS {
+            return Err(ArenaError::NotAnArena("the descriptor's file could be cut off"));
         }
         let base = map(length, copy.as_raw_fd())?;
         Ok(Self { base, length, fd: Some(copy) })

@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,8 +30,15 @@ impl Draft {
         draft.push(name);
         draft.push(format!(".{}-{}.draft", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
         let draft = path.with_file_name(draft);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&draft)?;
-        Ok(Self { path: Some(draft), file })
+        // A copy is no more public than what it replaces: only its owner sees the draft until it has those permissions.
+        let replaced = fs::metadata(path).ok();
+        let mode = if replaced.is_some() { 0o600 } else { 0o666 };
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&draft)?;
+        let draft = Self { path: Some(draft), file };
+        if let Some(replaced) = replaced {
+            draft.file.set_permissions(replaced.permissions())?;
+        }
+        Ok(draft)
     }
 
     fn rename(mut self, path: &Path) -> io::Result<()> {

@@ -80,7 +80,7 @@ class KeyedResult(_native.Answer, _Mapping):
         Lists stay lists and sets become frozensets if all values are such. Raises: TypeError for what cannot be a key;
         PicklingError for a value that cannot be stored; OSError.
         """
-        fd = os.memfd_create("procession-result")
+        fd = anonymous_file("procession-result")
         try:
             meta = json.dumps({"reducer": None}).encode()
             _native.build_answer(fd, _shape_of(mapping), meta, mapping.items())

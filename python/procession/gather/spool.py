@@ -18,6 +18,7 @@ import weakref
 
 from .. import _native
 from .._bootstrap import at_fork_in_child
+from .._outcome import anonymous_file
 from ..errors import ObjectGone, SpillFull
 
 TYPE_CHECKING = False  # `typing` is slow to import, and workers should start quickly
@@ -72,7 +73,7 @@ class Spool:
         """
         if not hasattr(os, "memfd_create"):
             return cls.on_disk(spill_directory(None))
-        return cls(os.memfd_create(name)).begun()
+        return cls(anonymous_file(name)).begun()
 
     @classmethod
     def on_disk(cls, directory: str) -> Spool:

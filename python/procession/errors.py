@@ -170,6 +170,16 @@ class ObjectGone(ProcessionError, LookupError):
     address: tuple[int, int] | None = None
 
 
+class Corrupted(ProcessionError, RuntimeError):
+    """Something in shared memory cannot be as it stands there: a process that shares the arena has written over it.
+
+    What is damaged stays as it is found, and is met again by whoever comes to it; the rest can be used.
+    """
+
+    what: str | None = None
+    offset: int | None = None  # in the arena, or what was taken for a place in it
+
+
 class TooManyProcesses(ProcessionError, OSError):
     """The arena's table of processes is full."""
 

@@ -14,7 +14,7 @@ mod handle;
 mod local;
 mod watches;
 
-use crate::error::ArenaError;
+use crate::error::{ArenaError, Corrupted};
 use crate::failpoint::{self, step};
 use crate::heap::{Direction, Duty, Heap, Usage};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
@@ -223,17 +223,22 @@ impl Arena {
     }
 
     /// Store `value` into `cursor` as blocks come out of a message into this process's hands.
-    fn take_out(&'static self, cursor: &AtomicU64, value: u64, words: &[u64]) {
+    fn take_out(&'static self, cursor: &AtomicU64, value: u64, words: &[u64]) -> Result<(), Corrupted> {
         self.local.with(|handles| {
             // Allocate first: the counts here and the holds in the arena must not part company.
             for &offset in words {
                 handles.entry(offset).or_insert(0);
             }
-            self.heap.transfer(self.me(), Direction::OutOfMessage, cursor, value, words);
+            let done = self.heap.transfer(self.me(), Direction::OutOfMessage, cursor, value, words);
             for offset in words {
-                handles.entry(*offset).and_modify(|count| *count += 1);
+                match handles.get_mut(offset) {
+                    Some(count) if done.is_ok() => *count += 1,
+                    Some(0) => _ = handles.remove(offset),
+                    _ => {}
+                }
             }
-        });
+            done
+        })
     }
 
     fn undertake(&'static self, duty: Duty, offset: u64) {
@@ -246,8 +251,9 @@ impl Arena {
     }
 
     fn empty_ring(&'static self, offset: u64) {
+        let Ok(contents) = self.heap.bytes(offset, size_of::<Ring>() as u64) else { return };
         // SAFETY: a block of this kind contains a ring, and nobody else has it open any more.
-        let ring = unsafe { &*self.heap.contents(offset).cast::<Ring>() };
+        let ring = unsafe { &*contents.cast::<Ring>() };
         ring.discard(&self);
         ring.dismantle(&self);
     }
@@ -314,8 +320,16 @@ impl Storage for &'static Arena {
         Arena::me(self)
     }
 
-    fn bytes(&self, buffer: u64) -> *mut u8 {
-        self.heap.contents(buffer)
+    fn bytes(&self, buffer: u64, length: u64) -> Result<*mut u8, Corrupted> {
+        self.heap.bytes(buffer, length)
+    }
+
+    fn room(&self, buffer: u64) -> u64 {
+        self.heap.room(buffer)
+    }
+
+    fn check(&self, attachments: &[u64]) -> Result<(), Corrupted> {
+        self.heap.check_blocks(attachments)
     }
 
     fn allocate(&self, capacity: u64) -> Result<u64, ArenaError> {
@@ -325,49 +339,55 @@ impl Storage for &'static Arena {
         Ok(offset)
     }
 
-    fn exchange(&self, word: &AtomicU64, value: u64, new: u64, old: u64) {
-        self.local.with(|handles| {
-            if old != 0 {
-                *handles.entry(old).or_insert(0) += 1;
+    fn exchange(&self, word: &AtomicU64, value: u64, new: u64, old: u64) -> Result<(), Corrupted> {
+        let exchanged = self.local.with(|handles| {
+            let count = handles.entry(old).or_insert(0); // allocates first, as `take_out`
+            let exchanged = self.heap.exchange(self.me(), word, value, new, old);
+            *count += u32::from(exchanged.is_ok() && old != 0);
+            if *count == 0 {
+                handles.remove(&old);
             }
-            self.heap.exchange(self.me(), word, value, new, old);
+            exchanged
         });
         // What `allocate` forgot, and what the ring held.
+        let old = if exchanged.is_ok() { old } else { 0 };
         for offset in [new, old].into_iter().filter(|&offset| offset != 0) {
             step();
             drop(self.adopt(offset));
         }
+        exchanged
     }
 
-    fn commit_put(&self, word: &AtomicU64, tail: u64, attachments: &[u64]) {
-        self.heap.transfer(self.me(), Direction::IntoMessage, word, tail, attachments);
+    fn commit_put(&self, word: &AtomicU64, tail: u64, attachments: &[u64]) -> Result<(), Corrupted> {
+        self.heap.transfer(self.me(), Direction::IntoMessage, word, tail, attachments)
     }
 
-    fn commit_get(&self, word: &AtomicU64, head: u64, attachments: &[u64]) {
-        self.take_out(word, head, attachments);
+    fn commit_get(&self, word: &AtomicU64, head: u64, attachments: &[u64]) -> Result<(), Corrupted> {
+        self.take_out(word, head, attachments)
     }
 
-    fn lend(&self, attachments: &[u64]) {
+    fn lend(&self, attachments: &[u64]) -> Result<(), Corrupted> {
         if attachments.is_empty() {
-            return;
+            return Ok(());
         }
         self.local.with(|handles| {
-            self.heap.hold_again(self.me(), attachments);
+            self.heap.hold_again(self.me(), attachments)?;
             for &offset in attachments {
                 *handles.entry(offset).or_insert(0) += 1;
             }
-        });
+            Ok(())
+        })
     }
 
-    fn forget(&self, word: &AtomicU64, value: u64, attachments: &[u64]) {
+    fn forget(&self, word: &AtomicU64, value: u64, attachments: &[u64]) -> Result<(), Corrupted> {
         if attachments.is_empty() {
             word.store(value, Ordering::Release);
-            return;
+            return Ok(());
         }
         // What is in the message's memory may be written over as soon as the message is gone.
         let mut handles = Vec::with_capacity(attachments.len());
         self.receive(attachments, &mut handles);
-        self.take_out(word, value, attachments);
+        self.take_out(word, value, attachments)
     }
 
     fn reach(&self, ring: &Ring, watcher: Watcher) -> bool {

@@ -9,6 +9,16 @@ pub enum WaitError {
     Interrupted,
 }
 
+/// Something in shared memory that cannot be as it stands there: it was written over, by a process that shares it.
+/// What is found so is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Corrupted {
+    /// What it is.
+    pub what: &'static str,
+    /// Where in the segment, or what was taken for a place in it.
+    pub offset: u64,
+}
+
 /// Why the arena gave nothing.
 #[derive(Debug)]
 pub enum ArenaError {
@@ -42,6 +52,14 @@ pub enum ArenaError {
         /// What was found there.
         found: &'static str,
     },
+    /// It was written over.
+    Corrupted(Corrupted),
+}
+
+impl From<Corrupted> for ArenaError {
+    fn from(found: Corrupted) -> Self {
+        Self::Corrupted(found)
+    }
 }
 
 /// Why a ring took nothing.
@@ -73,8 +91,19 @@ pub enum GetError {
     Closed,
     /// A signal arrived or a slice ended: look after signals, then call again.
     Interrupted,
-    /// The arena had no room to note what is taken. It is still there.
+    /// The arena had no room to note what is taken, or what was to be taken is damaged. It is still there.
     Arena(ArenaError),
+}
+
+impl std::fmt::Display for Corrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "shared memory is damaged: {} (offset {}) cannot be as it stands there. A process that shares the arena has \
+             written where it should not, most likely an extension module; start the program anew",
+            self.what, self.offset
+        )
+    }
 }
 
 impl std::fmt::Display for ArenaError {
@@ -95,6 +124,7 @@ impl std::fmt::Display for ArenaError {
                 "the shared object at offset {offset} is gone (found: {found}): every process had dropped it; \
                  keep a reference in the sender until the receiver has it"
             ),
+            Self::Corrupted(found) => found.fmt(f),
         }
     }
 }

@@ -26,7 +26,7 @@ mod holders;
 mod kinds;
 mod transfer;
 
-use crate::error::ArenaError;
+use crate::error::{ArenaError, Corrupted};
 use crate::failpoint::step;
 use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -183,17 +183,54 @@ impl Heap {
         unsafe { &*self.segment.base().add(HEADER_SIZE as usize).cast::<Processes>() }
     }
 
-    fn block(&self, offset: u64) -> &BlockHeader {
-        assert!(offset >= START && offset.is_multiple_of(64) && offset + BLOCK_HEADER <= self.segment.length());
-        // SAFETY: within the segment and aligned, by the assertion; all fields are atomics.
-        unsafe { &*self.segment.base().add(offset as usize).cast::<BlockHeader>() }
+    /// The header at an offset that was read in shared memory.
+    fn block(&self, offset: u64) -> Result<&BlockHeader, Corrupted> {
+        const WHAT: &str = "a reference to a block";
+        if offset < START || !offset.is_multiple_of(64) {
+            return Err(Corrupted { what: WHAT, offset });
+        }
+        let place = self.segment.span(offset, BLOCK_HEADER, WHAT)?;
+        // SAFETY: within the segment, aligned by what was asked just now; all fields are atomics.
+        Ok(unsafe { &*place.cast::<BlockHeader>() })
     }
 
-    /// The contents of a block in this process's address space.
+    /// The header of a block that this process holds: its offset was checked when it came to it.
+    fn held(&self, offset: u64) -> &BlockHeader {
+        self.block(offset).expect("a handle's offset is a block's")
+    }
+
+    /// Bytes of a block, header included, by the class in its header.
+    fn extent(&self, offset: u64) -> Result<u64, Corrupted> {
+        let class = self.block(offset)?.class.load(Relaxed);
+        let bytes = if (class as usize) < CLASSES { class_size(class) } else { u64::MAX };
+        self.segment.span(offset, bytes, "the class of a block")?;
+        Ok(bytes)
+    }
+
+    /// The header at an offset that was read in shared memory, if what it says of the block's size can be.
+    fn sound(&self, offset: u64) -> Result<&BlockHeader, Corrupted> {
+        let block = self.block(offset)?;
+        let room = self.extent(offset)? - BLOCK_HEADER;
+        let corrupted = Corrupted { what: "the size of a block", offset };
+        if block.size.load(Relaxed) <= room { Ok(block) } else { Err(corrupted) }
+    }
+
+    /// The contents of a block that this process holds, in its address space.
     pub fn contents(&self, offset: u64) -> *mut u8 {
         debug_assert!(offset >= START && offset < self.segment.length());
         // SAFETY: the offset is within the segment, as are the contents behind the header.
         unsafe { self.segment.base().add((offset + BLOCK_HEADER) as usize) }
+    }
+
+    /// Bytes of a block whose offset was read in shared memory; 0 when it cannot be one.
+    pub fn room(&self, offset: u64) -> u64 {
+        self.sound(offset).map_or(0, |block| block.size.load(Relaxed))
+    }
+
+    /// The first `length` bytes of a block whose offset was read in shared memory.
+    #[inline]
+    pub fn bytes(&self, offset: u64, length: u64) -> Result<*mut u8, Corrupted> {
+        self.segment.span(offset.wrapping_add(BLOCK_HEADER), length, "a reference to a buffer")
     }
 
     fn lock(&self, me: OwnerId) -> Locked<'_> {
@@ -202,7 +239,8 @@ impl Heap {
         let locked = Locked(lock);
         step();
         if let Acquired::Abandoned(_) = acquired {
-            self.repair();
+            // What is damaged as well is met by whoever comes to it.
+            let _ = self.repair();
         }
         locked
     }
@@ -239,10 +277,13 @@ impl Heap {
             return Err(full);
         }
         step();
-        let Some(offset) = self.pop(class, 0).or_else(|| self.pop(class, 1)).or_else(|| self.extend(class)) else {
-            return Err(full);
+        let (block, offset) = match self.pop(class, 0)? {
+            Some(found) => found,
+            None => match self.pop(class, 1)? {
+                Some(found) => found,
+                None => self.extend(class)?.ok_or(full)?,
+            },
         };
-        let block = self.block(offset);
         block.size.store(size, Relaxed);
         block.serial.store(header.serial.fetch_add(1, Relaxed) + 1, Relaxed);
         block.in_flight.store(0, Relaxed);
@@ -269,42 +310,50 @@ impl Heap {
         Ok(offset)
     }
 
-    fn pop(&self, class: u32, list: usize) -> Option<u64> {
+    fn pop(&self, class: u32, list: usize) -> Result<Option<(&BlockHeader, u64)>, Corrupted> {
         let header = self.header();
         let head = &header.free[list][class as usize];
         let offset = head.load(Relaxed);
         if offset == 0 {
-            return None;
+            return Ok(None);
         }
-        head.store(self.block(offset).next.load(Relaxed), Relaxed);
+        let block = self.block(offset)?;
+        if block.kind.load(Relaxed) != Kind::Free as u32 || block.class.load(Relaxed) != class {
+            return Err(Corrupted { what: "a list of free blocks", offset });
+        }
+        self.segment.span(offset, class_size(class), "a list of free blocks")?;
+        head.store(block.next.load(Relaxed), Relaxed);
         step();
         if list == 0 {
             header.warm.fetch_sub(class_size(class), Relaxed);
         }
-        Some(offset)
+        Ok(Some((block, offset)))
     }
 
-    fn extend(&self, class: u32) -> Option<u64> {
+    fn extend(&self, class: u32) -> Result<Option<(&BlockHeader, u64)>, Corrupted> {
         let header = self.header();
         let offset = header.top.load(Relaxed);
-        let end = offset + class_size(class);
-        if end > self.segment.length() {
-            return None;
+        let Some(room) = self.segment.length().checked_sub(offset) else {
+            return Err(Corrupted { what: "the end of the blocks", offset });
+        };
+        if room < class_size(class) {
+            return Ok(None);
         }
-        let block = self.block(offset);
+        let block = self.block(offset)?;
+        let end = offset + class_size(class);
         block.class.store(class, Relaxed);
         block.kind.store(Kind::Free as u32, Relaxed);
         block.cold.store(1, Relaxed);
         step();
         header.top.store(end, crate::loom::Ordering::Release);
-        Some(offset)
+        Ok(Some((block, offset)))
     }
 
-    fn release(&self, offset: u64) {
+    fn release(&self, offset: u64) -> Result<(), Corrupted> {
         let header = self.header();
-        let block = self.block(offset);
-        let class = block.class.load(Relaxed);
-        let bytes = class_size(class);
+        let block = self.block(offset)?;
+        let bytes = self.extent(offset)?;
+        let class = class_of(bytes);
         block.kind.store(Kind::Free as u32, Relaxed);
         step();
         header.used.fetch_sub(bytes, Relaxed);
@@ -321,13 +370,14 @@ impl Heap {
         step();
         block.cold.store(u32::from(!keep), Relaxed);
         step();
-        self.push(offset, class, usize::from(!keep));
+        self.push(block, offset, class, usize::from(!keep));
+        Ok(())
     }
 
-    fn push(&self, offset: u64, class: u32, list: usize) {
+    fn push(&self, block: &BlockHeader, offset: u64, class: u32, list: usize) {
         let header = self.header();
         let head = &header.free[list][class as usize];
-        self.block(offset).next.store(head.load(Relaxed), Relaxed);
+        block.next.store(head.load(Relaxed), Relaxed);
         step();
         head.store(offset, Relaxed);
         step();
@@ -338,37 +388,44 @@ impl Heap {
 
     /// Whether a block's pages may be untouched; asking makes them count as touched.
     fn take_cold(&self, offset: u64) -> bool {
-        let cold = &self.block(offset).cold;
+        let cold = &self.held(offset).cold;
         cold.load(Relaxed) != 0 && cold.swap(0, Relaxed) != 0
     }
 
     // --- looking ---------------------------------------------------------------------------------------------------
 
-    fn blocks(&self) -> impl Iterator<Item = u64> + '_ {
+    /// Every block, with its header. What lies behind a damaged one cannot be found, and is kept.
+    fn blocks(&self) -> impl Iterator<Item = (u64, &BlockHeader)> {
         let top = self.header().top.load(crate::loom::Ordering::Acquire);
         let mut offset = START;
         std::iter::from_fn(move || {
             if offset >= top {
                 return None;
             }
-            let here = offset;
-            offset += class_size(self.block(here).class.load(Relaxed));
-            Some(here)
+            let (here, block) = (offset, self.block(offset).ok()?);
+            // Never touched, so `top` is wrong: to go on would touch all there is.
+            if block.serial.load(Relaxed) == 0 && block.cold.load(Relaxed) == 0 {
+                return None;
+            }
+            offset += self.extent(here).ok()?;
+            Some((here, block))
         })
     }
 
-    /// Kind, serial and size of the block at an offset.
+    /// Kind, serial and size of a block that this process holds. A size that leads out of the segment, which was
+    /// another when the block was opened, is one that leads to its end.
     pub fn describe(&self, offset: u64) -> (u32, u64, u64) {
-        let block = self.block(offset);
-        (block.kind.load(Relaxed), block.serial.load(Relaxed), block.size.load(Relaxed))
+        let block = self.held(offset);
+        let most = self.segment.length() - offset - BLOCK_HEADER;
+        (block.kind.load(Relaxed), block.serial.load(Relaxed), block.size.load(Relaxed).min(most))
     }
 
     /// Every block in use: offset, kind, serial, size, creator's pid. A snapshot without the lock.
     pub fn objects(&self) -> Vec<(u64, u32, u64, u64, u32)> {
         self.blocks()
-            .map(|offset| {
+            .map(|(offset, block)| {
                 let (kind, serial, size) = self.describe(offset);
-                (offset, kind, serial, size, self.block(offset).creator.load(Relaxed))
+                (offset, kind, serial, size, block.creator.load(Relaxed))
             })
             .filter(|object| object.1 != Kind::Free as u32)
             .collect()
@@ -377,8 +434,8 @@ impl Heap {
     /// Show `visit` the contents of every block of a kind. Allocates nothing.
     pub fn each_of(&self, kind: Kind, visit: impl Fn(*mut u8)) {
         self.blocks()
-            .filter(|&offset| self.block(offset).kind.load(Relaxed) == kind as u32)
-            .for_each(|offset| visit(self.contents(offset)));
+            .filter(|(_, block)| block.kind.load(Relaxed) == kind as u32)
+            .for_each(|(offset, _)| visit(self.contents(offset)));
     }
 
     /// How much is in use.

@@ -30,7 +30,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(2);
 pub enum Acquired {
     /// It was free.
     Free,
-    /// Its owner died holding it: what it guards may be half-done, and is the caller's to repair.
+    /// Its owner died holding it: what it guards may be half-done, and is the caller's to repair. (The caller itself: the
+    /// word was written over, and named nobody.)
     Abandoned(OwnerId),
 }
 
@@ -132,20 +133,23 @@ impl OwnerLock {
 
     /// Take it from an owner that has died.
     fn take_over(&self, me: OwnerId, is_alive: impl Fn(OwnerId) -> bool) -> Option<Acquired> {
-        let owner = self.owner()?;
-        if owner == me || is_alive(owner) {
+        let word = self.0.load(Ordering::Relaxed);
+        let seen = word & !WAITERS;
+        // A word that names no place of the table, which only damage makes, is nobody's: else all would wait for ever.
+        let owner = OwnerId::from_bits(seen);
+        if word == 0 || owner.is_some_and(|owner| owner == me || is_alive(owner)) {
             return None;
         }
         loop {
             // The waiters' flag may come up meanwhile, which is no reason to give up; another owner is.
             let word = self.0.load(Ordering::Relaxed);
-            if OwnerId::from_bits(word) != Some(owner) {
+            if word == 0 || word & !WAITERS != seen {
                 return None;
             }
             // SYNC: Acquire: the dead owner's stores came before its death, which we learnt of through the kernel.
             let mine = me.bits() | WAITERS;
             if self.0.compare_exchange(word, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                return Some(Acquired::Abandoned(owner));
+                return Some(Acquired::Abandoned(owner.unwrap_or(me)));
             }
         }
     }

@@ -32,7 +32,7 @@ mod watch;
 pub use taken::Taken;
 pub use watch::{Side, WATCHERS, Watcher};
 
-use crate::error::{ArenaError, WaitError};
+use crate::error::{ArenaError, Corrupted, WaitError};
 use crate::failpoint::step;
 use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
@@ -46,27 +46,41 @@ use std::time::{Duration, Instant};
 pub trait Storage: Liveness {
     /// The calling process.
     fn me(&self) -> OwnerId;
-    /// The bytes of a buffer. Valid while the ring refers to it.
-    fn bytes(&self, buffer: u64) -> *mut u8;
+    /// The first `length` bytes of a buffer, named by a word in shared memory. Valid while the ring refers to it.
+    fn bytes(&self, buffer: u64, length: u64) -> Result<*mut u8, Corrupted>;
     /// A new buffer of `capacity` bytes; its offset is a multiple of 64. The caller's until `exchange` makes it a
     /// ring's.
     fn allocate(&self, capacity: u64) -> Result<u64, ArenaError>;
-    /// Store `value` into `word`, upon which the ring refers to the buffer `new` and no longer to `old` (0: none).
-    fn exchange(&self, word: &AtomicU64, value: u64, new: u64, old: u64);
+    /// Store `value` into `word`, upon which the ring refers to the buffer `new` and no longer to `old` (0: none). On an
+    /// error nothing has changed, and `new` is given back.
+    fn exchange(&self, word: &AtomicU64, value: u64, new: u64, old: u64) -> Result<(), Corrupted>;
+    /// Bytes of a buffer, named by a word in shared memory; 0: there is none.
+    fn room(&self, _buffer: u64) -> u64 {
+        u64::MAX
+    }
+    /// Whether a message's attachments can be what they say.
+    fn check(&self, _attachments: &[u64]) -> Result<(), Corrupted> {
+        Ok(())
+    }
     /// Store `tail`, upon which a message with these attachments exists and holds them. They lie in the ring's
     /// storage.
-    fn commit_put(&self, word: &AtomicU64, tail: u64, _attachments: &[u64]) {
+    fn commit_put(&self, word: &AtomicU64, tail: u64, _attachments: &[u64]) -> Result<(), Corrupted> {
         word.store(tail, Ordering::Release);
+        Ok(())
     }
     /// Store `head`, upon which the message is gone and its attachments are held by the caller.
-    fn commit_get(&self, word: &AtomicU64, head: u64, _attachments: &[u64]) {
+    fn commit_get(&self, word: &AtomicU64, head: u64, _attachments: &[u64]) -> Result<(), Corrupted> {
         word.store(head, Ordering::Release);
+        Ok(())
     }
     /// Hold a message's attachments, which something else goes on holding: the caller is about to take the message.
-    fn lend(&self, _attachments: &[u64]) {}
+    fn lend(&self, _attachments: &[u64]) -> Result<(), Corrupted> {
+        Ok(())
+    }
     /// Store `value`, upon which a message is gone and its attachments are held by nobody.
-    fn forget(&self, word: &AtomicU64, value: u64, _attachments: &[u64]) {
+    fn forget(&self, word: &AtomicU64, value: u64, _attachments: &[u64]) -> Result<(), Corrupted> {
         word.store(value, Ordering::Release);
+        Ok(())
     }
     /// Ring the bell of another process, or of this one, that watches `ring`. False: it was not reached.
     fn reach(&self, _ring: &Ring, _watcher: Watcher) -> bool {
@@ -266,10 +280,14 @@ impl Ring {
         Cursor(self.get.head.load(Ordering::Acquire))
     }
 
-    fn storage_of<S: Storage>(&self, storage: &S) -> (*mut u8, u64) {
+    /// The storage and its capacity, which the segment has room for: what is read and written within it is in there.
+    fn storage_of<S: Storage>(&self, storage: &S) -> Result<(*mut u8, u64), Corrupted> {
         match self.buffer.load(Ordering::Relaxed) {
-            0 => (std::ptr::null_mut(), 0),
-            word => (storage.bytes(word & !63), 1 << (word & 63)), // changed only with both locks held
+            0 => Ok((std::ptr::null_mut(), 0)),
+            word => {
+                let capacity = 1 << (word & 63); // changed only with both locks held
+                Ok((storage.bytes(word & !63, capacity)?, capacity))
+            }
         }
     }
 
@@ -352,7 +370,7 @@ impl Ring {
     pub fn dismantle<S: Storage>(&self, storage: &S) {
         self.keep_nothing(storage);
         if self.buffer() != 0 {
-            storage.exchange(&self.buffer, 0, 0, self.buffer());
+            let _ = storage.exchange(&self.buffer, 0, 0, self.buffer()); // what is damaged is kept
         }
         self.forget_watchers(storage);
     }

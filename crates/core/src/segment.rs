@@ -7,7 +7,7 @@
 //! Its mode is 0600, so that of other users not even those get in who find a way to the descriptor, and its length is
 //! sealed: were it cut off, every access beyond would be a SIGBUS in all that have it mapped.
 
-use crate::error::ArenaError;
+use crate::error::{ArenaError, Corrupted};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -139,6 +139,17 @@ impl Segment {
     /// The descriptor, -1 for a private one.
     pub fn fd(&self) -> RawFd {
         self.fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    /// Where a span of it is mapped: the one place where a number from shared memory becomes a pointer. `what` it is
+    /// goes into the error, when it does not lie in the segment or is not aligned to its words.
+    #[inline]
+    pub fn span(&self, offset: u64, length: u64, what: &'static str) -> Result<*mut u8, Corrupted> {
+        if offset.is_multiple_of(8) && length <= self.length && offset <= self.length - length {
+            // SAFETY: the span lies within the mapping.
+            return Ok(unsafe { self.base.add(offset as usize) });
+        }
+        Err(Corrupted { what, offset })
     }
 
     /// Give the memory of a range back to the system; it reads as zeroes afterwards. `offset` and `length` in whole pages.

@@ -9,7 +9,7 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use procession_core::error::{ArenaError, GetError};
+use procession_core::error::{ArenaError, Corrupted, GetError};
 use procession_core::owner::{Liveness, OwnerId};
 use procession_core::ring::{Message, Ring, Side, Storage, Wait, Watcher};
 use procession_core::sys::Bell;
@@ -46,8 +46,8 @@ impl Storage for Memory {
         OwnerId::new(0, 0)
     }
 
-    fn bytes(&self, buffer: u64) -> *mut u8 {
-        self.0.lock().unwrap()[buffer as usize / 64 - 1].as_mut_ptr().cast()
+    fn bytes(&self, buffer: u64, _length: u64) -> Result<*mut u8, Corrupted> {
+        Ok(self.0.lock().unwrap()[buffer as usize / 64 - 1].as_mut_ptr().cast())
     }
 
     fn allocate(&self, capacity: u64) -> Result<u64, ArenaError> {
@@ -61,12 +61,13 @@ impl Storage for Memory {
         true
     }
 
-    fn exchange(&self, word: &loom::sync::atomic::AtomicU64, value: u64, _new: u64, old: u64) {
+    fn exchange(&self, word: &loom::sync::atomic::AtomicU64, value: u64, _new: u64, old: u64) -> Result<(), Corrupted> {
         word.store(value, loom::sync::atomic::Ordering::Release);
         if old != 0 {
             // Poisoned, so that whoever still reads it sees a wrong message.
             self.0.lock().unwrap()[old as usize / 64 - 1].fill(u64::MAX);
         }
+        Ok(())
     }
 }
 
@@ -263,14 +264,14 @@ impl Storage for Mortal<'_> {
     fn me(&self) -> OwnerId {
         self.1
     }
-    fn bytes(&self, buffer: u64) -> *mut u8 {
-        self.0.bytes(buffer)
+    fn bytes(&self, buffer: u64, length: u64) -> Result<*mut u8, Corrupted> {
+        self.0.bytes(buffer, length)
     }
     fn allocate(&self, capacity: u64) -> Result<u64, ArenaError> {
         self.0.allocate(capacity)
     }
-    fn exchange(&self, word: &loom::sync::atomic::AtomicU64, value: u64, new: u64, old: u64) {
-        self.0.exchange(word, value, new, old);
+    fn exchange(&self, word: &loom::sync::atomic::AtomicU64, value: u64, new: u64, old: u64) -> Result<(), Corrupted> {
+        self.0.exchange(word, value, new, old)
     }
 }
 

@@ -6,7 +6,7 @@
 mod support;
 
 use procession_core::arena::Arena;
-use procession_core::error::{ArenaError, GetError, PutError};
+use procession_core::error::{ArenaError, Corrupted, GetError, PutError};
 use procession_core::owner::{Liveness, OwnerId};
 use procession_core::ring::{Message, Ring, Wait};
 use std::time::{Duration, Instant};
@@ -221,12 +221,20 @@ impl procession_core::ring::Storage for Dying {
     fn me(&self) -> OwnerId {
         self.0.me()
     }
-    fn bytes(&self, buffer: u64) -> *mut u8 {
-        procession_core::ring::Storage::bytes(&self.0, buffer)
+    fn bytes(&self, buffer: u64, length: u64) -> Result<*mut u8, Corrupted> {
+        procession_core::ring::Storage::bytes(&self.0, buffer, length)
     }
     fn allocate(&self, _capacity: u64) -> Result<u64, procession_core::error::ArenaError> {
         support::kill(std::process::id());
         unreachable!()
     }
-    fn exchange(&self, _word: &std::sync::atomic::AtomicU64, _value: u64, _new: u64, _old: u64) {}
+    fn exchange(
+        &self,
+        _word: &std::sync::atomic::AtomicU64,
+        _value: u64,
+        _new: u64,
+        _old: u64,
+    ) -> Result<(), Corrupted> {
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::errors;
 use procession_core::arena::{Arena, Handle, Kind};
+use procession_core::error::Corrupted;
 use procession_core::owner::{OwnerId, Processes};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -145,6 +146,9 @@ impl<T> Object<T> {
     pub fn open(arena: &Bound<'_, PyArena>, kind: Kind, (offset, serial): (u64, u64)) -> PyResult<Self> {
         let handle = arena.get().arena.open(offset, serial, Some(kind));
         let handle = handle.map_err(|error| errors::arena(arena.py(), &error))?;
+        if handle.size() < size_of::<T>() as u64 {
+            return Err(errors::corrupted(arena.py(), Corrupted { what: "the size of a shared object", offset }));
+        }
         Ok(Self::from_handle(arena.clone().unbind(), handle))
     }
 

@@ -1,7 +1,7 @@
 //! Every error of the core becomes one Python exception, here and nowhere else. The classes live in `procession.errors`.
 
 use crate::once::once;
-use procession_core::error::{ArenaError, GetError, PutError};
+use procession_core::error::{ArenaError, Corrupted, GetError, PutError};
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -36,8 +36,17 @@ pub fn arena(py: Python<'_>, error: &ArenaError) -> PyErr {
         ArenaError::TooManyProcesses { .. } => "TooManyProcesses",
         ArenaError::NotAnArena(_) => return pyo3::exceptions::PyValueError::new_err(error.to_string()),
         ArenaError::Gone { .. } => "ObjectGone",
+        ArenaError::Corrupted(found) => return corrupted(py, *found),
     };
     raise(py, class, (error.to_string(),))
+}
+
+/// Something in shared memory cannot be as it stands there.
+pub fn corrupted(py: Python<'_>, found: Corrupted) -> PyErr {
+    let error = raise(py, "Corrupted", (found.to_string(),));
+    let facts = error.value(py);
+    let told = facts.setattr("what", found.what).and_then(|()| facts.setattr("offset", found.offset));
+    told.err().unwrap_or(error)
 }
 
 /// A ring took nothing.

@@ -108,7 +108,9 @@ impl Arena {
             bells.mine.retain(|mine| mine.pid == pid);
             if bells.find(key, side, pid).is_none() {
                 let pipe = Pipe::new().map_err(|error| ArenaError::System { call: "pipe", error })?;
-                let Some(slot) = ring.enrol(&self, side, pipe.fd() as u32, pipe.inode()) else { return Ok(None) };
+                let Some(slot) = ring.enrol(&self, side, pipe.fd() as u32, pipe.inode()) else {
+                    return Ok::<_, ArenaError>(None);
+                };
                 bells.mine.push(Mine { ring: key, side, slot, pipe, pid, users: 0 });
             }
             let mine = bells.find(key, side, pid).expect("it was found or made just now");

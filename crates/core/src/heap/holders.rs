@@ -4,7 +4,7 @@
 //! who is taking its contents apart. When that one dies, whoever takes back its holdings goes on.
 
 use super::{BLOCK_HEADER, BlockHeader, Heap, Kind, START};
-use crate::error::ArenaError;
+use crate::error::{ArenaError, Corrupted};
 use crate::failpoint::step;
 use crate::loom::Ordering::Relaxed;
 use crate::owner::OwnerId;
@@ -41,7 +41,7 @@ impl Heap {
         if offset < START || !offset.is_multiple_of(64) || offset.saturating_add(BLOCK_HEADER) > end {
             return Err(ArenaError::Gone { offset, found: "no block" });
         }
-        let block = self.block(offset);
+        let block = self.block(offset)?;
         let found = block.kind.load(Relaxed);
         if block.serial.load(Relaxed) != serial || found == 0 || block.undertaker.load(Relaxed) != 0 {
             return Err(ArenaError::Gone { offset, found: if found == 0 { "nothing" } else { "a later object" } });
@@ -49,18 +49,21 @@ impl Heap {
         if kind.is_some_and(|kind| kind as u32 != found) {
             return Err(ArenaError::Gone { offset, found: Kind::name(found) });
         }
+        self.sound(offset)?;
         block.set_holder(me, true);
         step();
         Ok(())
     }
 
     /// Hold blocks that something else keeps.
-    pub fn hold_again(&self, me: OwnerId, offsets: &[u64]) {
+    pub fn hold_again(&self, me: OwnerId, offsets: &[u64]) -> Result<(), Corrupted> {
         let _locked = self.lock(me);
+        self.check_blocks(offsets)?;
         for &offset in offsets {
-            self.block(offset).set_holder(me, true);
+            self.block(offset)?.set_holder(me, true);
             step();
         }
+        Ok(())
     }
 
     /// Hold blocks that the caller holds for another process too, which is about to be forked.
@@ -70,7 +73,7 @@ impl Heap {
             return; // the fork took longer than a reservation lasts: the place may be another's already
         }
         for offset in offsets {
-            self.block(offset).set_holder(child, true);
+            self.held(offset).set_holder(child, true);
             step();
         }
     }
@@ -78,7 +81,7 @@ impl Heap {
     /// The caller's process holds the block no longer.
     pub fn drop_hold(&self, me: OwnerId, offset: u64) -> Duty {
         let _locked = self.lock(me);
-        let block = self.block(offset);
+        let block = self.held(offset);
         let held = block.set_holder(me, false);
         step();
         // Who did not hold it (a child for which there was no place) cannot be the last.
@@ -90,10 +93,10 @@ impl Heap {
         Duty::TakeApart
     }
 
-    /// After its contents were taken apart: the block is free.
+    /// After its contents were taken apart: the block is free. One that is damaged is kept.
     pub fn bury(&self, me: OwnerId, offset: u64) {
         let _locked = self.lock(me);
-        self.release(offset);
+        let _ = self.release(offset);
     }
 
     /// Take back all that an ended process held. Returns the blocks that nobody holds now, for the caller to take
@@ -104,8 +107,7 @@ impl Heap {
         if self.processes().identity(dead).is_none() {
             return orphans;
         }
-        for offset in self.blocks() {
-            let block = self.block(offset);
+        for (offset, block) in self.blocks() {
             if block.kind.load(Relaxed) == Kind::Free as u32 {
                 continue;
             }
@@ -128,8 +130,8 @@ impl Heap {
     /// The caller has just entered in a place that was freed without taking back what its last user held.
     pub fn clear_place(&self, me: OwnerId) {
         let _locked = self.lock(me);
-        self.blocks().for_each(|offset| {
-            self.block(offset).set_holder(me, false);
+        self.blocks().for_each(|(_, block)| {
+            block.set_holder(me, false);
         });
     }
 }

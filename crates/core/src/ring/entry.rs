@@ -3,6 +3,7 @@
 #![allow(clippy::cast_ptr_alignment)] // blocks are aligned to 64 bytes, and bodies count words
 
 use super::Storage;
+use crate::error::Corrupted;
 use crate::failpoint::step;
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use crate::owner::OwnerId;
@@ -91,22 +92,29 @@ pub(super) fn at(entries: &[Entry], link: u32) -> Option<&Entry> {
 }
 
 /// Where the message of an entry lies, and for how many words there is room.
-pub(super) fn body<S: Storage>(storage: &S, entry: &Entry) -> (*mut u8, usize) {
+pub(super) fn body<S: Storage>(storage: &S, entry: &Entry) -> Result<(*mut u8, usize), Corrupted> {
     let (size, count) = (entry.size.load(Relaxed) as usize, entry.attachments.load(Relaxed) as usize);
     match entry.buffer.load(Relaxed) {
-        word if words(size, count) <= WITHIN || word == 0 => (entry.within.as_ptr().cast_mut().cast(), WITHIN),
-        word => (storage.bytes(word & !63), (1usize << (word & 63)) / 8),
+        word if words(size, count) <= WITHIN || word == 0 => Ok((entry.within.as_ptr().cast_mut().cast(), WITHIN)),
+        word => {
+            let capacity = 1 << (word & 63);
+            Ok((storage.bytes(word & !63, capacity)?, capacity as usize / 8))
+        }
     }
 }
 
 /// The payload and the attachments of an entry in use. Valid until it is freed, which takes the get lock.
-pub(super) fn message<'a, S: Storage>(storage: &S, entry: &Entry) -> (&'a [u8], &'a [u64]) {
-    let (body, room) = body(storage, entry);
+pub(super) fn message<'a, S: Storage>(storage: &S, entry: &Entry) -> Result<(&'a [u8], &'a [u64]), Corrupted> {
+    let (body, room) = body(storage, entry)?;
     let (size, count) = (entry.size.load(Relaxed) as usize, entry.attachments.load(Relaxed) as usize);
-    assert!(words(size, count) <= room, "an entry's message lies within its buffer");
-    // SAFETY: within the body by the assertion, which only holders of the get lock write into.
-    unsafe {
+    if words(size, count) > room {
+        return Err(Corrupted { what: "a message that a queue keeps", offset: entry.claim.load(Relaxed) });
+    }
+    // SAFETY: within the body by the comparison, which only holders of the get lock write into.
+    let (payload, attachments) = unsafe {
         let payload = std::slice::from_raw_parts(body.add(count * 8), size);
         (payload, std::slice::from_raw_parts(body.cast::<u64>(), count))
-    }
+    };
+    storage.check(attachments)?;
+    Ok((payload, attachments))
 }

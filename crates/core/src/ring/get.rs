@@ -3,7 +3,7 @@
 use super::record::{self, Cursor};
 use super::taken::Taken;
 use super::{ClaimCell, Ring, Side, Storage, Wait};
-use crate::error::{ArenaError, GetError, WaitError};
+use crate::error::{ArenaError, Corrupted, GetError, WaitError};
 use crate::failpoint::step;
 use crate::loom::Ordering;
 use crate::wait;
@@ -44,8 +44,11 @@ impl Ring {
             self.look_after_takers(storage, wait);
             let locked = self.hold_getters(storage, wait).map_err(not_taken)?;
             let closed = self.is_closed(); // before the tail: nothing is put after it
-            let (returned, more) =
-                if self.has_returned() { self.take_returned(storage, most, &mut sink) } else { (0, true) };
+            let (returned, more) = if self.has_returned() {
+                self.take_returned(storage, most, &mut sink).map_err(|found| GetError::Arena(found.into()))?
+            } else {
+                (0, true)
+            };
             let fresh = if more { self.take_fresh(storage, most - returned, claim, &mut sink) } else { Ok(0) };
             let fresh = match fresh {
                 Err(_) if returned > 0 => 0,
@@ -83,10 +86,20 @@ impl Ring {
         if most == 0 || head.count() == tail.count() {
             return Ok(0);
         }
-        let (base, capacity) = self.storage_of(storage);
+        let (base, capacity) = self.storage_of(storage)?;
+        if tail.bytes_since(head) > capacity {
+            return Err(Corrupted { what: "a queue's position", offset: tail.0 }.into());
+        }
         while taken < most && head.count() != tail.count() {
-            // SAFETY: the get lock is held and `head` is before `tail`, so a whole record stands there.
-            let (next, payload, attachments) = unsafe { record::read(base, capacity, head) };
+            // SAFETY: the get lock is held, and the storage has that capacity.
+            let read = unsafe { record::read(base, capacity, head, tail) };
+            let sound = read.filter(|(_, _, attachments)| attachments.is_empty() || storage.check(attachments).is_ok());
+            let Some((next, payload, attachments)) = sound else {
+                if taken > 0 {
+                    break; // for the call that begins with it
+                }
+                return Err(Corrupted { what: "a message in a queue", offset: head.0 }.into());
+            };
             let number = head.count();
             let keep = keeps && !self.was_done_before(number);
             if keep && let Err(error) = self.note_taken(storage, number, payload, attachments) {
@@ -104,7 +117,7 @@ impl Ring {
             head = next;
             taken += 1;
             if !attachments.is_empty() && !keep {
-                storage.commit_get(&self.get.head, head.0, attachments); // and all before it
+                storage.commit_get(&self.get.head, head.0, attachments)?; // and all before it
                 step();
             }
             if !more {
@@ -135,14 +148,19 @@ impl Ring {
     pub(super) fn discard_fresh<S: Storage>(&self, storage: &S) -> u32 {
         let mut head = Cursor(self.get.head.load(Ordering::Relaxed));
         let tail = self.tail_for(head, usize::MAX);
-        let (base, capacity) = self.storage_of(storage);
+        let (base, capacity) = self.storage_of(storage).unwrap_or((std::ptr::null_mut(), 0));
         let dropped = tail.messages_since(head);
-        while head.count() != tail.count() {
+        while head.count() != tail.count() && tail.bytes_since(head) <= capacity {
             // SAFETY: as in `take_fresh`.
-            let (next, _, attachments) = unsafe { record::read(base, capacity, head) };
+            let Some((next, _, attachments)) = (unsafe { record::read(base, capacity, head, tail) }) else { break };
+            if storage.forget(&self.get.head, next.0, attachments).is_err() {
+                break;
+            }
             head = next;
-            storage.forget(&self.get.head, head.0, attachments);
             step();
+        }
+        if head.count() != tail.count() {
+            self.get.head.store(tail.0, Ordering::Release); // what is damaged is kept, and in nobody's way
         }
         self.notify_space(storage, dropped);
         dropped

@@ -27,7 +27,7 @@
 use super::entry::{Entry, WITHIN, at, body, claim_of, message, words};
 use super::record::Cursor;
 use super::{Ring, Storage};
-use crate::error::ArenaError;
+use crate::error::{ArenaError, Corrupted};
 use crate::failpoint::step;
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use Ordering::Relaxed;
@@ -86,10 +86,19 @@ fn count(counter: &AtomicU32, change: i32) {
 impl Ring {
     /// The entries. Valid while the get lock is held and the table does not grow.
     pub(super) fn entries<'a, S: Storage>(&self, storage: &S) -> &'a [Entry] {
-        match self.ledger.entries.load(Relaxed) {
-            0 => &[],
-            // SAFETY: the table was written before the store; only holders of the get lock are here, and change it.
-            word => unsafe { std::slice::from_raw_parts(storage.bytes(word & !63).cast(), 1 << (word & 63)) },
+        let word = self.ledger.entries.load(Relaxed);
+        if word == 0 {
+            return &[];
+        }
+        let (table, count) = (word & !63, 1u64 << (word & 63));
+        let bytes = count.saturating_mul(size_of::<Entry>() as u64);
+        match storage.bytes(table, bytes) {
+            // SAFETY: within the table's block, which was written before the store; only holders of the get lock are here,
+            // and change it.
+            Ok(place) if bytes <= storage.room(table) => unsafe {
+                std::slice::from_raw_parts(place.cast(), count as usize)
+            },
+            _ => &[], // damaged: what was in it is kept
         }
     }
 
@@ -112,7 +121,8 @@ impl Ring {
             self.grow_ledger(storage)?;
         }
         let link = self.ledger.unused.load(Relaxed);
-        let entry = at(self.entries(storage), link).expect("the list of the unused names entries");
+        let found = Corrupted { what: "what a queue keeps", offset: self.ledger.entries.load(Relaxed) };
+        let entry = at(self.entries(storage), link).ok_or(found)?;
         let need = words(payload.len(), attached.len()) as u64 * 8;
         let buffer = entry.buffer.load(Relaxed);
         if need > 8 * WITHIN as u64 && (buffer == 0 || 1 << (buffer & 63) < need) {
@@ -120,12 +130,15 @@ impl Ring {
             let fresh = storage.allocate(capacity)?;
             step();
             let word = fresh | u64::from(capacity.trailing_zeros());
-            storage.exchange(&entry.buffer, word, fresh, buffer & !63);
+            storage.exchange(&entry.buffer, word, fresh, buffer & !63)?;
             step();
         }
         entry.size.store(payload.len() as u32, Relaxed);
         entry.attachments.store(attached.len() as u32, Relaxed);
-        let (body, _) = body(storage, entry);
+        let (body, room) = body(storage, entry)?;
+        if need > room as u64 * 8 {
+            return Err(found.into());
+        }
         // SAFETY: the body has room for `need` bytes, and the entry is unused: nobody reads it.
         unsafe {
             std::ptr::copy_nonoverlapping(attached.as_ptr(), body.cast::<u64>(), attached.len());
@@ -149,7 +162,7 @@ impl Ring {
         let entry = &entries[link as usize - 1];
         entry.deliveries.store(1, Relaxed);
         self.line_up(entries, link, number);
-        storage.lend(attached);
+        self.lend(storage, attached)?;
         entry.pass_to(number, Some(storage.me()));
         Ok(())
     }
@@ -167,8 +180,8 @@ impl Ring {
         let entry = &entries[link as usize - 1];
         entry.deliveries.store(0, Relaxed);
         self.line_up(entries, link, number);
-        let (_, attached) = message(storage, entry);
-        storage.commit_put(&entry.claim, claim_of(number, None), attached);
+        let (_, attached) = message(storage, entry)?;
+        storage.commit_put(&entry.claim, claim_of(number, None), attached)?;
         step();
         count(&self.ledger.returned, 1);
         Ok(())
@@ -190,7 +203,10 @@ impl Ring {
         let mut next = 0;
         // What is taken is the newest; only what is put back may belong further ahead.
         let age = self.age(entries, number);
-        while let Some(other) = at(entries, before).filter(|other| self.age(entries, other.number()) < age) {
+        let mut left = entries.len(); // as in `in_order`
+        while let Some(other) = at(entries, before).filter(|other| left > 0 && self.age(entries, other.number()) < age)
+        {
+            left -= 1;
             (next, before) = (before, other.before.load(Relaxed));
         }
         entry.before.store(before, Relaxed);
@@ -202,13 +218,19 @@ impl Ring {
     }
 
     /// A returned message becomes the caller's.
-    pub(super) fn retake<S: Storage>(&self, storage: &S, entry: &Entry) {
-        let (number, (_, attached)) = (entry.number(), message(storage, entry));
+    pub(super) fn retake<S: Storage>(&self, storage: &S, entry: &Entry) -> Result<(), Corrupted> {
+        let (number, (_, attached)) = (entry.number(), message(storage, entry)?);
         entry.deliveries.store(entry.deliveries.load(Relaxed).saturating_add(1), Relaxed);
         step();
-        storage.lend(attached);
+        self.lend(storage, attached)?;
         entry.pass_to(number, Some(storage.me()));
         count(&self.ledger.returned, -1);
+        Ok(())
+    }
+
+    /// Let the caller hold what a message that it is about to take refers to. Without that the lists are to be made anew.
+    fn lend<S: Storage>(&self, storage: &S, attached: &[u64]) -> Result<(), Corrupted> {
+        storage.lend(attached).inspect_err(|_| self.ledger.torn.store(1, Relaxed))
     }
 
     /// A taken message is anybody's again.
@@ -223,14 +245,13 @@ impl Ring {
         storage: &S,
         link: u32,
         entry: &Entry,
-        let_go: impl FnOnce(&AtomicU64, &[u64]),
+        let_go: impl FnOnce(&AtomicU64, &[u64]) -> Result<(), Corrupted>,
     ) {
-        let (_, attached) = message(storage, entry);
+        // What a damaged one refers to is kept.
+        let (_, attached) = message(storage, entry).unwrap_or_default();
         let was_returned = entry.is_returned();
-        if attached.is_empty() {
+        if attached.is_empty() || let_go(&entry.claim, attached).is_err() {
             entry.claim.store(0, Ordering::Release);
-        } else {
-            let_go(&entry.claim, attached);
         }
         step();
         let entries = self.entries(storage);
@@ -245,7 +266,7 @@ impl Ring {
         count(&self.ledger.open, -1);
         let buffer = entry.buffer.load(Relaxed);
         if buffer != 0 && (link as usize > KEPT || 1 << (buffer & 63) > LARGEST_KEPT) {
-            storage.exchange(&entry.buffer, 0, 0, buffer & !63);
+            let _ = storage.exchange(&entry.buffer, 0, 0, buffer & !63); // damaged: it is kept
             step();
         }
         entry.next.store(self.ledger.unused.load(Relaxed), Relaxed);
@@ -257,27 +278,31 @@ impl Ring {
     #[cold]
     fn grow_ledger<S: Storage>(&self, storage: &S) -> Result<(), ArenaError> {
         let word = self.ledger.entries.load(Relaxed);
-        let (old, had) = (word & !63, if word == 0 { 0 } else { 1u64 << (word & 63) });
+        let (old, had) = (word & !63, self.entries(storage).len() as u64);
+        if (word == 0) != (had == 0) {
+            return Err(Corrupted { what: "what a queue keeps", offset: word }.into());
+        }
         let have = (had * 2).max(FIRST);
         let bytes = |entries: u64| entries as usize * size_of::<Entry>();
         let fresh = storage.allocate(bytes(have) as u64)?;
         step();
-        let to = storage.bytes(fresh);
+        let to = storage.bytes(fresh, bytes(have) as u64)?;
         // SAFETY: both tables have these sizes, the new one is the caller's alone, and the lock guards the old one.
         unsafe {
             if old != 0 {
-                std::ptr::copy_nonoverlapping(storage.bytes(old), to, bytes(had));
+                std::ptr::copy(storage.bytes(old, bytes(had) as u64)?, to, bytes(had));
             }
             for index in had..have {
                 to.add(bytes(index)).cast::<Entry>().write(Entry::new());
             }
         }
         step();
-        storage.exchange(&self.ledger.entries, fresh | u64::from(have.trailing_zeros()), fresh, old);
+        storage.exchange(&self.ledger.entries, fresh | u64::from(have.trailing_zeros()), fresh, old)?;
         step();
         // A death before this is over tears the lists, and they are made anew.
         for link in (had as u32 + 1..=have as u32).rev() {
-            self.entries(storage)[link as usize - 1].next.store(self.ledger.unused.load(Relaxed), Relaxed);
+            let Some(entry) = at(self.entries(storage), link) else { break };
+            entry.next.store(self.ledger.unused.load(Relaxed), Relaxed);
             self.ledger.unused.store(link, Relaxed);
         }
         step();
@@ -325,16 +350,16 @@ impl Ring {
     pub(super) fn forget_ledger<S: Storage>(&self, storage: &S) {
         let entries = self.entries(storage);
         for (_, entry) in self.in_order(entries) {
-            storage.forget(&entry.claim, 0, message(storage, entry).1);
+            let _ = message(storage, entry).and_then(|(_, attached)| storage.forget(&entry.claim, 0, attached));
             step();
         }
         for entry in entries.iter().filter(|entry| entry.buffer.load(Relaxed) != 0) {
-            storage.exchange(&entry.buffer, 0, 0, entry.buffer.load(Relaxed) & !63);
+            let _ = storage.exchange(&entry.buffer, 0, 0, entry.buffer.load(Relaxed) & !63);
             step();
         }
         let table = self.ledger.entries.load(Relaxed);
         if table != 0 {
-            storage.exchange(&self.ledger.entries, 0, 0, table & !63);
+            let _ = storage.exchange(&self.ledger.entries, 0, 0, table & !63);
             step();
         }
         self.repair(storage);

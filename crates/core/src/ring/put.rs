@@ -2,9 +2,13 @@
 
 use super::record::{self, Cursor};
 use super::{LEAST_CAPACITY, MOST_CAPACITY, Message, Ring, Side, Storage, Wait, hold, hold_long};
-use crate::error::{PutError, WaitError};
+use crate::error::{Corrupted, PutError, WaitError};
 use crate::failpoint::step;
 use crate::loom::Ordering;
+
+fn corrupted(found: Corrupted) -> PutError {
+    PutError::Arena(found.into())
+}
 
 impl Ring {
     /// Put the messages, or as many of them as there is room for: waits only for room for the first. Returns how
@@ -47,7 +51,8 @@ impl Ring {
             largest = size.max(largest);
         }
         let _held = hold_long(&self.put.lock, storage);
-        let (tail, (_, capacity)) = (Cursor(self.put.tail.load(Ordering::Relaxed)), self.storage_of(storage));
+        let tail = Cursor(self.put.tail.load(Ordering::Relaxed));
+        let (_, capacity) = self.storage_of(storage).map_err(corrupted)?;
         // What is left before the end of the storage is less than the record that did not fit there.
         let total = total + largest;
         if tail.bytes_since(self.head()) + total > capacity {
@@ -60,6 +65,7 @@ impl Ring {
     fn put_held<S: Storage>(&self, storage: &S, mut tail: Cursor, messages: &[Message<'_>]) -> Result<usize, PutError> {
         let mut put = 0;
         for message in messages {
+            let before = tail;
             let attached = match self.write(storage, tail, message) {
                 Ok(Some((next, attached))) => {
                     tail = next;
@@ -71,8 +77,15 @@ impl Ring {
             put += 1;
             step();
             if !attached.is_empty() {
-                storage.commit_put(&self.put.tail, tail.0, attached); // and all before it
-                step();
+                // And all before it.
+                match storage.commit_put(&self.put.tail, tail.0, attached) {
+                    Ok(()) => step(),
+                    Err(found) if put == 1 => return Err(corrupted(found)),
+                    Err(_) => {
+                        (tail, put) = (before, put - 1);
+                        break;
+                    }
+                }
             }
         }
         // SYNC: pairs with the Acquire in `tail()`; the one store that makes the messages exist.
@@ -103,7 +116,7 @@ impl Ring {
         message: &Message<'_>,
     ) -> Result<Option<(Cursor, &'a [u64])>, PutError> {
         let need = self.checked_size(message)?;
-        let (mut base, mut capacity) = self.storage_of(storage);
+        let (mut base, mut capacity) = self.storage_of(storage).map_err(corrupted)?;
         let mut head = Cursor(self.put.head_seen.load(Ordering::Relaxed));
         loop {
             let (index, gap) = tail.place(capacity, need);
@@ -146,6 +159,9 @@ impl Ring {
         let _getters = self.hold_getters_long(storage);
         let head = self.head();
         let used = tail.bytes_since(head);
+        if used > old_capacity {
+            return Err(corrupted(Corrupted { what: "a queue's position", offset: tail.0 }));
+        }
         let mut capacity = (old_capacity * 2).max(LEAST_CAPACITY);
         // Twice the record: behind any skip there is then room for it, whatever the position.
         while capacity < used + 2 * total {
@@ -157,16 +173,18 @@ impl Ring {
         let buffer = storage.allocate(capacity).map_err(PutError::Arena)?;
         step();
         let old = self.buffer();
-        let to = storage.bytes(buffer);
+        let to = storage.bytes(buffer, capacity).map_err(corrupted)?;
         if used > 0 {
+            let from = storage.bytes(old, old_capacity).map_err(corrupted)?;
             // SAFETY: both buffers are the ring's and of these sizes; both locks are held, so nobody else touches
             // either.
-            unsafe { record::copy((storage.bytes(old), old_capacity), (to, capacity), head, used) };
+            unsafe { record::copy((from, old_capacity), (to, capacity), head, used) };
         }
         step();
         self.put.head_seen.store(head.0, Ordering::Relaxed);
         // One store moves the ring. Death before it: the old storage stands. After it: the new one does.
-        storage.exchange(&self.buffer, buffer | capacity.trailing_zeros() as u64, buffer, old);
+        let word = buffer | capacity.trailing_zeros() as u64;
+        storage.exchange(&self.buffer, word, buffer, old).map_err(corrupted)?;
         step();
         Ok((to, capacity))
     }

@@ -102,32 +102,43 @@ pub(super) unsafe fn copy(from: (*mut u8, u64), to: (*mut u8, u64), head: Cursor
     }
 }
 
-/// The record at `head`: the cursor behind it, its payload and its attachments.
+/// The record at `head`: the cursor behind it, its payload and its attachments. None when what stands there is no record
+/// that ends within the storage and at `tail` at the latest.
 ///
 /// # Safety
 /// - `base` points to the ring's storage of `capacity` bytes, and the get lock is held for the lifetime of the
-///   result.
-/// - A committed record stands at `head`.
-pub(super) unsafe fn read<'a>(base: *mut u8, capacity: u64, head: Cursor) -> (Cursor, &'a [u8], &'a [u64]) {
-    let index = head.index(capacity);
-    // SAFETY: by contract a record, perhaps a skip record and then one at the start, stands at `index`; its lengths
-    // were written by `write`, which kept it within `capacity` and aligned to 8.
+///   result. (Capacity 0: there is none, and nothing is read.)
+#[inline]
+pub(super) unsafe fn read<'a>(
+    base: *mut u8,
+    capacity: u64,
+    head: Cursor,
+    tail: Cursor,
+) -> Option<(Cursor, &'a [u8], &'a [u64])> {
+    if capacity < 8 {
+        return None;
+    }
+    let mut index = head.index(capacity);
+    // SAFETY: `index` is a multiple of 8 below `capacity`, which is a power of two: 8 bytes at least are left.
+    let mut word = unsafe { base.add(index as usize).cast::<u64>().read() };
+    let mut skipped = 0;
+    if word & SKIP != 0 {
+        skipped = (word & 0xffff_fff8) + 8;
+        // At the end of the storage its follower is at the start; after growing it stands in the middle, right behind.
+        index = (index + skipped) & (capacity - 1);
+        // SAFETY: as above.
+        word = unsafe { base.add(index as usize).cast::<u64>().read() };
+    }
+    let (size, count) = ((word & 0xffff_ffff) as usize, (word >> 32 & 0xffff) as usize);
+    let need = bytes(size, count);
+    if need > capacity - index || skipped + need > tail.bytes_since(head) {
+        return None;
+    }
+    // SAFETY: the `need` bytes from `index` on are within the storage, by the comparison; all is aligned to 8.
     unsafe {
-        let mut at = base.add(index as usize);
-        let mut skipped = 0;
-        let mut word = at.cast::<u64>().read();
-        if word & SKIP != 0 {
-            skipped = (word & 0xffff_ffff) + 8;
-            // At the end of the storage its follower is at the start; after growing it stands in the middle, right
-            // behind.
-            at = base.add(((index + skipped) & (capacity - 1)) as usize);
-            word = at.cast::<u64>().read();
-        }
-        let size = (word & 0xffff_ffff) as usize;
-        let count = (word >> 32 & 0xffff) as usize;
-        let attachments = std::slice::from_raw_parts(at.add(8).cast::<u64>(), count);
-        let payload = std::slice::from_raw_parts(at.add(8 + count * 8), size);
-        let words = (skipped + bytes(size, count)) / 8;
-        (head.moved(words as u32, 1), payload, attachments)
+        let attachments = base.add(index as usize + 8);
+        let payload = std::slice::from_raw_parts(attachments.add(count * 8), size);
+        let attachments = std::slice::from_raw_parts(attachments.cast::<u64>(), count);
+        Some((head.moved(((skipped + need) / 8) as u32, 1), payload, attachments))
     }
 }

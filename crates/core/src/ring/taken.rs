@@ -10,7 +10,7 @@
 use super::entry::message;
 use super::record::Cursor;
 use super::{Held, Ring, Side, Storage, Wait, hold, hold_long};
-use crate::error::{ArenaError, WaitError};
+use crate::error::{ArenaError, Corrupted, WaitError};
 use crate::failpoint::step;
 use crate::loom::Ordering;
 use crate::owner::OwnerId;
@@ -106,7 +106,7 @@ impl Ring {
         storage: &S,
         most: usize,
         sink: &mut impl FnMut(Taken<'_>) -> bool,
-    ) -> (usize, bool) {
+    ) -> Result<(usize, bool), Corrupted> {
         let (mut taken, mut more) = (0, true);
         for (link, entry) in self.in_order(self.entries(storage)) {
             if taken == most || !more || self.ledger.returned.load(Relaxed) == 0 {
@@ -115,12 +115,16 @@ impl Ring {
             if !entry.is_returned() {
                 continue;
             }
-            let (payload, attachments) = message(storage, entry);
+            let (payload, attachments) = match message(storage, entry) {
+                Ok(message) => message,
+                Err(_) if taken > 0 => return Ok((taken, false)), // for the call that begins with it
+                Err(found) => return Err(found),
+            };
             let deliveries = entry.deliveries.load(Relaxed).saturating_add(1);
             more = sink(Taken { number: entry.number(), deliveries, payload, attachments });
             step();
             if self.keeps_taken() {
-                self.retake(storage, entry);
+                self.retake(storage, entry)?;
             } else {
                 self.free(storage, link, entry, |claim, attachments| storage.commit_get(claim, 0, attachments));
             }
@@ -129,7 +133,7 @@ impl Ring {
         if (taken, more) == (0, true) && most > 0 {
             self.repair(storage); // it was said that there are some: nobody may ask for them for ever
         }
-        (taken, more)
+        Ok((taken, more))
     }
 
     /// Whether a message needs no acknowledgement, because it had one before it was taken.

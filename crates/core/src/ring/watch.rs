@@ -111,8 +111,11 @@ impl Ring {
         // SYNC: Acquire pairs with the store of the table in `prepare`.
         match self.watchers.load(Ordering::Acquire) {
             0 => &[],
-            // SAFETY: the table was written before the store; it is the ring's, and lives as long.
-            table => unsafe { &(*storage.bytes(table).cast::<Table>()).0[side as usize] },
+            table => match storage.bytes(table, size_of::<Table>() as u64) {
+                // SAFETY: the table was written before the store; it is the ring's, and lives as long.
+                Ok(table) => unsafe { &(*table.cast::<Table>()).0[side as usize] },
+                Err(_) => &[], // nobody can be told
+            },
         }
     }
 
@@ -126,12 +129,13 @@ impl Ring {
         let _putters = hold_long(&self.put.lock, storage);
         if !self.is_watched() {
             let table = storage.allocate(size_of::<Table>() as u64)?;
+            let place = storage.bytes(table, size_of::<Table>() as u64)?;
             step();
             let slots = || std::array::from_fn(|_| Slot::new());
             // SAFETY: the block is fresh and large enough; blocks are aligned to 64 bytes.
-            unsafe { storage.bytes(table).cast::<Table>().write(Table([slots(), slots()])) };
+            unsafe { place.cast::<Table>().write(Table([slots(), slots()])) };
             step();
-            storage.exchange(&self.watchers, table, table, 0);
+            storage.exchange(&self.watchers, table, table, 0)?;
         }
         Ok(())
     }
@@ -158,7 +162,7 @@ impl Ring {
 
     /// Give the slot back.
     pub fn withdraw<S: Storage>(&self, storage: &S, side: Side, index: usize) {
-        let slot = &self.slots(storage, side)[index];
+        let Some(slot) = self.slots(storage, side).get(index) else { return };
         slot.state.store(RUNG, Ordering::Release);
         step();
         slot.owner.store(0, Ordering::Release);
@@ -167,7 +171,7 @@ impl Ring {
     /// Let the bell ring if the ring is ready, and silence and arm it if it is not. An error names the claimant that
     /// has still to ring it or to give the slot back: call again. One thread of the watcher at a time.
     pub fn attune<S: Storage>(&self, storage: &S, side: Side, index: usize, bell: &impl Bell) -> Result<(), OwnerId> {
-        let slot = &self.slots(storage, side)[index];
+        let Some(slot) = self.slots(storage, side).get(index) else { return Ok(()) };
         loop {
             let state = slot.state.load(Ordering::Acquire);
             if let Some(claimant) = OwnerId::from_bits(state) {
@@ -201,12 +205,13 @@ impl Ring {
     /// Take the slot from a claimant that has died, or has been stopped for long: its bell may then ring once for
     /// nothing.
     pub fn disclaim<S: Storage>(&self, storage: &S, side: Side, index: usize, claimant: OwnerId) {
-        self.slots(storage, side)[index].change(claimant.bits(), RUNG);
+        self.slots(storage, side).get(index).map(|slot| slot.change(claimant.bits(), RUNG));
     }
 
     /// Whether somebody is about to ring the bell.
     pub fn is_claimed<S: Storage>(&self, storage: &S, side: Side, index: usize) -> bool {
-        OwnerId::from_bits(self.slots(storage, side)[index].state.load(Ordering::Acquire)).is_some()
+        let state = self.slots(storage, side).get(index).map_or(RUNG, |slot| slot.state.load(Ordering::Acquire));
+        OwnerId::from_bits(state).is_some()
     }
 
     // --- the other side --------------------------------------------------------------------------------------------
@@ -264,7 +269,7 @@ impl Ring {
     pub(super) fn forget_watchers<S: Storage>(&self, storage: &S) {
         let table = self.watchers.load(Ordering::Relaxed);
         if table != 0 {
-            storage.exchange(&self.watchers, 0, 0, table);
+            let _ = storage.exchange(&self.watchers, 0, 0, table); // what is damaged is kept
         }
     }
 }

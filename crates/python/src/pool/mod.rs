@@ -35,7 +35,7 @@ use crate::arena::Object;
 use crate::codec::Encoder;
 use crate::ring::{Incoming, Outgoing};
 use crate::{errors, wait};
-use procession_core::error::{GetError, PutError, WaitError};
+use procession_core::error::{ArenaError, GetError, PutError, WaitError};
 use procession_core::ring::{ClaimCell, Ring, Wait};
 use pyo3::prelude::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -151,11 +151,12 @@ pub(super) fn receive(
     }
     let taken =
         wait::until(py, deadline(), |deadline| match incoming.receive(ring, most, Wait::Until(deadline), claim) {
-            Ok(taken) => Ok(Some(taken)),
+            Ok(taken) => Ok(Some(Ok(taken))),
             Err(GetError::Closed) => Ok(None),
             Err(GetError::Interrupted) => Err(WaitError::Interrupted),
+            Err(GetError::Arena(ArenaError::Corrupted(found))) => Ok(Some(Err(found))),
             // (A pool's ring keeps nothing of what is taken, so it needs no room in the arena for that.)
             Err(GetError::Empty | GetError::Arena(_)) => Err(WaitError::TimedOut),
         })?;
-    Ok(taken.unwrap_or(Some(0)))
+    taken.unwrap_or(Some(Ok(0))).transpose().map_err(|found| errors::corrupted(py, found))
 }

@@ -201,7 +201,7 @@ impl Incoming {
     ) -> PyResult<Py<PyAny>> {
         let (from, first) = self.start(index);
         let (to, last) = self.messages[index].end;
-        let from = from + header;
+        let from = (from + header).min(to); // a message shorter than its header is none
         if first == last {
             return codec::decode(py, &self.bytes[from..to], &[]);
         }

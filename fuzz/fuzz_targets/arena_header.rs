@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     assert!(sound.hold(me, offset, serial, Some(Kind::Block)).is_ok());
     // A segment is never unmapped, by design; here that would use up the mappings a process may have.
     // SAFETY: both are this run's own and used no longer.
-    bases.map(|base| unsafe { munmap(base, LENGTH as usize) });
+    let _ = bases.map(|base| unsafe { munmap(base, LENGTH as usize) });
 });
 
 unsafe extern "C" {

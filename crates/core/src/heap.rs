@@ -268,12 +268,12 @@ impl Heap {
         let header = self.header();
         let (limit, used) = (header.limit.load(Relaxed), header.used.load(Relaxed));
         let full = ArenaError::Full { asked: size, used, limit };
-        if size > limit {
+        if size > limit.min(self.segment.length()) {
             return Err(full);
         }
         let class = class_of(size + BLOCK_HEADER);
         let bytes = class_size(class);
-        if used + bytes > limit {
+        if used.saturating_add(bytes) > limit {
             return Err(full);
         }
         step();
@@ -361,7 +361,7 @@ impl Heap {
         header.objects.fetch_sub(1, Relaxed);
         step();
         let warm = header.warm.load(Relaxed);
-        let keep = bytes < WORTH_PUNCHING || warm + bytes <= WARM_LIMIT;
+        let keep = bytes < WORTH_PUNCHING || warm.saturating_add(bytes) <= WARM_LIMIT;
         if !keep {
             let from = (offset + BLOCK_HEADER).next_multiple_of(PAGE);
             let to = (offset + bytes) / PAGE * PAGE;

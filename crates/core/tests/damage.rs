@@ -200,3 +200,18 @@ fn a_lock_word_that_names_nobody_is_taken_over() {
         scene.arena.check().unwrap();
     }
 }
+
+/// Found by fuzzing: sums of what the header says must not wrap around.
+#[test]
+fn counters_that_make_no_sense_make_the_arena_full() {
+    let _alone = alone();
+    let scene = scene();
+    let start = word(&scene.block, -(scene.block.offset() as i64 + BLOCK_HEADER as i64));
+    set(start.wrapping_byte_add(64), u64::MAX); // bytes in use
+    let full = |size| matches!(scene.arena.allocate(Kind::Block, size), Err(ArenaError::Full { .. }));
+    assert!(full(100));
+    set(start.wrapping_byte_add(64), 0);
+    set(start.wrapping_byte_add(32), u64::MAX); // the limit
+    assert!(full(u64::MAX) && full(u64::MAX - 100));
+    scene.arena.allocate(Kind::Block, 100).expect("room");
+}

@@ -22,6 +22,7 @@ from multiprocessing import context as _mp_context
 from multiprocessing import reduction as _mp_reduction
 
 from .. import _native
+from .._outcome import anonymous_file
 from ..errors import ObjectGone
 from .reducers import LIST, SCALAR, SET
 

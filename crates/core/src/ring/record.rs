@@ -94,9 +94,10 @@ pub(super) unsafe fn copy(from: (*mut u8, u64), to: (*mut u8, u64), head: Cursor
         let position = head.position() as u64 * 8 + done;
         let (source, target) = (position & (from.1 - 1), position & (to.1 - 1));
         let length = (used - done).min(from.1 - source).min(to.1 - target);
-        // SAFETY: both ranges lie within their storages by the `min` above; these are different blocks.
+        // SAFETY: both ranges lie within their storages by the `min` above; these are different blocks, or, where the
+        // ring is damaged, overlap, which `copy` allows.
         unsafe {
-            std::ptr::copy_nonoverlapping(from.0.add(source as usize), to.0.add(target as usize), length as usize);
+            std::ptr::copy(from.0.add(source as usize), to.0.add(target as usize), length as usize);
         }
         done += length;
     }

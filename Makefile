@@ -91,7 +91,7 @@ miri:  ## undefined behaviour in the core (needs a nightly toolchain with miri)
 fuzz:  ## random input against the plain model (needs a nightly toolchain with cargo-fuzz)
 	@sh scripts/fuzz.sh $(SECONDS_LONG)
 
-crash: setup  ## kill processes at random instructions for minutes (SECONDS_LONG=120)
+crash: setup  ## kill processes at every step of every operation, then at random (SECONDS_LONG=120)
 	@sh scripts/crash.sh $(BIN)/python $(SECONDS_LONG)
 
 test-pythons: setup  ## the suite on every later Python that this machine has, from one wheel
@@ -100,7 +100,7 @@ test-pythons: setup  ## the suite on every later Python that this machine has, f
 flat: setup  ## make, use and drop 10,000 of each kind of object, 1,000 pools: nothing may grow
 	$(BIN)/python scripts/flat.py
 
-soak: setup  ## the slow and stress tests, again and again (SECONDS_LONG=120)
+soak: setup  ## random kills over pools, queues and locks, then the tests again and again (SECONDS_LONG=120)
 	@sh scripts/soak.sh $(BIN)/python $(SECONDS_LONG)
 
 $(VENV)/.stamp-bench: $(wildcard benchmarks/requirements.txt) $(TOOLS)

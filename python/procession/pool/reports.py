@@ -14,6 +14,7 @@ import sys
 
 from .. import _native
 from .._bootstrap import at_fork_in_child
+from .._outcome import anonymous_file
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Reports:
         self._owner = os.getpid()
         if hasattr(os, "memfd_create") and ASK is not None:
             try:
-                self.fd = os.memfd_create("procession-reports")
+                self.fd = anonymous_file("procession-reports")
             except OSError:  # no descriptor left: workers die without a word
                 return
             status = os.fstat(self.fd)

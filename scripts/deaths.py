@@ -51,8 +51,8 @@ def use_twice(lock: Any) -> None:
 
 def wait_and_notify(condition: Any) -> None:
     assert condition.acquire(timeout=SOON)
-    condition.notify_all()
     condition.wait(0.001)
+    condition.notify_all()
     condition.release()
 
 
@@ -63,6 +63,7 @@ def meet(barrier: Any) -> None:
 
 
 def raise_and_lower(event: Any) -> None:
+    event.wait(0.001)
     event.set()
     assert event.wait(SOON)
     event.clear()

@@ -21,6 +21,7 @@
 #![allow(clippy::needless_pass_by_value)] // an enrolment is used up by what ends its wait
 
 use crate::error::WaitError;
+use crate::failpoint::step;
 use crate::loom::{AtomicU32, Ordering};
 use crate::owner::{Liveness, OwnerId};
 use crate::sys::{self, FutexWait};
@@ -110,9 +111,11 @@ impl Condition {
             self.claim(me)
         };
         let cell = self.claim(me).or_else(again).ok_or(TooManyWaiters)?;
+        step();
         // Under the user's lock: nobody notifies between the claim and this store.
         let number = self.next.load(Ordering::Relaxed);
         self.cells[cell].number.store(number, Ordering::Relaxed);
+        step();
         self.next.store(number.wrapping_add(1), Ordering::Relaxed);
         Ok(Enrolment { cell, me })
     }
@@ -173,6 +176,7 @@ impl Condition {
     pub fn leave(&self, enrolment: Enrolment) -> bool {
         let word = &self.cells[enrolment.cell].word;
         let waiting = enrolment.me.bits();
+        step();
         // SYNC: Acquire on failure pairs with the Release in `hand`; Release gives the cell to its next user.
         if word.compare_exchange(waiting, 0, Ordering::Release, Ordering::Acquire).is_ok() {
             return false;
@@ -209,8 +213,10 @@ impl Condition {
         loop {
             let Some((cell, waiting)) = self.oldest(limit) else { return false };
             cell.number.store(limit, Ordering::Relaxed);
+            step();
             // SYNC: Release pairs with the Acquire in `park` and `leave`.
             if cell.word.compare_exchange(waiting, waiting | NOTIFIED, Ordering::Release, Ordering::Relaxed).is_ok() {
+                step();
                 sys::futex_wake(&cell.word, 1);
                 return true;
             }
@@ -235,6 +241,7 @@ impl Condition {
     /// many, the other order would lose one.
     fn hand_on(&self, cell: &Cell) {
         self.hand(cell.number.load(Ordering::Relaxed));
+        step();
         cell.word.store(0, Ordering::Release);
     }
 

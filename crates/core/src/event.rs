@@ -2,6 +2,7 @@
 //! by `clear` at once.
 
 use crate::error::WaitError;
+use crate::failpoint::step;
 use crate::loom::{AtomicU32, Ordering};
 use crate::wait::{ALL, Signal};
 use std::time::Instant;
@@ -65,6 +66,7 @@ impl Event {
             return Ok(());
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        step();
         let result = self.signal.wait(|| self.has_happened(since), deadline);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         result
@@ -82,6 +84,7 @@ impl Event {
                 Err(now) => state = now,
             }
         }
+        step();
         self.signal.notify(ALL);
     }
 

@@ -275,11 +275,13 @@ impl Mutex {
 
     #[inline]
     fn enter(&self, me: OwnerId, thread: u64, now: u32) {
+        step();
         self.depth.store(1, Ordering::Relaxed);
         self.acquired.store(self.acquired.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.pid.store(own_pid(me), Ordering::Relaxed);
         self.since.store(now, Ordering::Relaxed);
         self.holder.store(mark(me, thread), Ordering::Relaxed);
+        step();
     }
 
     /// Give it back, whoever holds it.
@@ -330,6 +332,7 @@ impl Mutex {
             return self.return_to_the_dead();
         }
         self.holder.store(0, Ordering::Relaxed);
+        step();
         self.lock.release()
     }
 

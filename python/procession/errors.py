@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AbandonedLockWarning",
     "ArenaFull",
+    "Corrupted",
     "BrokenBarrierError",
     "CheckpointError",
     "CheckpointFull",

@@ -21,6 +21,7 @@
 
 #![allow(clippy::cast_ptr_alignment)] // blocks are aligned to 64 bytes, their headers asserted to be
 
+mod checked;
 mod fill;
 mod holders;
 mod kinds;
@@ -183,54 +184,11 @@ impl Heap {
         unsafe { &*self.segment.base().add(HEADER_SIZE as usize).cast::<Processes>() }
     }
 
-    /// The header at an offset that was read in shared memory.
-    fn block(&self, offset: u64) -> Result<&BlockHeader, Corrupted> {
-        const WHAT: &str = "a reference to a block";
-        if offset < START || !offset.is_multiple_of(64) {
-            return Err(Corrupted { what: WHAT, offset });
-        }
-        let place = self.segment.span(offset, BLOCK_HEADER, WHAT)?;
-        // SAFETY: within the segment, aligned by what was asked just now; all fields are atomics.
-        Ok(unsafe { &*place.cast::<BlockHeader>() })
-    }
-
-    /// The header of a block that this process holds: its offset was checked when it came to it.
-    fn held(&self, offset: u64) -> &BlockHeader {
-        self.block(offset).expect("a handle's offset is a block's")
-    }
-
-    /// Bytes of a block, header included, by the class in its header.
-    fn extent(&self, offset: u64) -> Result<u64, Corrupted> {
-        let class = self.block(offset)?.class.load(Relaxed);
-        let bytes = if (class as usize) < CLASSES { class_size(class) } else { u64::MAX };
-        self.segment.span(offset, bytes, "the class of a block")?;
-        Ok(bytes)
-    }
-
-    /// The header at an offset that was read in shared memory, if what it says of the block's size can be.
-    fn sound(&self, offset: u64) -> Result<&BlockHeader, Corrupted> {
-        let block = self.block(offset)?;
-        let room = self.extent(offset)? - BLOCK_HEADER;
-        let corrupted = Corrupted { what: "the size of a block", offset };
-        if block.size.load(Relaxed) <= room { Ok(block) } else { Err(corrupted) }
-    }
-
     /// The contents of a block that this process holds, in its address space.
     pub fn contents(&self, offset: u64) -> *mut u8 {
         debug_assert!(offset >= START && offset < self.segment.length());
         // SAFETY: the offset is within the segment, as are the contents behind the header.
         unsafe { self.segment.base().add((offset + BLOCK_HEADER) as usize) }
-    }
-
-    /// Bytes of a block whose offset was read in shared memory; 0 when it cannot be one.
-    pub fn room(&self, offset: u64) -> u64 {
-        self.sound(offset).map_or(0, |block| block.size.load(Relaxed))
-    }
-
-    /// The first `length` bytes of a block whose offset was read in shared memory.
-    #[inline]
-    pub fn bytes(&self, offset: u64, length: u64) -> Result<*mut u8, Corrupted> {
-        self.segment.span(offset.wrapping_add(BLOCK_HEADER), length, "a reference to a buffer")
     }
 
     fn lock(&self, me: OwnerId) -> Locked<'_> {
@@ -393,24 +351,6 @@ impl Heap {
     }
 
     // --- looking ---------------------------------------------------------------------------------------------------
-
-    /// Every block, with its header. What lies behind a damaged one cannot be found, and is kept.
-    fn blocks(&self) -> impl Iterator<Item = (u64, &BlockHeader)> {
-        let top = self.header().top.load(crate::loom::Ordering::Acquire);
-        let mut offset = START;
-        std::iter::from_fn(move || {
-            if offset >= top {
-                return None;
-            }
-            let (here, block) = (offset, self.block(offset).ok()?);
-            // Never touched, so `top` is wrong: to go on would touch all there is.
-            if block.serial.load(Relaxed) == 0 && block.cold.load(Relaxed) == 0 {
-                return None;
-            }
-            offset += self.extent(here).ok()?;
-            Some((here, block))
-        })
-    }
 
     /// Kind, serial and size of a block that this process holds. A size that leads out of the segment, which was
     /// another when the block was opened, is one that leads to its end.

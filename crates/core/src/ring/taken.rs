@@ -66,6 +66,9 @@ impl Ring {
     /// Messages that came back and wait for their next taker. A snapshot.
     #[inline]
     pub(super) fn returned(&self) -> u32 {
+        if self.keeping.load(Relaxed) == NOTHING {
+            return 0; // also when damage says otherwise: who waits for what nobody can take would not stop
+        }
         // SYNC: Acquire pairs with the Release in `count`.
         self.ledger.returned.load(Ordering::Acquire)
     }
@@ -73,7 +76,7 @@ impl Ring {
     /// Whether there is a ledger, and something in it to take; with the get lock held.
     #[inline]
     pub(super) fn has_returned(&self) -> bool {
-        self.keeping.load(Relaxed) != NOTHING && self.returned() != 0
+        self.returned() != 0
     }
 
     /// The get lock, with the ledger in order.

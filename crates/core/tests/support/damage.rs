@@ -18,6 +18,9 @@ pub struct Scene {
     arena: &'static Arena,
     ring: &'static Ring,
     ring_handle: Handle,
+    /// One that keeps what is taken.
+    kept: &'static Ring,
+    kept_handle: Handle,
     block: Handle,
     before: Vec<u8>,
 }
@@ -41,12 +44,17 @@ impl Scene {
     pub fn new() -> Self {
         let arena = Arena::shared(0).expect("an arena");
         let (ring_handle, ring) = ring_in(arena).expect("room");
+        let (kept_handle, kept) = ring_in(arena).expect("room");
+        kept.keep_taken(0);
         let block = arena.allocate(Kind::Block, 300).expect("room");
-        let mut scene = Self { arena, ring, ring_handle, block, before: Vec::new() };
+        let mut scene = Self { arena, ring, ring_handle, kept, kept_handle, block, before: Vec::new() };
         for size in [0, 8, 100, 3000] {
-            scene.put(size, None);
-            scene.put(size, Some(&scene.block));
+            for ring in [ring, kept] {
+                scene.put(ring, size, None);
+                scene.put(ring, size, Some(&scene.block));
+            }
         }
+        scene.get(kept, 5);
         drop(arena.allocate(Kind::Block, 1000).expect("room")); // something on a list of free blocks
         // SAFETY: the start of the arena, which is larger.
         scene.before = unsafe { std::slice::from_raw_parts(scene.base(), EXTENT) }.to_vec();
@@ -63,10 +71,10 @@ impl Scene {
         unsafe { std::ptr::copy_nonoverlapping(self.before.as_ptr(), self.base(), EXTENT) };
     }
 
-    fn put(&self, size: usize, attached: Option<&Handle>) {
+    fn put(&self, ring: &Ring, size: usize, attached: Option<&Handle>) {
         let (payload, offset) = (vec![7; size], attached.map(Handle::offset));
         let attachments = offset.as_slice();
-        let _ = self.arena.put(self.ring, &[Message { payload: &payload, attachments }], now());
+        let _ = self.arena.put(ring, &[Message { payload: &payload, attachments }], now());
     }
 
     fn get(&self, ring: &Ring, most: usize) -> usize {
@@ -99,8 +107,9 @@ impl Scene {
     /// What was damaged may lead ordinary writes over a lock word, and these write small numbers, such as the only
     /// process there is.
     fn free_what_the_living_hold(&self) {
-        let ring = self.ring_handle.offset() as usize + BLOCK_HEADER as usize;
-        for lock in [48, 52, ring + 64, ring + 128] {
+        let [ring, kept] =
+            [&self.ring_handle, &self.kept_handle].map(|at| at.offset() as usize + BLOCK_HEADER as usize);
+        for lock in [48, 52, ring + 64, ring + 128, kept + 64, kept + 128] {
             // SAFETY: as in `damage`; none is held between two operations.
             let word = unsafe { &mut *self.base().add(lock).cast::<u32>() };
             if *word & 0x7fff_ffff == self.arena.me().bits() {
@@ -116,13 +125,14 @@ impl Scene {
         for step in input.chunks_exact(8) {
             let word = u64::from_le_bytes(step.try_into().expect("eight bytes"));
             self.free_what_the_living_hold();
+            let ring = if word >> 16 & 1 == 0 { self.ring } else { self.kept };
             let (operation, small, large) = (word & 15, word >> 4 & 0xfff, word >> 16);
             match operation {
                 0 => handles.extend(arena.allocate(Kind::Block, small)),
                 1 if !handles.is_empty() => drop(handles.swap_remove(small as usize % handles.len())),
-                2 => self.put(small as usize, None),
-                3 => self.put(small as usize, handles.last().or(Some(&self.block))),
-                4 => _ = self.get(self.ring, 1 + small as usize % 20),
+                2 => self.put(ring, small as usize, None),
+                3 => self.put(ring, small as usize, handles.last().or(Some(&self.block))),
+                4 => _ = self.get(ring, 1 + small as usize % 20),
                 5 => handles.extend(arena.open(large, small, None)),
                 6 => handles.extend(arena.open(self.block.offset(), self.block.address().1, Some(Kind::Block))),
                 7 => _ = (arena.check(), arena.objects().len(), arena.usage()),
@@ -146,7 +156,12 @@ impl Scene {
                         handle.fill(&vec![3; size]);
                     }
                 }
-                12 => _ = (self.ring.len(), self.ring.is_full(), self.ring.bytes(), self.ring.task_done(&arena, now())),
+                12 => {
+                    let _ = (ring.len(), ring.is_full(), ring.bytes(), ring.unfinished());
+                    ring.let_time_pass();
+                    let _ = ring.task_done(&arena, now());
+                    let _ = ring.put_back(&arena, large as u32, &[5; 20], &[]);
+                }
                 // Damage, half of it by values that are something elsewhere: offsets, small numbers, all ones.
                 13 => self.damage(large, word as u32),
                 14 => self.damage(large, self.block.offset() as u32 ^ (word as u32 & 0xff0)),

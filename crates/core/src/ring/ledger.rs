@@ -115,13 +115,17 @@ impl Ring {
         })
     }
 
+    fn damaged(&self) -> Corrupted {
+        Corrupted { what: "what a queue keeps", offset: self.ledger.entries.load(Relaxed) }
+    }
+
     /// Write a message down in the first unused entry, as nobody's yet.
     fn write_down<S: Storage>(&self, storage: &S, payload: &[u8], attached: &[u64]) -> Result<u32, ArenaError> {
         if self.ledger.unused.load(Relaxed) == 0 {
             self.grow_ledger(storage)?;
         }
         let link = self.ledger.unused.load(Relaxed);
-        let found = Corrupted { what: "what a queue keeps", offset: self.ledger.entries.load(Relaxed) };
+        let found = self.damaged();
         let entry = at(self.entries(storage), link).ok_or(found)?;
         let need = words(payload.len(), attached.len()) as u64 * 8;
         let buffer = entry.buffer.load(Relaxed);
@@ -159,7 +163,7 @@ impl Ring {
     ) -> Result<(), ArenaError> {
         let link = self.write_down(storage, payload, attached)?;
         let entries = self.entries(storage);
-        let entry = &entries[link as usize - 1];
+        let entry = at(entries, link).ok_or(self.damaged())?;
         entry.deliveries.store(1, Relaxed);
         self.line_up(entries, link, number);
         self.lend(storage, attached)?;
@@ -177,7 +181,7 @@ impl Ring {
     ) -> Result<(), ArenaError> {
         let link = self.write_down(storage, payload, attached)?;
         let entries = self.entries(storage);
-        let entry = &entries[link as usize - 1];
+        let entry = at(entries, link).ok_or(self.damaged())?;
         entry.deliveries.store(0, Relaxed);
         self.line_up(entries, link, number);
         let (_, attached) = message(storage, entry)?;
@@ -196,7 +200,7 @@ impl Ring {
 
     /// Take the first unused entry out of its list and into the order of numbers.
     fn line_up(&self, entries: &[Entry], link: u32, number: u32) {
-        let entry = &entries[link as usize - 1];
+        let Some(entry) = at(entries, link) else { return };
         self.ledger.unused.store(entry.next.load(Relaxed), Relaxed);
         step();
         let mut before = self.ledger.newest.load(Relaxed);
@@ -280,7 +284,7 @@ impl Ring {
         let word = self.ledger.entries.load(Relaxed);
         let (old, had) = (word & !63, self.entries(storage).len() as u64);
         if (word == 0) != (had == 0) {
-            return Err(Corrupted { what: "what a queue keeps", offset: word }.into());
+            return Err(self.damaged().into());
         }
         let have = (had * 2).max(FIRST);
         let bytes = |entries: u64| entries as usize * size_of::<Entry>();

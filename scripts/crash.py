@@ -205,8 +205,8 @@ class Storm:
         """Take stock, and check that nothing is wrong with it."""
         taken, put = self.queue.position
         received = self.received()
-        turns, _, _ = PAIR.unpack_from(self.table, GUARDED)
-        abandoned = self.lock.abandoned
+        # Not the counters: `pack_into` clears what it is about to write, and who died then has set them back to 0
+        turns, abandoned = self.lock.statistics().acquired, self.lock.abandoned
         assert taken == put, f"{put} put, {taken} taken"
         assert not self.table[TORN], f"torn (seed {self.seed})"
         lost = put - received

@@ -11,7 +11,8 @@ class Job:
     def run(self):
         with self.lock:
             self.value.value += 1
-        self.queue.put(self.value.value)
+            number = self.value.value
+        self.queue.put(number)
 
 
 def setup(job, event):

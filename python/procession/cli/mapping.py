@@ -89,7 +89,7 @@ def run_map(options: argparse.Namespace) -> int:
     size = status.st_size if stat.S_ISREG(status.st_mode) else None
     label = options.function.rpartition(":")[2]
     bar = mapreduce.LineBar(label, sys.stderr, size, show=options.progress)
-    with ending_input(source) as stop, bar as shown:
+    with ending_input() as stop, bar as shown:
         done = mapreduce.map_lines(
             options.function,
             source,

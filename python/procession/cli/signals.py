@@ -36,20 +36,13 @@ def terminable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ending_input(descriptor: int) -> Iterator[Callable[[], bool]]:
-    """In this block SIGTERM ends the input; gives what tells if it has come. If so, Terminated is raised at its end.
-
-    A read that is waiting returns as at the end of a file: it is tried again after the handler, which has put the null
-    device under the descriptor's number.
-    """
+def ending_input() -> Iterator[Callable[[], bool]]:
+    """In this block SIGTERM is noted: gives what tells if it has come. If so, Terminated is raised at its end."""
     came = False
 
     def handle(*_: Any) -> None:
         nonlocal came
         came = True
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, descriptor)
-        os.close(null)
 
     with _handled(handle):
         yield lambda: came

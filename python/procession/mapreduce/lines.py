@@ -47,6 +47,7 @@ READ_BYTES = 1 << 20  # asked of the input at a time
 BLOCKS_PER_WORKER = 6  # out or waiting for an earlier one; so the memory of a run is bounded
 LINES_PER_WORKER = 256  # the same where each block is a line; so one that takes long does not hold up the others soon
 MOST_SENT_BYTES = 64 << 20  # of such lines, but always some
+LOOK_SECONDS = 0.1  # between looks whether to stop, while there is no input
 POLL_SECONDS = 0.02  # between looks at an input that comes slowly while blocks are out; arbitrary; not measured
 
 Progress = Callable[[int, int], None]  # bytes done, lines done
@@ -55,8 +56,9 @@ Progress = Callable[[int, int], None]  # bytes done, lines done
 class Blocks:
     """The input in blocks of whole lines. `goal_bytes` may be changed at any time."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, stop: Callable[[], bool]) -> None:
+        """The input ends with the descriptor's, or when it is waited for and `stop()`."""
+        self._descriptor, self._stop = descriptor, stop
         self._held = b""  # ends behind a line's end
         self._at = 0  # what of `_held` was handed out
         self._started: list[bytes] = []  # a line whose end has not been read
@@ -69,7 +71,10 @@ class Blocks:
 
     def fill(self) -> None:
         """Reads what there is. Blocks while there is nothing."""
-        data = os.read(self._descriptor, READ_BYTES)
+        # No read that waits: a signal that came just before it would not end it
+        while not self._stop() and not select.select([self._descriptor], [], [], LOOK_SECONDS)[0]:
+            pass
+        data = b"" if self._stop() else os.read(self._descriptor, READ_BYTES)
         self.ended = not data
         border = len(data) if self.ended else data.rfind(b"\n") + 1
         if border or self.ended:
@@ -329,7 +334,7 @@ def map_lines(
     with contextlib.ExitStack() as stack:
         kept = None if checkpoint is None else stack.enter_context(KeptLines(checkpoint, found, task))
         pool = stack.enter_context(crew(context, workers, quiet=True, **limits))
-        blocks = Blocks(source)
+        blocks = Blocks(source, stop)
         run = Run(pool, task, blocks, out, ordered=ordered, workers=workers, single=single, kept=kept, stop=stop)
         try:
             run(progress)

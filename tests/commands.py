@@ -1,7 +1,8 @@
-"""The command as tests run it: a process of its own, in a folder of its own."""
+"""The command as tests run it, a process of its own in a folder of its own; and scripts of the repository."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -16,6 +17,18 @@ def procession(*arguments: str, cwd: Path, **options: Any) -> subprocess.Complet
     return subprocess.run(
         [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=50, check=False, **options
     )
+
+
+def load_script(name: str) -> Any:
+    """A script of the repository as a module, for its functions."""
+    path = Path(__file__).parent.parent / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"procession_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def left_behind(folder: Path) -> list[int]:

@@ -4,17 +4,16 @@ The bounded part of what `make crash` does for minutes (`scripts/crash.py`). Dea
 `crates/core/tests/steps.rs`; what each death means is in `docs/death.md`.
 """
 
-import importlib.util
 import os
 import random
 import signal
-import sys
 import threading
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import load_script
 
 import procession
 from procession import _store
@@ -25,23 +24,12 @@ SOON = 5  # seconds
 LARGE = bytes(range(256)) * 1000
 
 
-def _load_storm(name: str = "crash.py") -> Any:
-    path = Path(__file__).parent.parent / "scripts" / name
-    spec = importlib.util.spec_from_file_location("procession_" + path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("maxsize", [0, 10])
 def test_a_storm_of_kills(maxsize: int) -> None:
     seed = random.SystemRandom().getrandbits(32)
     with warnings.catch_warnings():
-        report = _load_storm().storm(3.0, seed, maxsize)
+        report = load_script("crash").storm(3.0, seed, maxsize)
     assert min(report.kills * 200, report.received, report.turns) > 1000, report
     assert report.objects_left == 0, report
 
@@ -51,7 +39,7 @@ def test_a_storm_of_kills(maxsize: int) -> None:
 def test_a_storm_loses_nothing_of_a_joinable_queue(maxsize: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "scripts"))
     seed = random.SystemRandom().getrandbits(32)
-    report = _load_storm("crash_joinable.py").storm(2.0, seed, maxsize)
+    report = load_script("crash_joinable").storm(2.0, seed, maxsize)
     assert min(report.kills * 200, report.put) > 1000, report
     assert (report.lost, report.again, report.objects_left) == (0, 0, 0), report
 

@@ -1,35 +1,22 @@
 """A killed parent takes its whole family along, and nothing of it is left: the bounded part of `scripts/family.py`."""
 
-import importlib.util
 import multiprocessing
 import os
 import signal
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import load_script
 
 import procession
 from procession.testing import wait_until
 
 
-def _load() -> Any:
-    path = Path(__file__).parent.parent / "scripts" / "family.py"
-    spec = importlib.util.spec_from_file_location("procession_family", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_nothing_is_left_of_a_family_whose_parent_is_killed(method: str) -> None:
-    report = _load().kill_parents(method, 1)
+    report = load_script("family").kill_parents(method, 1)
     assert report.processes >= 17
     assert report.orphans == report.left == [], report
 

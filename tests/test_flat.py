@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import load_script
 
 pytestmark = pytest.mark.watchdog(30)
 
 
-def _load() -> Any:
-    path = Path(__file__).parent.parent / "scripts" / "flat.py"
-    spec = importlib.util.spec_from_file_location("procession_flat", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-flat = _load()
+flat = load_script("flat")
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ import argparse
 import contextlib
 import io
 import os
-import re
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
+from procession._sizes import parse_size
 from procession.mapreduce import counted
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ EXIT_INPUT = 3
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
 
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-
 
 def complain(message: str, code: int) -> int:
     """Says in one line what is wrong."""
@@ -51,12 +49,11 @@ def complain(message: str, code: int) -> int:
 
 
 def size_argument(text: str) -> int:
-    """A number of bytes: `2G`, `512MiB`, `1.5 gb`; a unit is a power of 1024. For argparse, which words the error."""
-    found = SIZE.fullmatch(text.strip())
-    size_bytes = 0 if found is None else int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
-    if size_bytes < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 2G or 512M")
-    return size_bytes
+    """A number of bytes, as `parse_size` has it. For argparse, which words the error."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_workers(one: Any) -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
+from procession._sizes import shown_size as size
 from procession.pool.board import KeyedProgress, WorkerProgress
 
 __all__ = ["Bar", "LineBar", "Screen", "counted", "duration", "size"]
@@ -186,16 +187,6 @@ class LineBar(Screen):
 def counted(number: int, noun: str) -> str:
     """`1 file`, `2,345 files`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def size(size_bytes: float) -> str:
-    """A number of bytes for people: `0 B`, `12.3 KiB`, `321 MiB`."""
-    units = ["TiB", "GiB", "MiB", "KiB", "B"]
-    while size_bytes >= 999.5 and len(units) > 1:
-        size_bytes /= 1024
-        units.pop()
-    digits = 1 if units[-1] != "B" and size_bytes < 99.95 else 0
-    return f"{size_bytes:.{digits}f} {units[-1]}"
 
 
 def duration(seconds: float) -> str:

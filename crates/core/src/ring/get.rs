@@ -149,7 +149,7 @@ impl Ring {
         let mut head = Cursor(self.get.head.load(Ordering::Relaxed));
         let tail = self.tail_for(head, usize::MAX);
         let (base, capacity) = self.storage_of(storage).unwrap_or((std::ptr::null_mut(), 0));
-        let dropped = tail.messages_since(head);
+        let mut dropped = 0;
         while head.count() != tail.count() && tail.bytes_since(head) <= capacity {
             // SAFETY: as in `take_fresh`.
             let Some((next, _, attachments)) = (unsafe { record::read(base, capacity, head, tail) }) else { break };
@@ -157,6 +157,7 @@ impl Ring {
                 break;
             }
             head = next;
+            dropped += 1;
             step();
         }
         if head.count() != tail.count() {

@@ -140,10 +140,14 @@ impl Ring {
         entry.size.store(payload.len() as u32, Relaxed);
         entry.attachments.store(attached.len() as u32, Relaxed);
         let (body, room) = body(storage, entry)?;
-        if need > room as u64 * 8 {
+        // Written over itself, a message would be neither; only damage lets the two lie in one place.
+        let apart = |from: usize, bytes: usize| from + bytes <= body as usize || body as usize + need as usize <= from;
+        let are_apart =
+            apart(payload.as_ptr() as usize, payload.len()) && apart(attached.as_ptr() as usize, size_of_val(attached));
+        if need > room as u64 * 8 || !are_apart {
             return Err(found.into());
         }
-        // SAFETY: the body has room for `need` bytes, and the entry is unused: nobody reads it.
+        // SAFETY: the body has room for `need` bytes apart from what is copied, and the entry is unused: nobody reads it.
         unsafe {
             std::ptr::copy_nonoverlapping(attached.as_ptr(), body.cast::<u64>(), attached.len());
             std::ptr::copy_nonoverlapping(payload.as_ptr(), body.add(attached.len() * 8), payload.len());

@@ -71,6 +71,14 @@ def test_a_task_that_is_tried_again_needs_a_worker_even_in_a_closed_pool() -> No
     assert state.ended(event, frozenset({5}), lambda task: task == 5) == [Try(5, 0), Start(0)]
 
 
+def test_a_worker_whose_program_lacks_the_guard_is_the_last() -> None:
+    state = PoolState(2)
+    state.begin()
+    (broken,) = state.ended(Ended(0, 1, described="exited with code 1: no guard", hopeless=True), frozenset())
+    assert broken == Break("a worker exited with code 1: no guard")
+    assert state.ended(Ended(1, 1, hopeless=True), frozenset()) == []
+
+
 def test_workers_killed_before_they_serve_break_nothing_soon() -> None:
     state = PoolState(1)
     state.begin()

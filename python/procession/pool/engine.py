@@ -182,10 +182,10 @@ class ProcessEngine(Control):
         taken = self._tasks.position[0]
         others = frozenset(self.claims[CELLS * other + CLAIM] for other in self.workers)
         described = describe_exit(worker.exitcode)
-        if worker.exitcode == 1 and self.method != "fork":
-            described += _reason(worker)
+        reason = _reason(worker) if worker.exitcode == 1 and self.method != "fork" else None
+        described += "" if reason is None else f": {reason}"
         _give_back(worker)
-        return Ended(number, worker.exitcode, claim, taken, others, described)
+        return Ended(number, worker.exitcode, claim, taken, others, described, isinstance(reason, NotGuarded))
 
     def item_of(self, number: int) -> int:
         """See `Engine`."""
@@ -279,21 +279,21 @@ def _give_back(worker: Any) -> None:
     worker._popen.close()
 
 
-def _reason(worker: Any) -> str:
+def _reason(worker: Any) -> BaseException | str | None:
     """Why a new process could not become a worker, if it left word: its main module, which lacks the guard, say."""
     if not hasattr(worker, "result"):
-        return ""  # not a process of ours
+        return None  # not a process of ours
     try:
         worker.result(0)
     except WorkerDied:
-        return ""
+        return None
     except Exception as error:
-        return f": {error}"
+        return error
     except BaseException as error:  # a KeyboardInterrupt that a task raised, say
         if not isinstance(error.__cause__, RemoteTraceback):
             raise  # one of this process
-        return f": {type(error).__name__} {error}".rstrip()
-    return ""
+        return f"{type(error).__name__} {error}".rstrip()
+    return None
 
 
 def _leave_quietly() -> None:

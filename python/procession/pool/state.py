@@ -121,6 +121,7 @@ class Ended:
     taken: int = 0  # tasks ever taken from the ring, modulo 2**32
     others: frozenset[int] = frozenset()  # the claims of the other workers
     described: str = ""  # its exit in words
+    hopeless: bool = False  # the next one would end in the same way
 
 
 def held(claim: int, taken: int, others: frozenset[int], outstanding: frozenset[int]) -> int | None:
@@ -188,6 +189,8 @@ class PoolState:
         if not served and task is None:
             self.stillbirths += 1
             self.killed += event.exitcode in _FROM_OUTSIDE
+            if event.hopeless:
+                return instructions + self._break(f"a worker {event.described}")
             if self.stillbirths - self.killed >= MOST_STILLBIRTHS or self.killed >= MOST_KILLED:
                 why = f"{self.stillbirths} workers in a row ended before they served; the last {event.described}"
                 return instructions + self._break(why)

@@ -255,6 +255,9 @@ impl Arena {
         let Ok(contents) = self.heap.bytes(offset, size_of::<Ring>() as u64) else { return };
         // SAFETY: a block of this kind contains a ring, and nobody else has it open any more.
         let ring = unsafe { &*contents.cast::<Ring>() };
+        // So who holds a lock of it is dead, or damage says so: neither is waited for.
+        self.heap.settle(self.me());
+        ring.forget_threads();
         ring.discard(&self);
         ring.dismantle(&self);
     }

@@ -375,8 +375,8 @@ impl Ring {
         self.forget_watchers(storage);
     }
 
-    /// In the child of a fork, for a ring in private memory: the threads that held its locks do not exist here.
-    /// What they had not committed does not either.
+    /// In the child of a fork, for a ring in private memory: the threads that held its locks do not exist here, and what
+    /// they had not committed does not either. The same for the last user of any ring.
     pub fn forget_threads(&self) {
         self.put.lock.release();
         if self.get.lock.release() {

@@ -168,6 +168,7 @@ impl Scene {
                 _ => self.damage(large, [0, 2, u32::MAX, 1 << 31, 64, 0xffff][small as usize % 6]),
             }
         }
+        self.free_what_the_living_hold();
         drop(handles);
     }
 }

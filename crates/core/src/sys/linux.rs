@@ -186,6 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "miri knows no kill()")]
     fn own_start_time_is_known_and_a_free_pid_has_none() {
         assert!(start_time(pid()).is_some());
         assert_eq!(start_time(u32::MAX / 2), None);

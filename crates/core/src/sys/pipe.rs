@@ -126,6 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "miri knows no ioctl on pipes, and no /proc/PID/fd")]
     fn a_bell_rings_until_it_is_silenced() {
         let pipe = Pipe::new().unwrap();
         assert!(!pipe.rings());
@@ -137,6 +138,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "miri knows no ioctl on pipes, and no /proc/PID/fd")]
     fn a_reused_number_is_not_taken_for_the_pipe() {
         let (gone, other) = (Pipe::new().unwrap(), Pipe::new().unwrap());
         assert!(Reopened::new(super::super::pid(), other.fd(), gone.inode()).is_none());

@@ -29,7 +29,7 @@ LARGE = bytes(range(256)) * 1000
 def test_a_storm_of_kills(maxsize: int) -> None:
     seed = random.SystemRandom().getrandbits(32)
     with warnings.catch_warnings():
-        report = load_script("crash").storm(3.0, seed, maxsize)
+        report = load_script("crash").storm(1.5, seed, maxsize)
     assert min(report.kills * 200, report.received, report.turns) > 1000, report
     assert report.objects_left == 0, report
 
@@ -39,7 +39,7 @@ def test_a_storm_of_kills(maxsize: int) -> None:
 def test_a_storm_loses_nothing_of_a_joinable_queue(maxsize: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "scripts"))
     seed = random.SystemRandom().getrandbits(32)
-    report = load_script("crash_joinable").storm(2.0, seed, maxsize)
+    report = load_script("crash_joinable").storm(1.2, seed, maxsize)
     assert min(report.kills * 200, report.put) > 1000, report
     assert (report.lost, report.again, report.objects_left) == (0, 0, 0), report
 

@@ -85,14 +85,17 @@ def test_pieces_of_a_very_large_input_are_larger_rather_than_more(tmp_path: Path
     assert guide.goal() == plan.SMALLEST_PIECE_BYTES
 
 
+LONG = (2 << 30) + 4096
+
+
 def test_an_endless_line_is_one_piece(tmp_path: Path) -> None:
-    # 3 GiB without a newline, but none of it on the disk: zeros are read, and no number overflows
+    # 2 GiB without a newline, but none of it on the disk: zeros are read, and no number overflows
     with open(tmp_path / "line", "wb") as file:
         file.write(b"first\n")
-        file.seek(3 << 30)
+        file.seek(LONG)
         file.write(b"\nlast\n")
     pieces = Files(tmp_path / "line").divide(2).pieces
-    assert [piece.size_bytes for piece in pieces] == [(3 << 30) + 1, 5]
+    assert [piece.size_bytes for piece in pieces] == [LONG + 1, 5]
 
 
 def test_nothing_but_empty_lines(tmp_path: Path) -> None:

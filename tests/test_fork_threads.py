@@ -6,9 +6,12 @@ thread holds for good at the time of the fork is forced.
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,3 +154,45 @@ def test_a_thread_that_waits_for_a_result_does_not_hinder(fork: Any) -> None:
         in_a_child(work)
         go.set()
         waiter.join()
+
+
+WRITES_ELSEWHERE = """
+import fcntl, os, struct, sys, termios, threading
+from multiprocessing import util
+import procession
+
+def flush():
+    sys.stdout.flush()
+
+def full():
+    return struct.unpack("i", fcntl.ioctl(1, termios.FIONREAD, bytes(4)))[0] >= 65536
+
+if __name__ == "__main__":
+    if sys.argv[1] == "stdin":
+        thread = threading.Thread(target=sys.stdin.read, daemon=True)
+        thread.start()
+    else:  # a thread waits in the middle of a write
+        thread = threading.Thread(target=lambda: sys.stdout.write("x" * 200_000), daemon=True)
+        thread.start()
+        while not full():
+            pass
+        util._flush_std_streams = lambda: None  # the parent would wait before it forks, as it does by chance only
+    child = procession.get_context("fork").Process(target=flush)
+    child.start()
+    child.join(10)
+    os.write(2, str(child.exitcode).encode())
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout"])
+def test_a_stream_that_a_thread_is_at_does_not_hold_up_a_child(tmp_path: Path, stream: str) -> None:
+    """Python's own lock of a file: the child of a pool's driver thread hung where the caller was just printing."""
+    program = tmp_path / "program.py"
+    program.write_text(WRITES_ELSEWHERE)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, program, stream], env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as ended:
+        assert ended.stderr.read() == "0"

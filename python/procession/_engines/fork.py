@@ -6,6 +6,7 @@ collecting the exit code exactly once however many threads ask, and giving descr
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
@@ -129,11 +130,14 @@ class Popen(BasePopen):
 
     def _fork(self, process_obj: Any, lifeline: int) -> None:
         parent_sentinel = own_sentinel()
+        crowded = threading.active_count() > 1
         self.pid = os.fork()
         if self.pid == 0:
             code = 1
             try:
                 end_with_parent(lifeline)
+                if crowded:
+                    _renew_streams()
                 _close_outcomes_of_siblings()
                 process_obj._outcome = self.outcome
                 _forget_exit_handlers()
@@ -148,6 +152,29 @@ class Popen(BasePopen):
             super()._launch(process_obj)  # type: ignore[misc]
         finally:
             del process_obj._outcome, process_obj._lifeline
+
+
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+_old_streams: list[Any] = []  # never closed, which would wait for their locks
+
+
+def _renew_streams() -> None:
+    """In a forked child whose parent has several threads: one of them may have been writing at that moment, or reading.
+
+    Its lock would never be released here, and the child hang where it flushes its streams, at its end at the latest.
+    What the program has put in their place is left alone. (The standard library's children do hang.)
+    """
+    for name, mode in _STREAMS:
+        stream = getattr(sys, name)
+        if type(stream) is not io.TextIOWrapper or stream is not getattr(sys, f"__{name}__"):
+            continue
+        if not isinstance(stream.buffer, io.BufferedReader | io.BufferedWriter):
+            continue  # `python -u`: there is no lock
+        _old_streams.append(stream)
+        fd, buffering = stream.buffer.raw.fileno(), 1 if stream.line_buffering else -1
+        fresh = open(fd, mode, buffering, stream.encoding, stream.errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, fresh)
+        setattr(sys, f"__{name}__", fresh)
 
 
 def _siblings() -> list[BasePopen]:

@@ -43,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return complain("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has had enough. Standard output is replaced so that closing it cannot fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go_of_output()  # whoever read it has had enough
         return EXIT_PIPE_CLOSED
     except JobFailed as error:
         print(error.details, end="", file=sys.stderr)
@@ -60,8 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, LookupError) as error:
         return complain(str(error), EXIT_USAGE)
     except (OSError, MemoryError) as error:
+        let_go_of_output()
         return complain(f"{type(error).__name__}: {error}", EXIT_FAILED)
     return code
+
+
+def let_go_of_output() -> None:
+    """Standard output may have failed: one that cannot be flushed is replaced, or closing it would fail, and change the
+    exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def stand_in() -> None:

@@ -1,16 +1,15 @@
 //! Every error of the core becomes one Python exception, here and nowhere else. The classes live in `procession.errors`.
 
-use crate::once::once;
+use crate::once::Kept;
 use procession_core::error::{ArenaError, Corrupted, GetError, PutError};
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
 /// The class `procession.errors.<name>`.
 pub fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    once(py, &MODULE, || PyModule::import(py, "procession.errors").map(Bound::unbind))?.bind(py).getattr(name)
+    static MODULE: Kept<PyModule> = Kept::new();
+    MODULE.get_or_make(|| PyModule::import(py, "procession.errors").map(Bound::unbind))?.bind(py).getattr(name)
 }
 
 /// Whether an error is exactly a `procession.errors.<name>`.

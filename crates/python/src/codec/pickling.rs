@@ -8,11 +8,9 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
-use crate::once::once;
+use crate::once::{Kept, name};
 use pyo3::exceptions::{PyBufferError, PyException, PyKeyError, PyMemoryError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use super::{Carried, Encoder, OUT_OF_BAND, OutOfBand, tags};
@@ -133,17 +131,17 @@ pub fn carry(handle: Carried) -> bool {
 
 /// The module `procession._codec`.
 fn helpers(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module = once(py, &MODULE, || py.import("procession._codec").map(|module| module.into_any().unbind()));
+    static MODULE: Kept<PyAny> = Kept::new();
+    let module = MODULE.get_or_make(|| py.import("procession._codec").map(|module| module.into_any().unbind()));
     module.map(|module| module.bind(py))
 }
 
 /// The pickler class in force.
 fn pickler_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static REDUCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module =
-        once(py, &REDUCTION, || py.import("multiprocessing.reduction").map(|module| module.into_any().unbind()))?;
-    module.bind(py).getattr(intern!(py, "ForkingPickler"))
+    static REDUCTION: Kept<PyAny> = Kept::new();
+    let import = || py.import("multiprocessing.reduction").map(|module| module.into_any().unbind());
+    let module = REDUCTION.get_or_make(import)?;
+    module.bind(py).getattr(name!(py, "ForkingPickler"))
 }
 
 fn session(py: Python<'_>) -> PyResult<Session> {
@@ -156,7 +154,7 @@ fn session(py: Python<'_>) -> PyResult<Session> {
         }
     }
     let sink = Py::new(py, Sink { state: Mutex::default() })?;
-    let pickler = helpers(py)?.call_method1(intern!(py, "new_pickler"), (&class, &sink))?.unbind();
+    let pickler = helpers(py)?.call_method1(name!(py, "new_pickler"), (&class, &sink))?.unbind();
     Ok(Session { sink, pickler, class: class.unbind() })
 }
 
@@ -174,7 +172,7 @@ pub(super) fn encode(
 ) -> PyResult<()> {
     let session = session(py)?;
     CARRIED.with_borrow_mut(|frames| frames.push(Vec::new()));
-    let mut result = session.pickler.bind(py).call_method1(intern!(py, "dump"), (obj,));
+    let mut result = session.pickler.bind(py).call_method1(name!(py, "dump"), (obj,));
     if functions == Functions::ByValue && result.as_ref().is_err_and(|error| is_ordinary(py, error)) {
         result = by_value(py, obj, &session, result);
     }
@@ -196,7 +194,7 @@ fn keep(py: Python<'_>, session: Session, mut bytes: Vec<u8>) -> PyResult<()> {
     if bytes.len() > KEEP_BELOW {
         return Ok(());
     }
-    session.pickler.bind(py).call_method0(intern!(py, "clear_memo"))?;
+    session.pickler.bind(py).call_method0(name!(py, "clear_memo"))?;
     bytes.clear();
     session.sink.get().lock().bytes = bytes;
     if let Ok(mut spare) = SPARE.try_lock()
@@ -215,11 +213,11 @@ fn by_value<'py>(
     failed: PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     *session.sink.get().lock() = SinkState::default();
-    let pickler = helpers(py)?.call_method1(intern!(py, "new_pickler_by_value"), (&session.sink,))?;
+    let pickler = helpers(py)?.call_method1(name!(py, "new_pickler_by_value"), (&session.sink,))?;
     if pickler.is_none() {
         return failed;
     }
-    pickler.call_method1(intern!(py, "dump"), (obj,))
+    pickler.call_method1(name!(py, "dump"), (obj,))
 }
 
 /// An error of the object, not of the machine (no memory) or the user (Ctrl-C).
@@ -234,7 +232,7 @@ fn encoding_failed(py: Python<'_>, obj: &Bound<'_, PyAny>, error: PyErr, functio
         return error;
     }
     let arguments = (obj, error.value(py), functions == Functions::ByValue);
-    let made = helpers(py).and_then(|helpers| helpers.call_method1(intern!(py, "encoding_failed"), arguments));
+    let made = helpers(py).and_then(|helpers| helpers.call_method1(name!(py, "encoding_failed"), arguments));
     match made {
         Ok(exception) => PyErr::from_value(exception),
         Err(other) => other,
@@ -243,14 +241,14 @@ fn encoding_failed(py: Python<'_>, obj: &Bound<'_, PyAny>, error: PyErr, functio
 
 /// The object of a pickle and its buffers. Large bytes of the message are copied once more here; buffers are not.
 pub(super) fn decode(py: Python<'_>, pickle: &[u8], blocks: &[Py<PyAny>]) -> PyResult<Py<PyAny>> {
-    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let loads = once(py, &LOADS, || py.import("pickle")?.getattr("loads").map(Bound::unbind))?.bind(py);
+    static LOADS: Kept<PyAny> = Kept::new();
+    let loads = LOADS.get_or_make(|| py.import("pickle")?.getattr("loads").map(Bound::unbind))?.bind(py);
     let data = PyBytes::new(py, pickle);
     let result = if blocks.is_empty() {
         loads.call1((data,))
     } else {
         let options = PyDict::new(py);
-        options.set_item(intern!(py, "buffers"), views(py, blocks)?)?;
+        options.set_item(name!(py, "buffers"), views(py, blocks)?)?;
         loads.call((data,), Some(&options))
     };
     match result {
@@ -273,7 +271,7 @@ fn views<'py>(py: Python<'py>, blocks: &[Py<PyAny>]) -> PyResult<Bound<'py, PyLi
 #[cold]
 pub(super) fn decoding_failed(py: Python<'_>, why: &str, cause: Option<PyErr>) -> PyErr {
     let cause = cause.map(|cause| cause.into_value(py));
-    let made = helpers(py).and_then(|helpers| helpers.call_method1(intern!(py, "decoding_failed"), (why, cause)));
+    let made = helpers(py).and_then(|helpers| helpers.call_method1(name!(py, "decoding_failed"), (why, cause)));
     match made {
         Ok(exception) => PyErr::from_value(exception),
         Err(other) => other,
@@ -283,7 +281,6 @@ pub(super) fn decoding_failed(py: Python<'_>, why: &str, cause: Option<PyErr>) -
 /// Whether a decoding failed because a signal's handler raised in it, and not because of the message.
 #[cold]
 pub fn is_interruption(py: Python<'_>, error: &PyErr) -> bool {
-    let asked =
-        helpers(py).and_then(|helpers| helpers.call_method1(intern!(py, "is_interruption"), (error.value(py),)));
+    let asked = helpers(py).and_then(|helpers| helpers.call_method1(name!(py, "is_interruption"), (error.value(py),)));
     asked.is_ok_and(|answer| answer.is_truthy().unwrap_or(false))
 }

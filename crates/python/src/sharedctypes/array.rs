@@ -1,9 +1,9 @@
 //! Many cells: `multiprocessing.Array` of a simple C type.
 
+use crate::once::name;
 use procession_core::arena::Kind;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySlice, PyString};
 use std::ffi::{c_int, c_void};
@@ -69,7 +69,7 @@ impl PyArray {
         }
         let list = self.list(py, bits)?;
         if self.cells.code == Code::WideChar {
-            return PyString::new(py, "").call_method1(intern!(py, "join"), (list,));
+            return PyString::new(py, "").call_method1(name!(py, "join"), (list,));
         }
         Ok(list)
     }
@@ -274,23 +274,23 @@ impl PyArray {
     /// The lock's `acquire`.
     #[getter]
     fn acquire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.guard.lock(py).bind(py).getattr(intern!(py, "acquire"))
+        self.guard.lock(py).bind(py).getattr(name!(py, "acquire"))
     }
 
     /// The lock's `release`.
     #[getter]
     fn release<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.guard.lock(py).bind(py).getattr(intern!(py, "release"))
+        self.guard.lock(py).bind(py).getattr(name!(py, "release"))
     }
 
     fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.guard.lock(py).bind(py).call_method0(intern!(py, "__enter__"))
+        self.guard.lock(py).bind(py).call_method0(name!(py, "__enter__"))
     }
 
     #[pyo3(signature = (*exception))]
     fn __exit__<'py>(&self, exception: &Bound<'py, pyo3::types::PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let py = exception.py();
-        self.guard.lock(py).bind(py).call_method1(intern!(py, "__exit__"), exception)
+        self.guard.lock(py).bind(py).call_method1(name!(py, "__exit__"), exception)
     }
 
     /// # Safety

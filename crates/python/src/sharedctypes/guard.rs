@@ -5,11 +5,11 @@
 //! that nobody else holds the lock, before and after: then what it saw is what some holder left. Only if somebody does,
 //! it waits in the ordinary way.
 
+use crate::once::name;
 use procession_core::arena::Kind;
 use procession_core::mutex::Mutex;
 use procession_core::sys::thread_ident;
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::atomic::{Ordering, fence};
 
@@ -99,9 +99,9 @@ impl Guard {
     #[cold]
     fn locked<R>(&self, py: Python<'_>, mut work: impl FnMut() -> R) -> PyResult<R> {
         let lock = self.lock.bind(py);
-        lock.call_method0(intern!(py, "acquire"))?;
+        lock.call_method0(name!(py, "acquire"))?;
         let result = work();
-        lock.call_method0(intern!(py, "release"))?;
+        lock.call_method0(name!(py, "release"))?;
         Ok(result)
     }
 }

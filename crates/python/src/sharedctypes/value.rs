@@ -2,10 +2,10 @@
 
 #![allow(clippy::useless_conversion)] // `on_cell` is written once for four widths, one of which needs no conversion
 
+use crate::once::name;
 use procession_core::arena::Kind;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -151,23 +151,23 @@ impl PyValue {
     /// The lock's `acquire`.
     #[getter]
     fn acquire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.guard.lock(py).bind(py).getattr(intern!(py, "acquire"))
+        self.guard.lock(py).bind(py).getattr(name!(py, "acquire"))
     }
 
     /// The lock's `release`.
     #[getter]
     fn release<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.guard.lock(py).bind(py).getattr(intern!(py, "release"))
+        self.guard.lock(py).bind(py).getattr(name!(py, "release"))
     }
 
     fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.guard.lock(py).bind(py).call_method0(intern!(py, "__enter__"))
+        self.guard.lock(py).bind(py).call_method0(name!(py, "__enter__"))
     }
 
     #[pyo3(signature = (*exception))]
     fn __exit__<'py>(&self, exception: &Bound<'py, pyo3::types::PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let py = exception.py();
-        self.guard.lock(py).bind(py).call_method1(intern!(py, "__exit__"), exception)
+        self.guard.lock(py).bind(py).call_method1(name!(py, "__exit__"), exception)
     }
 
     /// # Safety

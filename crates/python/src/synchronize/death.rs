@@ -1,8 +1,8 @@
 //! What the dead leave, told to Python: an owner, a warning, an error. The words are in `procession.errors`.
 
 use crate::errors;
+use crate::once::name;
 use procession_core::owner::{Holder, Processes, Taken};
-use pyo3::intern;
 use pyo3::prelude::*;
 use std::ffi::CString;
 
@@ -16,7 +16,7 @@ pub struct Thing {
 /// A `procession._owner.Owner`.
 pub fn owner<'py>(py: Python<'py>, holder: Option<Holder>, life: &Processes) -> PyResult<Option<Bound<'py, PyAny>>> {
     let Some(holder) = holder else { return Ok(None) };
-    let class = PyModule::import(py, intern!(py, "procession._owner"))?.getattr(intern!(py, "Owner"))?;
+    let class = PyModule::import(py, name!(py, "procession._owner"))?.getattr(name!(py, "Owner"))?;
     let name = life.name(holder.owner, holder.pid);
     class.call1((holder.pid, holder.thread, name, since(holder))).map(Some)
 }

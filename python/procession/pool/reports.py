@@ -33,6 +33,7 @@ class Reports:
     def __init__(self) -> None:
         self.fd = -1
         self._owner = os.getpid()
+        self._identity: tuple[int, int] | None = None
         if hasattr(os, "memfd_create") and ASK is not None:
             try:
                 self.fd = anonymous_file("procession-reports")
@@ -74,11 +75,11 @@ class Reports:
     # A worker's side
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Place, (self._owner, self.fd, getattr(self, "_identity", None))
+        return _Place, (self._owner, self.fd, self._identity)
 
     def open(self, number: int) -> None:
         """In worker `number`: write there from now on, when this process crashes or is asked to end."""
-        _Place(self._owner, self.fd, getattr(self, "_identity", None)).open(number)
+        _Place(self._owner, self.fd, self._identity).open(number)
 
 
 class _Place:

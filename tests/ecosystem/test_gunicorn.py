@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import signal
 import socket
 import subprocess
@@ -71,19 +72,21 @@ def ask(port: int, path: str) -> tuple[int, int]:
 
 @pytest.mark.slow
 def test_workers_share_a_value_and_a_lock(port: int) -> None:
-    pids: set[int] = set()
+    pids: list[int] = []
 
     def deposit() -> None:
-        for _ in range(EACH):
-            pids.add(ask(port, "/deposit")[0])
+        """So many, and then until both workers have served: the kernel may well wake the same one every time."""
+        for number in itertools.count():
+            if number >= EACH and len(set(pids)) == 2:
+                break
+            pids.append(ask(port, "/deposit")[0])
 
     threads = [threading.Thread(target=deposit) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert ask(port, "/")[1] == EACH * THREADS
-    assert len(pids) == 2, "one worker did it all"
+    assert ask(port, "/")[1] == len(pids) >= EACH * THREADS
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ class Supervisor(Driver):
         self._news: list[list[Any] | None] = []  # read, and not yet heeded
         self._due: deque[tuple[Instruction, Any]] = deque()  # not yet carried out: that may fail, or be interrupted
         self.vacancies = Vacancies(engine)
-        self._followers: deque[Any] = deque()  # what each sleeps on: a lock that is released to wake it
+        self._followers: dict[Any, bool] = {}  # what each sleeps on: a lock that is released to wake it
         self._checked = monotonic()
         self._begin_driving(attended)
         self.awaited: dict[Any, list[Callable[[], None]]] = {}  # by job, what event loops want called when it is ready
@@ -176,7 +176,7 @@ class Supervisor(Driver):
         """
         bell = threading.Lock()
         bell.acquire()
-        self._followers.append(bell)
+        self._followers[bell] = True
         try:
             if self._lead.acquire(False):
                 return True
@@ -184,8 +184,8 @@ class Supervisor(Driver):
                 bell.acquire(timeout=timeout)
             return False
         finally:
-            with suppress(ValueError, IndexError):  # it has been rung
-                self._followers.remove(bell)
+            # Without an exception when it has been rung: Ctrl-C in the middle of one would show both.
+            self._followers.pop(bell, None)
 
     def _take_turn(self, timeout: float) -> None:
         """As the leader: read, and let go."""
@@ -196,10 +196,9 @@ class Supervisor(Driver):
             self._wake_followers()
 
     def _wake_followers(self) -> None:
-        if self._followers:
-            with suppress(IndexError):  # that was the last one
-                while True:
-                    self._followers.popleft().release()
+        for bell in tuple(self._followers):
+            if self._followers.pop(bell, False):
+                bell.release()
         for watcher in tuple(self.watchers):
             watcher()
 

@@ -59,6 +59,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "installing": 9,
     "joblib": 9,
     "__init__": 10,
+    "check": 11,
     "testing": 11,
     "cli": 12,
     "__main__": 13,

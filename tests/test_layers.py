@@ -70,6 +70,7 @@ RUST = {  # modules of crates/core
     "failpoint": 1,
     "sys": 1,
     "segment": 2,
+    "labels": 3,
     "owner": 3,
     "wait": 4,
     "event": 5,

@@ -146,17 +146,25 @@ def reopen(cls: type[Any], arena: _native.Arena, address: tuple[int, int]) -> An
     return cls._open(arena, address)
 
 
+# What the native `serve_as` calls what an object serves as, where its kind does not say; `Role` in the core.
+QUEUE, JOINABLE_QUEUE, SIMPLE_QUEUE, PIPE_BACK, PIPE_FORTH, PIPE_FLAGS, BOUNDED_SEMAPHORE, INSIDE = range(1, 9)
+
+
 class Shared:
     """What shared objects have in common: they are pickled by address, whenever and wherever."""
 
     __slots__ = ()
 
-    if TYPE_CHECKING:  # every native class has these two
+    if TYPE_CHECKING:  # every native class has these
 
         @property
         def arena(self) -> _native.Arena: ...
         @property
         def address(self) -> tuple[int, int]: ...
+        @property
+        def name(self) -> str | None: ...
+        @name.setter
+        def name(self, name: str | None) -> None: ...
 
     @classmethod
     def _open(cls, arena: _native.Arena, address: tuple[int, int]) -> Any:

@@ -27,7 +27,7 @@ from multiprocessing.connection import (  # type: ignore[attr-defined]
 
 from . import _native
 from ._pipe import Flags, Inbound, Outbound, Ring
-from ._store import shared_arena
+from ._store import PIPE_BACK, PIPE_FLAGS, PIPE_FORTH, shared_arena
 from ._wait import wait
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -81,6 +81,18 @@ class RingConnection(Connection):
             return "<Connection(closed)>"
         unread = self._inbound.ring.qsize() if self._inbound is not None else 0
         return f"<Connection(fd {self._handle}, {unread} messages unread)>"  # type: ignore[attr-defined]
+
+    @property
+    def name(self) -> str | None:
+        """The name the pipe was given, for people, at either end; None when it has none."""
+        return self._flags.name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._flags.name = name
+        for half in (self._inbound, self._outbound):
+            if half is not None:
+                half.ring.name = name
 
     def fileno(self) -> int:
         """A descriptor that is readable while there is something to receive or the other end is gone.
@@ -193,5 +205,8 @@ def Pipe(duplex: bool = True, *, arena: _native.Arena | None = None) -> tuple[Ri
     flags, b_to_a, a_to_b = Flags(arena=arena), (Ring(arena=arena), 0), None
     if duplex:
         a_to_b = Ring(arena=arena), 1
+        a_to_b[0].serve_as(PIPE_FORTH, flags.address[0])
+    b_to_a[0].serve_as(PIPE_BACK, flags.address[0])
+    flags.serve_as(PIPE_FLAGS)
     ours, theirs = (channel.detach() for channel in socket.socketpair())
     return _end(b_to_a, a_to_b, flags, ours), _end(a_to_b, b_to_a, flags, theirs)

@@ -30,7 +30,7 @@ import sys
 from types import GenericAlias
 
 from . import _native
-from ._store import Shared, shared_arena
+from ._store import JOINABLE_QUEUE, QUEUE, SIMPLE_QUEUE, Shared, shared_arena
 from ._thread_queues import ThreadJoinableQueue, ThreadQueue, ThreadSimpleQueue, bound, check_max_bytes
 from .errors import Closed, Empty, Full
 
@@ -116,6 +116,7 @@ class _RingQueue(_native.Ring, Shared, _Standing):
     """What the three kinds of queue share."""
 
     __slots__ = ("__dict__", "__weakref__")  # users hang things on queues; an empty one costs a few bytes
+    _role: ClassVar[int]
 
     def __new__(
         cls,
@@ -126,7 +127,10 @@ class _RingQueue(_native.Ring, Shared, _Standing):
         **more: Any,
     ) -> Any:
         """Whatever else the constructor of a subclass takes is for its `__init__`, which sets the bounds."""
-        return super().__new__(cls, _home(ctx) if arena is None else arena, address=address)
+        self = super().__new__(cls, _home(ctx) if arena is None else arena, address=address)
+        if address is None:
+            self.serve_as(cls._role)
+        return self
 
     def __repr__(self) -> str:
         limit = self.max_items or "unbounded"
@@ -226,7 +230,7 @@ class SimpleQueue(_RingQueue):
     """An unbounded queue with `put`, `get` and `empty`."""
 
     __slots__ = ()
-    _standard_name = "SimpleQueue"
+    _standard_name, _role = "SimpleQueue", SIMPLE_QUEUE
 
     def __init__(self, *, ctx: Any = None, arena: _native.Arena | None = None) -> None:
         """State lives in `arena`, or where that of the context `ctx` does; otherwise where all processes see it."""
@@ -248,7 +252,7 @@ class Queue(_RingQueue):
     """
 
     __slots__ = ()
-    _standard_name = "Queue"
+    _standard_name, _role = "Queue", QUEUE
 
     def __init__(
         self, maxsize: int = 0, *, max_bytes: int = 0, ctx: Any = None, arena: _native.Arena | None = None
@@ -309,7 +313,7 @@ class JoinableQueue(Queue):
     """
 
     __slots__ = ()
-    _standard_name = "JoinableQueue"
+    _standard_name, _role = "JoinableQueue", JOINABLE_QUEUE
 
     def __init__(
         self,

@@ -176,6 +176,15 @@ class SynchronizedBase(_standard.SynchronizedBase):  # type: ignore[type-arg]
         """With `lock`, or an RLock of the context's (None: in the arena of `obj`)."""
         super().__init__(obj, lock or _lock_beside(obj, ctx))
 
+    @property
+    def name(self) -> str | None:
+        """The name it was given, for people; None when it has none, or lies in memory that is not ours."""
+        return getattr(getattr(self.get_obj(), "_wrapper", None), "name", None)
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self.get_obj()._wrapper.name = name
+
     def __reduce__(self) -> tuple[Any, ...]:
         return synchronized, (self.get_obj(), self.get_lock())
 

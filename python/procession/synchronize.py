@@ -64,7 +64,6 @@ class SemLock(Ownable, MadeByNew):
     __slots__ = ()
 
     kind, maxvalue = SEMAPHORE, 1
-    name = None  # as of one that has been unlinked
 
     @property
     def _semlock(self) -> Any:

@@ -26,7 +26,7 @@ use crate::sys;
 use local::Local;
 use std::os::fd::RawFd;
 
-pub use crate::heap::Kind;
+pub use crate::heap::{Kind, Role};
 pub use handle::Handle;
 pub use watches::Watching;
 
@@ -180,6 +180,17 @@ impl Arena {
     /// The processes that share it.
     pub fn processes(&self) -> &Processes {
         self.heap.processes()
+    }
+
+    /// The label of a text that everybody who shares the arena can read: a name, or a place in a program. 0 when the
+    /// table of labels is full. Never blocks.
+    pub fn label(&self, text: &str) -> u32 {
+        self.heap.labels().label(text)
+    }
+
+    /// The text of a label; None for 0.
+    pub fn label_text(&self, label: u32) -> Option<String> {
+        self.heap.labels().text(label)
     }
 
     /// How much is in use.

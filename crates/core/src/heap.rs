@@ -3,6 +3,7 @@
 //! ```text
 //! 0        Header (4096 bytes): magic, version, token, limit, counters, lock, heads of the free lists
 //! 4096     Processes (64 bytes a place, and a line)
+//! LABELS   Labels: names and places in programs, for people
 //! START    blocks, one after another up to `top`: BlockHeader (192 bytes), then the contents
 //! ```
 //!
@@ -25,25 +26,28 @@ mod checked;
 mod fill;
 mod holders;
 mod kinds;
+mod looking;
 mod transfer;
 
 use crate::error::{ArenaError, Corrupted};
 use crate::failpoint::step;
+use crate::labels::Labels;
 use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::owner::{OwnerId, PLACES, Processes};
 use crate::segment::Segment;
 
 pub use holders::Duty;
-pub use kinds::Kind;
 use kinds::{CLASSES, class_of, class_size};
+pub use kinds::{Kind, Role};
 pub use transfer::Direction;
 use transfer::Journal;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"procesn\x01");
 const HEADER_SIZE: u64 = 4096;
+const LABELS: u64 = HEADER_SIZE + size_of::<Processes>() as u64;
 /// Where the first block stands.
-const START: u64 = HEADER_SIZE + size_of::<Processes>() as u64;
+pub const START: u64 = LABELS + size_of::<Labels>() as u64;
 /// Bytes before a block's contents.
 pub const BLOCK_HEADER: u64 = size_of::<BlockHeader>() as u64;
 const PAGE: u64 = 4096;
@@ -92,13 +96,21 @@ struct BlockHeader {
     /// 1 when its pages may be untouched.
     cold: AtomicU32,
     creator: AtomicU32,
-    _reserved: [AtomicU64; 2],
+    /// The label of the place in the program that made it, for people; 0: nobody said.
+    site: AtomicU32,
+    /// The label of the name it was given, for people; 0: none.
+    name: AtomicU32,
+    /// What it serves as, where its kind does not say: a `Role`.
+    role: AtomicU32,
+    /// What it is a part of: an offset in units of 64 bytes; 0: it stands for itself.
+    part_of: AtomicU32,
     /// One bit a process.
     holders: [AtomicU64; PLACES / 64],
 }
 
 const _: () = assert!(size_of::<Header>() <= HEADER_SIZE as usize);
 const _: () = assert!(size_of::<BlockHeader>() == 192);
+const _: () = assert!(LABELS.is_multiple_of(64) && START.is_multiple_of(64));
 
 /// What counts as in use, as numbers for people.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +159,9 @@ impl Heap {
 
     /// See the heap in a segment that another process laid.
     pub fn open(segment: Segment, token: [u64; 2]) -> Result<Self, ArenaError> {
+        if segment.length() < START {
+            return Err(ArenaError::NotAnArena("its file is too small"));
+        }
         let heap = Self { segment };
         let header = heap.header();
         if header.magic.load(crate::loom::Ordering::Acquire) != MAGIC {
@@ -182,6 +197,12 @@ impl Heap {
     pub fn processes(&self) -> &Processes {
         // SAFETY: as in `header`; the table stands behind it, aligned to its 64 bytes.
         unsafe { &*self.segment.base().add(HEADER_SIZE as usize).cast::<Processes>() }
+    }
+
+    /// The table of names and places.
+    pub fn labels(&self) -> &Labels {
+        // SAFETY: as in `header`; the table stands behind that of the processes, aligned to its 64 bytes.
+        unsafe { &*self.segment.base().add(LABELS as usize).cast::<Labels>() }
     }
 
     /// The contents of a block that this process holds, in its address space.
@@ -247,6 +268,9 @@ impl Heap {
         block.in_flight.store(0, Relaxed);
         block.undertaker.store(0, Relaxed);
         block.creator.store(crate::sys::pid(), Relaxed);
+        for word in [&block.site, &block.name, &block.role, &block.part_of] {
+            word.store(0, Relaxed);
+        }
         for word in &block.holders {
             word.store(0, Relaxed);
         }
@@ -348,45 +372,5 @@ impl Heap {
     fn take_cold(&self, offset: u64) -> bool {
         let cold = &self.held(offset).cold;
         cold.load(Relaxed) != 0 && cold.swap(0, Relaxed) != 0
-    }
-
-    // --- looking ---------------------------------------------------------------------------------------------------
-
-    /// Kind, serial and size of a block that this process holds. A size that leads out of the segment, which was
-    /// another when the block was opened, is one that leads to its end.
-    pub fn describe(&self, offset: u64) -> (u32, u64, u64) {
-        let block = self.held(offset);
-        let most = self.segment.length() - offset - BLOCK_HEADER;
-        (block.kind.load(Relaxed), block.serial.load(Relaxed), block.size.load(Relaxed).min(most))
-    }
-
-    /// Every block in use: offset, kind, serial, size, creator's pid. A snapshot without the lock.
-    pub fn objects(&self) -> Vec<(u64, u32, u64, u64, u32)> {
-        self.blocks()
-            .map(|(offset, block)| {
-                let (kind, serial, size) = self.describe(offset);
-                (offset, kind, serial, size, block.creator.load(Relaxed))
-            })
-            .filter(|object| object.1 != Kind::Free as u32)
-            .collect()
-    }
-
-    /// Show `visit` the contents of every block of a kind. Allocates nothing.
-    pub fn each_of(&self, kind: Kind, visit: impl Fn(*mut u8)) {
-        self.blocks()
-            .filter(|(_, block)| block.kind.load(Relaxed) == kind as u32)
-            .for_each(|(offset, _)| visit(self.contents(offset)));
-    }
-
-    /// How much is in use.
-    pub fn usage(&self) -> Usage {
-        let header = self.header();
-        Usage {
-            capacity: self.segment.length(),
-            limit: header.limit.load(Relaxed),
-            used: header.used.load(Relaxed),
-            warm: header.warm.load(Relaxed),
-            objects: header.objects.load(Relaxed),
-        }
     }
 }

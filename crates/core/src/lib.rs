@@ -6,7 +6,8 @@
 //! - `loom`: the only door to atomics.
 //! - [`sys`]: the only system calls.
 //! - [`segment`]: a span of mapped memory. The byte tables of what lives in it are in `docs/memory.md`.
-//! - [`owner`]: which processes there are, and whether they live. [`wait`]: the only spinning and sleeping.
+//! - [`owner`]: which processes there are, and whether they live. [`labels`]: strings that all of them can read.
+//! - [`wait`]: the only spinning and sleeping.
 //! - [`lock`]: a lock that knows its owner.
 //! - [`heap`]: space within a segment. [`arena`]: a segment with processes, a heap, and counted objects.
 //! - [`semaphore`], [`event`], [`condition`], [`barrier`], [`mutex`]: what users synchronise with.
@@ -32,5 +33,7 @@ pub mod wait;
 pub mod arena;
 #[cfg(not(loom))]
 pub mod heap;
+#[cfg(not(loom))]
+pub mod labels;
 #[cfg(not(loom))]
 pub mod segment;

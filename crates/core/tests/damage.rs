@@ -9,7 +9,7 @@ mod support;
 
 use procession_core::arena::{Arena, Handle, Kind};
 use procession_core::error::{ArenaError, Corrupted, GetError, PutError};
-use procession_core::heap::BLOCK_HEADER;
+use procession_core::heap::{BLOCK_HEADER, START};
 use procession_core::ring::{Message, Ring, Wait};
 use support::{Random, alone, block, payload, put, ring_at};
 
@@ -171,7 +171,7 @@ fn a_block_whose_header_makes_no_sense_cannot_be_opened() {
 #[test]
 fn a_list_of_free_blocks_that_leads_elsewhere_gives_no_block() {
     let _alone = alone();
-    for wrong in [1, 64, u64::MAX, 1 << 46, 69696] {
+    for wrong in [1, 64, u64::MAX, 1 << 46, START] {
         let scene = scene();
         let freed = block(scene.arena, 5000, 3);
         let start = word(&scene.block, -(scene.block.offset() as i64 + BLOCK_HEADER as i64));

@@ -1,7 +1,7 @@
 //! Arenas and the objects in them, as Python sees them.
 
-use crate::errors;
-use procession_core::arena::{Arena, Handle, Kind};
+use crate::{errors, site};
+use procession_core::arena::{Arena, Handle, Kind, Role};
 use procession_core::error::Corrupted;
 use procession_core::owner::{OwnerId, Processes};
 use pyo3::prelude::*;
@@ -139,6 +139,7 @@ impl<T> Object<T> {
         let handle = arena.get().arena.allocate(kind, size).map_err(|error| errors::arena(arena.py(), &error))?;
         // SAFETY: the block has `size` bytes and nobody else knows of it yet.
         unsafe { handle.contents().write_bytes(0, size as usize) };
+        handle.set_site(site::here(arena.py(), handle.arena()));
         Ok(Self::from_handle(arena.clone().unbind(), handle))
     }
 
@@ -184,6 +185,16 @@ impl<T> Object<T> {
     /// Offset and serial number.
     pub fn address(&self) -> (u64, u64) {
         self.handle.address()
+    }
+
+    /// The name it was given, for people.
+    pub fn name(&self) -> Option<String> {
+        self.handle.name()
+    }
+
+    /// Give it a name for all who share it; None takes it away.
+    pub fn set_name(&self, name: Option<&str>) {
+        self.handle.set_name(name);
     }
 
     /// The arena as Python has it.
@@ -240,6 +251,23 @@ impl PyBlock {
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
+    }
+
+    /// The name it was given, for people; None when it has none.
+    #[getter]
+    fn name(&self) -> Option<String> {
+        self.object.name()
+    }
+
+    #[setter]
+    fn set_name(&self, name: Option<&str>) {
+        self.object.set_name(name);
+    }
+
+    /// Say what it serves as (the numbers of `Role` in the core), and which object it is a part of.
+    #[pyo3(signature = (role, part_of = 0))]
+    fn serve_as(&self, role: u32, part_of: u64) {
+        self.object.handle().set_role(Role::of(role), part_of);
     }
 
     fn __len__(&self) -> usize {
@@ -311,6 +339,23 @@ impl PyClaim {
         self.object.address()
     }
 
+    /// The name it was given, for people; None when it has none.
+    #[getter]
+    fn name(&self) -> Option<String> {
+        self.object.name()
+    }
+
+    #[setter]
+    fn set_name(&self, name: Option<&str>) {
+        self.object.set_name(name);
+    }
+
+    /// Say what it serves as (the numbers of `Role` in the core), and which object it is a part of.
+    #[pyo3(signature = (role, part_of = 0))]
+    fn serve_as(&self, role: u32, part_of: u64) {
+        self.object.handle().set_role(Role::of(role), part_of);
+    }
+
     fn __getitem__(&self, index: usize) -> PyResult<u64> {
         Ok(self.cell(index)?.get())
     }
@@ -326,6 +371,12 @@ pub fn handle_of(object: &Bound<'_, PyAny>) -> Option<Handle> {
     let address: (u64, u64) = object.getattr("address").ok()?.extract().ok()?;
     let arena = object.getattr("arena").ok()?.cast_into::<PyArena>().ok()?;
     arena.get().arena.open(address.0, address.1, None).ok()
+}
+
+/// Where in the user's program a shared object of ours was made, as "FILE:LINE in FUNCTION"; None when nobody knows.
+#[pyfunction]
+pub fn site_of(object: &Bound<'_, PyAny>) -> Option<String> {
+    handle_of(object).and_then(|handle| handle.site())
 }
 
 /// Take back what process `pid` held, in every arena of this process. True if it was known and has ended.

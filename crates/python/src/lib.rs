@@ -10,6 +10,7 @@ mod once;
 mod pool;
 mod ring;
 mod sharedctypes;
+mod site;
 mod synchronize;
 mod wait;
 
@@ -21,7 +22,7 @@ mod _native {
     use super::{Bound, PyModule, PyResult};
 
     #[pymodule_export]
-    use crate::arena::{PyArena, PyBlock, PyClaim, reap};
+    use crate::arena::{PyArena, PyBlock, PyClaim, reap, site_of};
     #[pymodule_export]
     use crate::chaos::{arm, disarm, unleash};
     #[pymodule_export]

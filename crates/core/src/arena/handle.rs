@@ -1,6 +1,6 @@
 //! An open object.
 
-use super::{Arena, Kind};
+use super::{Arena, Kind, Role};
 use crate::failpoint::step;
 
 /// An object that this process has open. The object lives at least as long.
@@ -39,6 +39,31 @@ impl Handle {
     /// Its contents in this process's address space, valid while the handle lives.
     pub fn contents(&self) -> *mut u8 {
         self.arena.heap.contents(self.offset)
+    }
+
+    /// Say where in the program it was made: a label of its arena.
+    pub fn set_site(&self, label: u32) {
+        self.arena.heap.set_site(self.offset, label);
+    }
+
+    /// Where in the program it was made.
+    pub fn site(&self) -> Option<String> {
+        self.arena.label_text(self.arena.heap.labels_of(self.offset).0)
+    }
+
+    /// Give it a name, for people; None takes it away. What is new has none when the table of labels is full.
+    pub fn set_name(&self, name: Option<&str>) {
+        self.arena.heap.set_name(self.offset, name.map_or(0, |name| self.arena.label(name)));
+    }
+
+    /// The name it was given, by whoever has it open.
+    pub fn name(&self) -> Option<String> {
+        self.arena.label_text(self.arena.heap.labels_of(self.offset).1)
+    }
+
+    /// Say what it serves as, and which object's part it is (by its offset; 0: nobody's).
+    pub fn set_role(&self, role: Role, part_of: u64) {
+        self.arena.heap.set_role(self.offset, role, part_of);
     }
 
     /// Copy `bytes` to the start of a block that nobody else has seen yet.

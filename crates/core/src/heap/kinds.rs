@@ -44,6 +44,44 @@ impl Kind {
     }
 }
 
+/// What a block serves as where its kind does not say: for people alone, nothing depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+#[allow(missing_docs)]
+pub enum Role {
+    /// What its kind says.
+    Plain = 0,
+    Queue,
+    JoinableQueue,
+    SimpleQueue,
+    /// One direction of a pipe: from the second end to the first, and the other way.
+    PipeBack,
+    PipeForth,
+    /// The bytes beside those of a pipe.
+    PipeFlags,
+    BoundedSemaphore,
+    /// Something inside a pool.
+    Inside,
+}
+
+impl Role {
+    /// The role with that number; what is none is plain.
+    pub fn of(number: u32) -> Self {
+        const ROLES: [Role; 9] = [
+            Role::Plain,
+            Role::Queue,
+            Role::JoinableQueue,
+            Role::SimpleQueue,
+            Role::PipeBack,
+            Role::PipeForth,
+            Role::PipeFlags,
+            Role::BoundedSemaphore,
+            Role::Inside,
+        ];
+        ROLES.get(number as usize).copied().unwrap_or(Role::Plain)
+    }
+}
+
 pub(super) const LEAST_BLOCK: u64 = 256;
 pub(super) const CLASSES: usize = 136;
 

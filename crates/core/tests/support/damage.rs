@@ -5,12 +5,12 @@
 //! they name the only process there is, nor is the table of processes: a lock whose owner lives is waited for.
 
 use procession_core::arena::{Arena, Handle, Kind, Watching};
-use procession_core::heap::BLOCK_HEADER;
+use procession_core::heap::{BLOCK_HEADER, START};
 use procession_core::ring::{Message, Ring, Side, Wait};
 use std::time::Instant;
 
-/// Bytes at the start of the arena that are put back: header, table, and the blocks of a run.
-const EXTENT: usize = 1 << 20;
+/// Bytes at the start of the arena that are put back: header, tables, and the blocks of a run.
+const EXTENT: usize = START as usize + (1 << 20);
 const TABLE: std::ops::Range<usize> = 4096..69696;
 
 /// The arena with one ring in it, and how it looked.

@@ -111,6 +111,17 @@ impl PyLock {
         self.object.address()
     }
 
+    /// The name it was given, for people; None when it has none.
+    #[getter]
+    fn name(&self) -> Option<String> {
+        self.object.name()
+    }
+
+    #[setter]
+    fn set_name(&self, name: Option<&str>) {
+        self.object.set_name(name);
+    }
+
     /// Who holds it, or died holding it; None while it is free.
     #[getter]
     fn owner<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -185,6 +196,17 @@ impl PyRLock {
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
+    }
+
+    /// The name it was given, for people; None when it has none.
+    #[getter]
+    fn name(&self) -> Option<String> {
+        self.object.name()
+    }
+
+    #[setter]
+    fn set_name(&self, name: Option<&str>) {
+        self.object.set_name(name);
     }
 
     /// Who holds it, or died holding it; None while it is free.

@@ -1,0 +1,67 @@
+//! What can be said of blocks: for people, and for who looks after the memory.
+
+use super::{BLOCK_HEADER, Heap, Kind, Role, Usage};
+use crate::loom::Ordering::Relaxed;
+
+impl Heap {
+    /// Kind, serial and size of a block that this process holds. A size that leads out of the segment, which was
+    /// another when the block was opened, is one that leads to its end.
+    pub fn describe(&self, offset: u64) -> (u32, u64, u64) {
+        let block = self.held(offset);
+        let most = self.segment.length() - offset - BLOCK_HEADER;
+        (block.kind.load(Relaxed), block.serial.load(Relaxed), block.size.load(Relaxed).min(most))
+    }
+
+    /// Every block in use: offset, kind, serial, size, creator's pid. A snapshot without the lock.
+    pub fn objects(&self) -> Vec<(u64, u32, u64, u64, u32)> {
+        self.blocks()
+            .map(|(offset, block)| {
+                let (kind, serial, size) = self.describe(offset);
+                (offset, kind, serial, size, block.creator.load(Relaxed))
+            })
+            .filter(|object| object.1 != Kind::Free as u32)
+            .collect()
+    }
+
+    /// Show `visit` the contents of every block of a kind. Allocates nothing.
+    pub fn each_of(&self, kind: Kind, visit: impl Fn(*mut u8)) {
+        self.blocks()
+            .filter(|(_, block)| block.kind.load(Relaxed) == kind as u32)
+            .for_each(|(offset, _)| visit(self.contents(offset)));
+    }
+
+    /// How much is in use.
+    pub fn usage(&self) -> Usage {
+        let header = self.header();
+        Usage {
+            capacity: self.segment.length(),
+            limit: header.limit.load(Relaxed),
+            used: header.used.load(Relaxed),
+            warm: header.warm.load(Relaxed),
+            objects: header.objects.load(Relaxed),
+        }
+    }
+
+    /// Say of a block that the caller holds where in the program it was made (a label).
+    pub fn set_site(&self, offset: u64, label: u32) {
+        self.held(offset).site.store(label, Relaxed);
+    }
+
+    /// Give a block that the caller holds a name (a label; 0: none).
+    pub fn set_name(&self, offset: u64, label: u32) {
+        self.held(offset).name.store(label, Relaxed);
+    }
+
+    /// Say what a block that the caller holds serves as, and which block it is a part of (0: none).
+    pub fn set_role(&self, offset: u64, role: Role, part_of: u64) {
+        let block = self.held(offset);
+        block.part_of.store(u32::try_from(part_of / 64).unwrap_or(0), Relaxed);
+        block.role.store(role as u32, Relaxed);
+    }
+
+    /// The labels of a block that the caller holds: where it was made, and its name.
+    pub fn labels_of(&self, offset: u64) -> (u32, u32) {
+        let block = self.held(offset);
+        (block.site.load(Relaxed), block.name.load(Relaxed))
+    }
+}

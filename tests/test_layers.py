@@ -38,6 +38,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "_bootstrap": 2,
     "_pipe": 2,
     "_prompt": 2,
+    "progress": 2,
     "synchronize": 2,
     "_queue_insides": 2,
     "_thread_queues": 2,

@@ -21,6 +21,8 @@ struct JobState {
     /// Nothing more will be submitted.
     sealed: bool,
     items: u64,
+    /// Of these, items whose answer is no value.
+    failed: u64,
     nanos: u64,
     /// Bytes of its tasks that are out, of all its tasks, and of their answers; blocks included.
     out: u64,
@@ -52,6 +54,9 @@ impl PyJob {
     pub(super) fn note_part(&self, py: Python<'_>, (index, items, status, value): Arrival, nanos: u64) -> PyResult<()> {
         let mut state = lock(&self.state);
         state.items += items.max(1) as u64;
+        if status != VALUE {
+            state.failed += items.max(1) as u64;
+        }
         state.nanos += nanos;
         match &state.values {
             Some(values) if status == VALUE && items == 0 => values.bind(py).set_item(index, value)?,
@@ -100,6 +105,7 @@ impl PyJob {
                 answered: 0,
                 sealed: false,
                 items: 0,
+                failed: 0,
                 nanos: 0,
                 out: 0,
                 sent: 0,
@@ -139,6 +145,13 @@ impl PyJob {
     fn measured(&self) -> (u64, u64) {
         let state = lock(&self.state);
         (state.items, state.nanos)
+    }
+
+    /// Items answered, and how many of them failed: what a progress bar shows.
+    #[getter]
+    fn tally(&self) -> (u64, u64) {
+        let state = lock(&self.state);
+        (state.items, state.failed)
     }
 
     /// Bytes of messages, with their blocks: of tasks that are out, of all tasks so far, of all answers so far.

@@ -1,0 +1,197 @@
+"""The live lines at the bottom of a terminal, one below the other, drawn over themselves; and text printed above them.
+
+A screen is a file that is a terminal, and the bars that are live on it, in the order in which they began. Each draws
+its own lines (see `Drawn`); the screen puts them where they stood before. The last line has no end, so the terminal
+never scrolls for a bar's sake. What remains of a bar that ended goes above those that are live, as `write`'s text does.
+
+A terminal that goes away ends the drawing, and nothing else: no bar is worth an exception in somebody's work.
+
+Every change of what stands on the terminal is one string, and noted before it is written: a KeyboardInterrupt in the
+middle leaves nothing to be put right but what the next change puts right anyhow. The lock is reentrant, for a signal's
+handler may print; what it would draw in the middle of a drawing is left to that one's end.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from time import monotonic
+
+TYPE_CHECKING = False  # `typing` is slow to import, and whoever only prints above the bars should not wait for it
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol, TextIO
+
+    class Drawn(Protocol):
+        """A bar, for the screen."""
+
+        def lines(self, columns: int, rows: int) -> Sequence[str]:
+            """What is to be seen now, each narrower than `columns`. Called with the screen's lock: quick, and pure."""
+
+
+__all__ = ["REDRAW_SECONDS", "Screen", "encodes", "is_terminal", "on_screen", "write"]
+
+REDRAW_SECONDS = 0.1  # at most ten times a second
+
+_lock = threading.RLock()
+_live: list[Screen] = []  # those with bars
+
+
+class Screen:
+    """A terminal with live lines. Use `on_screen`."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self.bars: list[Drawn] = []
+        self._drawn: list[str] = []
+        self._drawn_at = -REDRAW_SECONDS
+        self._drawing = False
+        self._is_gone = False  # the terminal
+
+    def is_due(self) -> bool:
+        """Whether it is time to draw again."""
+        return monotonic() - self._drawn_at >= REDRAW_SECONDS
+
+    def size(self) -> os.terminal_size:
+        """Columns and lines of the terminal, as they are now."""
+        try:
+            found = os.get_terminal_size(self.out.fileno())
+        except (OSError, ValueError):
+            found = os.terminal_size((80, 24))
+        return os.terminal_size((found.columns or 80, found.lines or 24))
+
+    def draw(self) -> None:
+        """Draw all bars as they are, if it is time."""
+        if self.is_due():
+            with _lock:
+                self._replace("")
+
+    def end(self, bar: Drawn, last: Sequence[str] = ()) -> None:
+        """The bar is live no more; these lines, whole ones, are what remains of it. A second time: nothing."""
+        with _lock:
+            if bar not in self.bars:
+                return  # a forked child's copy, too
+            self.bars.remove(bar)
+            if not self.bars:
+                _live.remove(self)
+            self._replace("".join(f"{line}\n" for line in last))
+
+    def above(self, text: str, out: TextIO) -> None:
+        """Write whole lines, to this or another file, with the live lines out of their way."""
+        if out is self.out:
+            self._replace(text, force=True)
+            return
+        self._put(self._home() + "\x1b[J")
+        self._drawn = []
+        try:
+            out.write(text)
+            out.flush()
+        finally:
+            self._replace("")
+
+    def _replace(self, text: str, *, force: bool = False) -> None:
+        """Under the lock: put whole lines in the place of the live ones, and those below them again."""
+        if self._drawing and not text:
+            return
+        was_drawing, self._drawing = self._drawing, True
+        try:
+            self._drawn_at = monotonic()
+            columns, rows = self.size()
+            lines = self._lines(columns, rows)
+            # Each live line is cleared behind its text, not before: nothing flickers. Others may end in the last
+            # column, where that would take their last character
+            above = f"\x1b[J{text}" if text else ""
+            home, self._drawn = self._home(), lines
+            self._put(home + above + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J", force=force)
+        finally:
+            self._drawing = was_drawing
+
+    def _lines(self, columns: int, rows: int) -> list[str]:
+        lines: list[str] = []
+        for place, bar in enumerate(self.bars):
+            new = list(bar.lines(columns, max(1, rows - 1 - len(lines))))
+            if lines and len(lines) + len(new) > rows - 2:
+                lines.append(f"and {len(self.bars) - place} more"[: columns - 1])
+                break
+            lines += new
+        return lines[: max(1, rows - 1)]
+
+    def _home(self) -> str:
+        """What moves to the start of what was drawn. A terminal that became narrower has broken long lines in two."""
+        if not self._drawn:
+            return "\r"
+        columns = self.size().columns
+        rows = sum(max(1, -(-len(line) // columns)) for line in self._drawn)
+        return f"\r\x1b[{rows - 1}A" if rows > 1 else "\r"
+
+    def _put(self, text: str, *, force: bool = False) -> None:
+        if self._is_gone and not force:
+            return
+        try:
+            self.out.write(text)
+            self.out.flush()
+        except (OSError, ValueError):  # the terminal is gone, or the file closed
+            self._is_gone = True
+            if force:
+                raise
+
+
+def on_screen(bar: Drawn, out: TextIO) -> Screen:
+    """Have a bar drawn on this terminal, below those that are live there."""
+    with _lock:
+        screen = next((live for live in _live if live.out is out), None)
+        if screen is None:
+            screen = Screen(out)
+            _live.append(screen)
+        screen.bars.append(bar)
+        screen._replace("")
+    return screen
+
+
+def write(text: str, file: TextIO | None = None) -> None:
+    """Print whole lines, to standard output if no file is given: above the live bars if there are any, else plainly.
+
+    A text without an end of line gets one. May be called by every thread at any time. Blocks for as long as the file
+    does. Raises: what the file's `write` raises.
+    """
+    out = sys.stdout if file is None else file
+    if out is None:
+        return
+    if not text.endswith("\n"):
+        text += "\n"
+    if _live and is_terminal(out):
+        with _lock:
+            screen = next((live for live in _live if live.out is out), None) or next(iter(_live), None)
+            if screen is not None:
+                screen.above(text, out)
+                return
+    out.write(text)
+    out.flush()
+
+
+def is_terminal(file: TextIO) -> bool:
+    """Whether this is a terminal. A file that does not know is none."""
+    try:
+        return bool(file.isatty())
+    except (AttributeError, ValueError, OSError):
+        return False
+
+
+def encodes(file: TextIO, text: str) -> bool:
+    """Whether the file can say this."""
+    try:
+        text.encode(getattr(file, "encoding", None) or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def _forget() -> None:
+    """In a forked child: the bars are the parent's."""
+    global _lock
+    _lock = threading.RLock()
+    _live.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -44,6 +44,7 @@ __all__ = [
     "MainNotImportable",
     "MemoryLimitExceeded",
     "NotACheckpoint",
+    "NotARecording",
     "NotGuarded",
     "NotOwner",
     "NotShared",
@@ -490,6 +491,10 @@ class CheckpointMismatch(CheckpointError, ValueError):
 
     part: str | None = None
     item: int | None = None
+
+
+class NotARecording(ProcessionError, ValueError):
+    """A directory holds no recording of procession's, or that of another version, or one that is damaged."""
 
 
 # Starting processes

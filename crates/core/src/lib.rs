@@ -5,6 +5,7 @@
 //! - [`failpoint`]: numbered steps at which a process may be killed or kept waiting, by a test or by chaos.
 //! - `loom`: the only door to atomics.
 //! - [`sys`]: the only system calls.
+//! - [`recorder`]: what a family of processes did, in files that outlive them.
 //! - [`segment`]: a span of mapped memory. The byte tables of what lives in it are in `docs/memory.md`.
 //! - [`owner`]: which processes there are, and whether they live. [`labels`]: strings that all of them can read.
 //! - [`wait`]: the only spinning and sleeping.
@@ -35,5 +36,7 @@ pub mod arena;
 pub mod heap;
 #[cfg(not(loom))]
 pub mod labels;
+#[cfg(not(loom))]
+pub mod recorder;
 #[cfg(not(loom))]
 pub mod segment;

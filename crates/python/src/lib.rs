@@ -8,6 +8,7 @@ mod gather;
 mod lifeline;
 mod once;
 mod pool;
+mod recorder;
 mod ring;
 mod sharedctypes;
 mod site;
@@ -40,12 +41,15 @@ mod _native {
     #[pymodule_export]
     use crate::pool::{PyDispatcher, PyJob, put_news, serve, signal_main_thread};
     #[pymodule_export]
+    use crate::recorder::{record, record_into, recording, stop_recording};
+    #[pymodule_export]
     use crate::ring::PyRing;
     #[pymodule_export]
     use crate::synchronize::{PyBarrier, PyCondition, PyEvent, PyLock, PyRLock, PySemaphore};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::recorder::begin_as_told();
         crate::synchronize::add_to_module(module)?;
         crate::codec::add_to_module(module)?;
         crate::sharedctypes::add_to_module(module)

@@ -182,6 +182,7 @@ def preparation_data(name: str, method: str) -> dict[str, Any]:
         default._actual_context = decided
     data["start_method"] = method
     data["installer"] = _standard.installer
+    data["check"] = os.environ.get("PROCESSION_CHECK")
     path = data.get("init_main_from_path")
     if path is not None and not os.path.exists(path):
         del data["init_main_from_path"]
@@ -232,6 +233,8 @@ def run_child(outcome: Outcome, parent_sentinel: int) -> int:
 def prepare(data: dict[str, Any]) -> None:
     """Make this process look like its parent: what is installed, names, paths, directory, logging, the main module."""
     _follow_installation(data.get("installer", _standard.installer))
+    if data.get("check"):
+        _follow_check(data["check"])
     from multiprocessing import spawn
 
     path = data.get("init_main_from_path")
@@ -250,6 +253,13 @@ def _follow_installation(wanted: str | None) -> None:
         __import__(name)
         module: Any = sys.modules[name]
         module.install() if wanted else module.uninstall()
+
+
+def _follow_check(directory: str) -> None:
+    """The parent is run by `procession check`: so is this process. A fork server may be of another such run."""
+    os.environ["PROCESSION_CHECK"] = directory
+    __import__("procession.check.watching")
+    sys.modules["procession.check.watching"].watch()
 
 
 def _import_main(path: str) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DIRECTORY_VARIABLE", "KINDS", "Finding", "Place", "directory", "merged", "note", "noted"]
 
-DIRECTORY_VARIABLE = "PROCESSION_RECORD"
+DIRECTORY_VARIABLE = "PROCESSION_CHECK"  # inherited by all processes of a checked program
 
 KINDS = {
     "race": "two touch the same memory, one writes, and nothing orders them",
@@ -58,7 +58,7 @@ class Place:
     source: str = ""
     """The line's text without indentation."""
     process: str = ""
-    """Name and pid: "worker-1 (pid 4121)"."""
+    """Name and pid: "worker-1, pid 4121"."""
     thread: str = ""
     """The thread's name; "" for the main thread."""
     stack: tuple[str, ...] = ()

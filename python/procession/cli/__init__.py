@@ -18,6 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from procession.cli.running import run
 
         return run(given[1:])
+    if given[:1] == ["check"]:
+        from procession.cli.checking import check
+
+        return check(given[1:])
     from procession.cli.commands import main
 
     return main(given)

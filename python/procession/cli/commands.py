@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from procession.cli.checking import add_check
 from procession.cli.mapping import add_map
 from procession.cli.reducing import add_mapreduce
 from procession.cli.running import add_run
@@ -96,4 +97,5 @@ def parser() -> argparse.ArgumentParser:
     add_mapreduce(commands)
     add_map(commands)
     add_run(commands)
+    add_check(commands)
     return whole

@@ -1,0 +1,64 @@
+"""The analyses of a recorded run: modules with `find(directory) -> list[Finding]`, one after the other.
+
+One that fails takes nothing from the others: what went wrong is told beside the findings.
+"""
+
+from __future__ import annotations
+
+import traceback
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+
+from .finding import Finding, merged, noted
+from .suppression import is_suppressed
+
+TYPE_CHECKING = False  # `typing` is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    Analysis = Callable[[str], list[Finding]]
+
+__all__ = ["ANALYSES", "Result", "analyse"]
+
+# The last two parts of the name are looked up where they lie; what is not installed finds nothing
+ANALYSES = ["races", "deadlocks", "lostwrites", "hygiene", "copies"]
+
+
+class Result:
+    """What there is to tell of a run."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.suppressed = 0
+        """Findings that a comment in the program, or an option, left out."""
+        self.failures: list[str] = []
+        """Of analyses that could not be carried out, a traceback each."""
+
+
+def analyse(directory: str, only: Collection[str] = (), ignored: Collection[str] = ()) -> Result:
+    """Everything found in the run that left this directory: of these kinds `only` (empty: of all), none `ignored`."""
+    result = Result()
+    found = _attempt("what was noted during the run", noted, directory, result)
+    for name in ANALYSES:
+        qualified = f"{__package__}.{name}"
+        if find_spec(qualified) is not None:
+            found += _attempt(f"the analysis '{name}'", partial(_find, qualified), directory, result)
+    for finding in merged(found):
+        if (only and finding.kind not in only) or finding.kind in ignored or is_suppressed(finding):
+            result.suppressed += 1
+        else:
+            result.findings.append(finding)
+    return result
+
+
+def _find(name: str, directory: str) -> list[Finding]:
+    return list(import_module(name).find(directory))
+
+
+def _attempt(what: str, find: Analysis, directory: str, result: Result) -> list[Finding]:
+    try:
+        return find(directory)
+    except Exception:
+        result.failures.append(f"{what} failed:\n{traceback.format_exc()}")
+        return []

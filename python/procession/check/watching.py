@@ -1,0 +1,261 @@
+"""What a process of a checked run does besides its work: it keeps a journal of what the analyses need.
+
+- Who was started where, with which function (`started`), and what of its arguments only threads can share (`shared`).
+- What the user's globals were when a child began and when it ended, or a task of a worker (`changed`); and the same of
+  its parent (`final`), for a child's write is lost only if the parent still has the old value.
+- Locks held at the end (`held`), and threading's locks that were taken when a child was forked (`forked`).
+- Children that ended long ago and were never asked for (`zombies`); large objects that are sent (see `sending`).
+
+It puts functions of its own around a few of ours, in the program by `beginning`, in children by `_bootstrap` (or
+because they are forked). Without check mode nothing of this is loaded and nothing is wrapped.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+
+from .. import process
+from ..pool import functions
+from . import holding, sending
+from .journal import VARIABLE, stack, tell
+from .snapshots import describe, modules, snapshot
+
+TYPE_CHECKING = False  # `typing` is slow to import, and every process of a checked program imports this
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .snapshots import Snapshot
+
+__all__ = ["watch"]
+
+SHARE_OF_TIME = 0.05  # that a worker may spend on comparing after its tasks
+ALWAYS = 3  # first tasks of a worker after which is always compared
+_SHARED = ("queue", "threading", "_thread", "_queue", "_threading_local")  # modules whose objects only threads share
+
+
+class _State:
+    """What this process remembers; a forked child begins anew."""
+
+    def __init__(self) -> None:
+        self.baseline: Snapshot = {}
+        self.told: dict[tuple[str, str], int] = {}
+        self.tasks = 0
+        self.spent = 0.0  # seconds
+        self.since = time.monotonic()
+        self.functions: set[str] = set()
+        self.children: list[Any] = []
+        self.own: Snapshot | None = None  # when the first child was started
+        self.texts: dict[tuple[str, str], str] = {}
+
+
+_state = _State()
+_is_watching = False
+
+
+def watch() -> None:
+    """Watch this process from now on, once, if the environment asks for it."""
+    global _is_watching
+    if _is_watching or not os.environ.get(VARIABLE):
+        return
+    _is_watching = True
+    cls: Any = process.ProcessWithResult
+    cls.start = _around_start(cls.start)
+    cls._bootstrap = _around_bootstrap(cls._bootstrap)
+    load: Any = functions.load
+    functions.load = lambda arena, offset, serial: _task(load(arena, offset, serial))
+    holding.watch()
+    sending.watch()
+    os.register_at_fork(after_in_child=_forget)
+    import atexit
+
+    atexit.register(_at_end)  # before the children are waited for: what is registered later comes first
+
+
+def _forget() -> None:
+    global _state
+    _state = _State()
+
+
+# In the parent
+
+
+def _around_start(start: Callable[[Any], None]) -> Callable[[Any], None]:
+    def watched_start(self: Any) -> None:
+        facts = _about(self)
+        if _state.own is None:
+            _state.own = snapshot()
+            tell("base", globals=_named(_state.own), modules=_module_names())
+        _tell_shared(self, facts)
+        locked = holding.locked_now() if facts["method"] == "fork" else []
+        threads = holding.other_threads() if locked else []
+        start(self)
+        tell("started", child=self.pid, locked=locked, threads=threads, **facts)
+        _state.children.append(self)
+
+    return watched_start
+
+
+def _about(started: Any) -> dict[str, Any]:
+    """The start: method, target as file, qualified name and line, stack."""
+    if type(started).run is process.ProcessWithResult.run or type(started).run is process.BaseProcess.run:
+        target = getattr(started, "_target", None)
+    else:
+        target = type(started).run
+    popen = type(started)._Popen
+    method = getattr(started, "_start_method", None) or multiprocessing.get_start_method(allow_none=True)
+    return {
+        "method": method,
+        "target": _function(target),
+        "name": started.name,
+        "daemon": started.daemon,
+        "stack": stack(),
+        "popen": getattr(popen, "__qualname__", ""),
+    }
+
+
+def _function(function: Any) -> list[Any] | None:
+    """Where a function is written: file, qualified name, first line."""
+    for _ in range(8):
+        inner = getattr(function, "func", None) or getattr(function, "__func__", None)
+        inner = inner or getattr(function, "__wrapped__", None)
+        if inner is None:
+            break
+        function = inner
+    code = getattr(function, "__code__", None)
+    if code is None:
+        code = getattr(vars(type(function)).get("__call__"), "__code__", None)
+    if code is None:
+        return None
+    file = code.co_filename
+    return [file if file.startswith("<") else os.path.abspath(file), code.co_qualname, code.co_firstlineno]
+
+
+def _tell_shared(started: Any, facts: dict[str, Any]) -> None:
+    """Arguments that only threads of one process can share: each side would have its own."""
+    given = [*enumerate(getattr(started, "_args", ())), *getattr(started, "_kwargs", {}).items()]
+    if facts["method"] == "thread":
+        return
+    for name, value in given:
+        inner = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else ()
+        for part in (value, *list(inner)[:16]):
+            cls = type(part)
+            if cls.__module__ in _SHARED and cls.__name__ not in ("Thread", "_MainThread", "local"):
+                tell("shared", argument=name, kind=cls.__name__, **facts)
+                break
+
+
+def _named(taken: Snapshot) -> list[list[Any]]:
+    return [[file, name, whole] for (file, name), (whole, _) in taken.items()]
+
+
+def _module_names() -> dict[str, str]:
+    return {file: module.__name__ for file, module in modules().items()}
+
+
+def _at_end() -> None:
+    """This process's code has ended, its children are still to be waited for."""
+    if _state.own is None:
+        return
+    tell("final", globals=_named(snapshot()), modules=_module_names())
+    zombies = []
+    for child in _state.children:
+        popen = getattr(child, "_popen", None)
+        if popen is not None and popen.returncode is None and _is_zombie(popen.pid):
+            zombies.append(popen.pid)
+    if zombies:
+        tell("zombies", children=zombies)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] == b"Z"
+    except OSError:
+        return False
+
+
+# In the child
+
+
+def _around_bootstrap(bootstrap: Callable[..., int]) -> Callable[..., int]:
+    def watched_bootstrap(self: Any, parent_sentinel: int | None = None) -> int:
+        run, target = self.run, _function(getattr(self, "_target", None))
+
+        def watched_run() -> Any:
+            _begin()
+            try:
+                return run()
+            finally:
+                _compare(target)
+                holding.tell_held()
+                _at_end()
+                tell("ended")
+
+        self.__dict__["run"] = watched_run
+        return bootstrap(self, parent_sentinel)
+
+    return watched_bootstrap
+
+
+def _begin() -> None:
+    _state.baseline = snapshot()
+    _state.texts = {key: describe(getattr(module, key[1], None)) for key, module in _globals()}
+
+
+def _globals() -> list[tuple[tuple[str, str], Any]]:
+    loaded = modules()
+    return [((file, name), loaded[file]) for file, name in _state.baseline if file in loaded]
+
+
+def _task(function: Any) -> Any:
+    """A function as a worker calls it. What its initializer did is the worker's own business: nothing of it is lost."""
+    where = _function(function)
+    if _state.tasks == 0:
+        _begin()
+
+    def watched_task(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _after_task(where)
+
+    return watched_task
+
+
+def _after_task(where: list[Any] | None) -> None:
+    _state.tasks += 1
+    key = repr(where)
+    if key not in _state.functions:
+        _state.functions.add(key)
+        tell("task", function=where)
+    now = time.monotonic()
+    if _state.tasks <= ALWAYS or _state.spent < SHARE_OF_TIME * (now - _state.since):
+        _compare(where)
+        _state.spent += time.monotonic() - now
+
+
+def _compare(where: list[Any] | None) -> None:
+    """Tell of globals that are not what they were."""
+    loaded = modules()
+    known_files = {file for file, _ in _state.baseline}
+    for key, (whole, parts) in snapshot().items():
+        file, name = key
+        before, parts_before = _state.baseline.get(key, (None, {}))
+        if whole == before or file not in known_files or (before is None and _is_import(file, name, loaded)):
+            continue
+        if _state.told.get(key) == whole:
+            continue
+        first = key not in _state.told
+        _state.told[key] = whole
+        changed = [part for part, digest in parts.items() if parts_before.get(part) != digest]
+        value = getattr(loaded[file], name, None)
+        texts = {"before": _state.texts.get(key, ""), "after": describe(value)}
+        if first or _state.tasks <= ALWAYS:
+            tell("changed", file=file, name=name, attributes=changed, digest=whole, target=where, **texts)
+
+
+def _is_import(file: str, name: str, loaded: dict[str, Any]) -> bool:
+    return isinstance(getattr(loaded[file], name, None), (type, type(os)))

@@ -36,6 +36,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "_waiting": 1,
     "statistics": 1,
     "_bootstrap": 2,
+    "_registry": 2,
     "_pipe": 2,
     "_prompt": 2,
     "progress": 2,
@@ -73,6 +74,7 @@ RUST = {  # modules of crates/core
     "sys": 1,
     "recorder": 2,
     "segment": 2,
+    "source": 2,
     "labels": 3,
     "owner": 3,
     "wait": 4,
@@ -85,6 +87,7 @@ RUST = {  # modules of crates/core
     "mutex": 6,
     "ring": 6,
     "arena": 7,
+    "observe": 7,
 }
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "LockAbandoned",
     "MainNotImportable",
     "MemoryLimitExceeded",
+    "NoSuchProgram",
     "NotACheckpoint",
     "NotARecording",
     "NotGuarded",
@@ -186,6 +187,14 @@ class TooManyProcesses(ProcessionError, OSError):
     """The arena's table of processes is full."""
 
     limit: int | None = None
+
+
+class NoSuchProgram(ProcessionError, LookupError):
+    """There is no program to look at with that process id."""
+
+    pid: int = 0
+    reason: str = ""
+    """"gone", "another user's" or "not procession's"."""
 
 
 class NotShared(ProcessionError, RuntimeError):

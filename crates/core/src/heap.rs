@@ -27,6 +27,7 @@ mod fill;
 mod holders;
 mod kinds;
 mod looking;
+mod outside;
 mod transfer;
 
 use crate::error::{ArenaError, Corrupted};
@@ -40,10 +41,11 @@ use crate::segment::Segment;
 pub use holders::Duty;
 use kinds::{CLASSES, class_of, class_size};
 pub use kinds::{Kind, Role};
+pub use outside::{Block, Outside};
 pub use transfer::Direction;
 use transfer::Journal;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"procesn\x01");
+const MAGIC: u64 = u64::from_le_bytes(*b"procesn\x02");
 const HEADER_SIZE: u64 = 4096;
 const LABELS: u64 = HEADER_SIZE + size_of::<Processes>() as u64;
 /// Where the first block stands.

@@ -37,6 +37,15 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// Bytes at the start that tell how much is in use, see `extent`.
+    pub const HEAD: usize = 64;
+
+    /// Bytes that are in use: nothing was written behind them.
+    pub fn extent(&self) -> usize {
+        let used = (self.used.load(Ordering::Relaxed) as usize).min(WORDS);
+        std::mem::offset_of!(Self, texts) + used * size_of::<AtomicU64>()
+    }
+
     /// The label of a text, entered if it is new (cut off after [`LONGEST`] bytes). 0 when the table is full, and for
     /// the empty text. Never blocks.
     pub fn label(&self, text: &str) -> u32 {

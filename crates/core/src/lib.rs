@@ -13,6 +13,7 @@
 //! - [`heap`]: space within a segment. [`arena`]: a segment with processes, a heap, and counted objects.
 //! - [`semaphore`], [`event`], [`condition`], [`barrier`], [`mutex`]: what users synchronise with.
 //! - [`ring`]: a queue of byte messages.
+//! - [`observe`]: an arena as somebody sees it who has no part in it, read through a [`source`].
 
 mod loom;
 
@@ -37,6 +38,10 @@ pub mod heap;
 #[cfg(not(loom))]
 pub mod labels;
 #[cfg(not(loom))]
+pub mod observe;
+#[cfg(not(loom))]
 pub mod recorder;
 #[cfg(not(loom))]
 pub mod segment;
+#[cfg(not(loom))]
+pub mod source;

@@ -322,6 +322,12 @@ impl Ring {
         (head.count(), self.tail().count())
     }
 
+    /// Bytes of the block where its messages are, as far as its word can be believed; 0 before the first one.
+    pub fn storage_bytes(&self) -> u64 {
+        let word = self.buffer.load(Ordering::Relaxed);
+        if word == 0 { 0 } else { 1 << (word & 63) }
+    }
+
     /// The bound on messages, 0 for none.
     pub fn max_items(&self) -> u32 {
         self.max_items.load(Ordering::Relaxed)

@@ -6,6 +6,7 @@ mod codec;
 mod errors;
 mod gather;
 mod lifeline;
+mod observe;
 mod once;
 mod pool;
 mod recorder;
@@ -38,6 +39,8 @@ mod _native {
     use crate::gather::text::PyWords;
     #[pymodule_export]
     use crate::lifeline::{drain_on_sigterm, end_at_once, end_with_parent, lifeline, lifeline_ends};
+    #[pymodule_export]
+    use crate::observe::PyObserver;
     #[pymodule_export]
     use crate::pool::{PyDispatcher, PyJob, put_news, serve, signal_main_thread};
     #[pymodule_export]

@@ -58,7 +58,7 @@ const ALL: [Code; 15] = [
 
 impl Code {
     /// The type with this number.
-    fn of(number: u8) -> Option<Self> {
+    pub fn of(number: u8) -> Option<Self> {
         ALL.into_iter().find(|code| *code as u8 == number)
     }
 

@@ -16,6 +16,7 @@ mod fast;
 mod guard;
 mod value;
 
+pub use cells::Code;
 use pyo3::prelude::*;
 
 /// Add the classes to `procession._native`.

@@ -1,0 +1,105 @@
+"""Which programs there are, and looking at them again and again."""
+
+from __future__ import annotations
+
+import os
+
+from procession import _native
+from procession.errors import NoSuchProgram
+
+from . import proc
+from .reading import look, look_private
+from .records import ObjectInfo, Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """Who looks at programs repeatedly. Keeps a descriptor of each program's memory, which lives as long: close it, or
+    use it in a `with` block. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._observers: dict[int, _native.Observer] = {}  # by inode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the descriptors. Idempotent."""
+        self._observers.clear()
+
+    def programs(self) -> list[Program]:
+        """Every program of this user, the longest-running first. Those of which nothing lives any more are left out."""
+        known: set[int] = set()
+        arenas: dict[int, tuple[int, ...]] = {}
+        for pid in sorted(proc.processes()):
+            if pid in known:
+                continue
+            try:
+                found = proc.arenas(pid)
+            except OSError:
+                continue  # it ended, or hides what it has open
+            for inode, path in found.items():
+                observer = None if inode in arenas else self._observer(inode, path)
+                if observer is not None:
+                    arenas[inode] = tuple(member[1] for member in observer.members() if member[5])
+                    known.update(arenas[inode])
+        for inode in self._observers.keys() - arenas.keys():
+            del self._observers[inode]
+        seen = [self._look(inode, pids) for inode, pids in arenas.items() if pids]
+        return sorted(seen, key=lambda program: program.started)
+
+    def program(self, pid: int) -> Program:
+        """The program to which a process belongs. Raises: NoSuchProgram, which says why not."""
+        owner = proc.uid(pid)
+        if owner is None:
+            raise NoSuchProgram(f"there is no process {pid}", pid=pid, reason="gone")
+        try:
+            found = proc.arenas(pid)
+        except PermissionError:
+            if owner == os.geteuid():
+                why = f"process {pid} does not let other processes look at it (it is privileged, or not dumpable)"
+            else:
+                why = f"process {pid} belongs to another user (uid {owner})"
+            raise NoSuchProgram(why, pid=pid, reason="another user's") from None
+        except OSError:
+            raise NoSuchProgram(f"process {pid} has ended", pid=pid, reason="gone") from None
+        for inode, path in found.items():
+            observer = self._observer(inode, path)
+            pids = () if observer is None else tuple(member[1] for member in observer.members() if member[5])
+            if pids:
+                return self._look(inode, pids)
+        status = proc.status(pid)
+        if status is None or status.state in "ZX":
+            raise NoSuchProgram(f"process {pid} has ended", pid=pid, reason="gone")
+        raise NoSuchProgram(
+            f"process {pid} shares nothing through procession (yet): it has made no shared object, and started nothing",
+            pid=pid,
+            reason="not procession's",
+        )
+
+    def _observer(self, inode: int, path: str) -> _native.Observer | None:
+        known = self._observers.get(inode)
+        if known is None:
+            try:
+                known = _native.Observer.of_file(path)
+            except (OSError, ValueError):
+                return None  # closed meanwhile, or no arena that this version knows
+            self._observers[inode] = known
+        return known
+
+    def _look(self, inode: int, pids: tuple[int, ...]) -> Program:
+        private: list[ObjectInfo] = []
+        notes: list[str] = []
+        for pid in pids:
+            objects, why = look_private(pid)
+            private += objects
+            notes += why
+        return look(self._observers[inode], tuple(notes), tuple(private))

@@ -1,0 +1,114 @@
+"""What the kernel tells of processes: their files, parents, threads and beginnings."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+__all__ = ["Status", "arenas", "command", "private_spans", "status", "threads", "uid"]
+
+_ARENA = "/memfd:procession-arena (deleted)"  # as `segment.rs` of the core calls it
+_TICK = os.sysconf("SC_CLK_TCK")
+_LEAST_PRIVATE = 1 << 26  # bytes: a private arena is never smaller
+
+
+@dataclass(frozen=True)
+class Status:
+    """A line of /proc/PID/stat, as far as it matters here."""
+
+    parent: int
+    state: str
+    """R, S, D, Z ..."""
+    ticks: int
+    """When it started, in clock ticks since boot."""
+
+
+def since_boot(ticks: int) -> float:
+    """Seconds since 1970 for clock ticks since boot."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / _TICK
+
+
+def uid(pid: int) -> int | None:
+    """Whose process it is; None when there is none."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None
+
+
+def _text(path: str) -> str | None:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read().decode(errors="replace")
+    except OSError:
+        return None
+
+
+def status(pid: int) -> Status | None:
+    """None when there is no such process, or another user's in a system that hides those."""
+    text = _text(f"/proc/{pid}/stat")
+    if text is None:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    return Status(int(fields[1]), fields[0], int(fields[19]))
+
+
+def command(pid: int) -> str:
+    """Its command line; "" when there is none any more."""
+    text = _text(f"/proc/{pid}/cmdline") or ""
+    return " ".join(part if part and " " not in part else repr(part) for part in text.rstrip("\0").split("\0") if text)
+
+
+def threads(pid: int) -> list[tuple[int, str]]:
+    """Native id and name of each thread."""
+    try:
+        ids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+    return [(id_, (_text(f"/proc/{pid}/task/{id_}/comm") or "").strip()) for id_ in sorted(ids)]
+
+
+def arenas(pid: int) -> dict[int, str]:
+    """The arenas that a process has open: path by inode, in the order of their descriptors.
+
+    Raises: PermissionError where it is not this user's to see; FileNotFoundError or ProcessLookupError when it ended.
+    """
+    folder = f"/proc/{pid}/fd"
+    found: dict[int, str] = {}
+    for name in sorted(os.listdir(folder), key=int):
+        path = f"{folder}/{name}"
+        try:
+            if os.readlink(path) == _ARENA:
+                found.setdefault(os.stat(path).st_ino, path)
+        except OSError:
+            continue  # closed meanwhile
+    return found
+
+
+def private_spans(pid: int) -> list[tuple[int, int]]:
+    """Spans of a process's own memory that may be an arena for its threads: start and length."""
+    spans = []
+    for line in (_text(f"/proc/{pid}/maps") or "").splitlines():
+        fields = line.split()
+        if len(fields) == 5 and fields[1] == "rw-p" and fields[4] == "0":
+            start, end = (int(bound, 16) for bound in fields[0].split("-"))
+            if end - start >= _LEAST_PRIVATE:
+                spans.append((start, end - start))
+    return spans
+
+
+def processes() -> list[int]:
+    """The pids of this user's processes."""
+    me = os.geteuid()
+    pids = []
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.name.isdecimal():
+                try:
+                    mine = entry.stat().st_uid == me
+                except OSError:
+                    continue
+                if mine:
+                    pids.append(int(entry.name))
+    return pids

@@ -1,0 +1,141 @@
+"""One look at an arena, made into dataclasses."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from procession import _native
+from procession.statistics import (
+    BarrierStatistics,
+    ConditionStatistics,
+    EventStatistics,
+    LockStatistics,
+    QueueStatistics,
+    SemaphoreStatistics,
+)
+
+from . import proc
+from .records import (
+    ArrayStatistics,
+    ObjectInfo,
+    OwnerInfo,
+    ProcessInfo,
+    Program,
+    ThreadInfo,
+    ValueStatistics,
+    shown_name,
+)
+
+__all__ = ["Look", "look", "oldest"]
+
+_HIDDEN = {"Buffer", "Claim", "PipeFlags"}  # the insides of others
+_PLAIN = {
+    "Semaphore": SemaphoreStatistics,
+    "Event": EventStatistics,
+    "Condition": ConditionStatistics,
+    "Barrier": BarrierStatistics,
+    "Queue": QueueStatistics,
+}
+
+Member = tuple[int, int, int, str | None, int, bool]  # as `Observer.members` gives them
+Told = tuple[Any, ...]  # an object, as `Observer.look` gives it
+
+
+class Look:
+    """What one arena says of itself."""
+
+    def __init__(self, observer: _native.Observer) -> None:
+        (self.used, self.limit), members, self.told, self.damaged = observer.look()
+        self.members: list[Member] = sorted(members, key=lambda member: member[4])
+        self.token = observer.token
+
+
+def oldest(members: list[Member]) -> int:
+    """Whom the others descend from: the first that lives, or the first. 0 when there is none."""
+    alive = [member for member in members if member[5]]
+    first = min(alive or members, key=lambda member: member[4], default=None)
+    return 0 if first is None else first[1]
+
+
+def objects_of(told: list[Told], home: int = 0) -> list[ObjectInfo]:
+    """The objects that programs made, without what is inside others."""
+    return [_object(one, home) for one in told if one[1] not in _HIDDEN]
+
+
+def _object(told: Told, home: int) -> ObjectInfo:
+    address, kind, given, site, nbytes, creator, holders, part_of, _in_flight, state = told
+    owner = statistics = None
+    if state is not None:
+        what = state[0]
+        if what == "Lock":
+            if state[1] is not None:
+                owner = OwnerInfo(*state[1])
+            statistics = LockStatistics(owner, *state[2:])  # type: ignore[arg-type]
+        elif what == "Cells":
+            typecode, count, first = state[1:]
+            statistics = ValueStatistics(typecode, first) if kind == "Value" else ArrayStatistics(typecode, count)  # type: ignore[assignment]
+        else:
+            statistics = _PLAIN[what](*state[1:])
+    name = shown_name(kind, given, site)
+    return ObjectInfo(address, kind, name, given, site, nbytes, creator, holders, owner, statistics, (), part_of, home)
+
+
+def processes_of(members: list[Member]) -> tuple[ProcessInfo, ...]:
+    """The processes, each with its threads."""
+    found = {}
+    for _, pid, ticks, name, _, alive in members:
+        status = proc.status(pid) if alive else None
+        threads = proc.threads(pid) if alive else []
+        if pid in found and not alive:
+            continue  # an earlier process with that pid
+        found[pid] = ProcessInfo(
+            pid,
+            0 if status is None else status.parent,
+            name or "",
+            proc.since_boot(ticks),
+            status is not None and status.state not in "ZX",
+            tuple(ThreadInfo(native_id, None, name, None) for native_id, name in threads),
+        )
+    return tuple(found.values())
+
+
+def look(observer: _native.Observer, notes: tuple[str, ...] = (), private: tuple[ObjectInfo, ...] = ()) -> Program:
+    """The program that shares an observed arena. `private`: what its processes have of their own."""
+    seen = Look(observer)
+    processes = processes_of(seen.members)
+    pid = oldest(seen.members)
+    if seen.damaged is not None:
+        what, offset = seen.damaged
+        notes = (f"shared memory is damaged at {offset}: {what}; what lies behind it is missing", *notes)
+    started = [process.started for process in processes if process.pid == pid]
+    return Program(
+        pid=pid,
+        command=proc.command(pid),
+        token=seen.token.hex(),
+        started=started[0] if started else 0.0,
+        processes=processes,
+        objects=(*objects_of(seen.told), *private),
+        pools=(),
+        used=seen.used,
+        limit=seen.limit,
+        notes=notes,
+    )
+
+
+def look_private(pid: int) -> tuple[tuple[ObjectInfo, ...], tuple[str, ...]]:
+    """What a process has in its own memory, for its threads; and what to say if that cannot be seen."""
+    found: list[ObjectInfo] = []
+    for start, length in proc.private_spans(pid):
+        try:
+            seen = Look(_native.Observer.of_memory(pid, start, length))
+        except ValueError:
+            continue  # some other large span
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            return (), (
+                f"objects of process {pid} for its own threads are not shown: its memory cannot be read ({reason})",
+            )
+        # In the child of a fork the rest is a copy of its parent's.
+        found += [one for one in objects_of(seen.told, pid) if one.creator == pid]
+    return tuple(found), ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import queue
 from time import monotonic
 
+from ._waits import wait_here
 from .errors import Closed, Empty, Full, InvalidSize, ShutDown
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -71,7 +72,7 @@ class ThreadQueue(_PlainQueue):
                 left = None if end is None else end - monotonic()
                 if not block or (left is not None and left <= 0):
                     raise Full("the queue is full")
-                self.not_full.wait(left)
+                wait_here(self.not_full, left, "put", self)
             if self.is_shutdown:
                 raise ShutDown("the queue was shut down: nothing more can be put")
             self._put(obj)
@@ -89,7 +90,7 @@ class ThreadQueue(_PlainQueue):
                 left = None if end is None else end - monotonic()
                 if not block or (left is not None and left <= 0):
                     raise Empty("the queue is empty")
-                self.not_empty.wait(left)
+                wait_here(self.not_empty, left, "get", self)
             item = self._get()
             self.not_full.notify()
             return item
@@ -171,7 +172,10 @@ class ThreadJoinableQueue(ThreadQueue):
     def join(self, timeout: float | None = None) -> None:
         """Wait until every item put was done with. Raises TimeoutError after `timeout` seconds."""
         with self.all_tasks_done:
-            if not self.all_tasks_done.wait_for(lambda: not self.unfinished_tasks, timeout):
+            end = None if timeout is None else monotonic() + timeout
+            while self.unfinished_tasks and ((left := None if end is None else end - monotonic()) is None or left > 0):
+                wait_here(self.all_tasks_done, left, "finish", self)
+            if self.unfinished_tasks:
                 raise TimeoutError(f"{self.unfinished_tasks} items were not done with after {timeout} s")
 
 

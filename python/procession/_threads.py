@@ -11,6 +11,8 @@ import threading
 from _weakrefset import WeakSet
 from multiprocessing.process import current_process
 
+from ._waits import join_thread
+
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -65,6 +67,10 @@ class Thread(threading.Thread):
         if not self.ident:
             self.__dict__["run"] = _RecordedHere(self, self.run)
         super().start()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Block until the thread ends, or for `timeout` seconds. Raises: RuntimeError in itself or before `start`."""
+        join_thread(super().join, self, timeout)
 
     @property
     def pid(self) -> int | None:

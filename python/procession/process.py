@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess, active_children, current_proces
 from ._interrupts import Held, Ignored, force_at_exit, is_pending, let_end, let_raise, note
 from ._outcome import NOTHING, RAISED, UNFINISHED
 from ._threads import Thread, ThreadProcess, active_threads
+from ._waits import join_process
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ class ProcessWithResult(BaseProcess):
 
     def join(self, timeout: float | None = None) -> None:
         """Block until the process ends, or for `timeout` seconds. Its death, however caused, wakes this."""
-        super().join(timeout)
+        if self._popen is None or self._popen.returncode is not None:
+            super().join(timeout)
+        else:
+            join_process(super().join, self._popen, timeout)
         popen = self._popen
         if popen is not None and popen.returncode is not None and self._answer is None:
             self._settle(popen.outcome)

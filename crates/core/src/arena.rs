@@ -23,6 +23,7 @@ use crate::owner::{Liveness, OwnerId, PLACES, Processes};
 use crate::ring::{Message, Ring, Wait};
 use crate::segment::Segment;
 use crate::sys;
+use crate::waits::Waits;
 use local::Local;
 use std::os::fd::RawFd;
 
@@ -191,6 +192,11 @@ impl Arena {
     /// The text of a label; None for 0.
     pub fn label_text(&self, label: u32) -> Option<String> {
         self.heap.labels().text(label)
+    }
+
+    /// Who waits for what.
+    pub fn waits(&self) -> &Waits {
+        self.heap.waits()
     }
 
     /// How much is in use.

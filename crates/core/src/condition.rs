@@ -148,10 +148,11 @@ impl Condition {
         if wait::spin(notified) {
             return Ok(());
         }
-        let end = Instant::now() + wait::SLICE;
+        let end = Instant::now() + wait::slice();
         let mut longest = turn(enrolment.cell as u32 + 1);
         loop {
-            let slice = wait::left(deadline, longest)?;
+            let slice = wait::left(deadline, longest.min(wait::slice()))?;
+            wait::about_to_sleep();
             // Woken or not: the word tells. A wake-up meant for the cell's last user may come late.
             let woken = sys::futex_wait(word, waiting, slice);
             if notified() {

@@ -4,6 +4,7 @@
 //! 0        Header (4096 bytes): magic, version, token, limit, counters, lock, heads of the free lists
 //! 4096     Processes (64 bytes a place, and a line)
 //! LABELS   Labels: names and places in programs, for people
+//! WAITS    Waits (64 bytes a slot, and a line)
 //! START    blocks, one after another up to `top`: BlockHeader (192 bytes), then the contents
 //! ```
 //!
@@ -37,6 +38,7 @@ use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::owner::{OwnerId, PLACES, Processes};
 use crate::segment::Segment;
+use crate::waits::Waits;
 
 pub use holders::Duty;
 use kinds::{CLASSES, class_of, class_size};
@@ -49,7 +51,9 @@ const MAGIC: u64 = u64::from_le_bytes(*b"procesn\x02");
 const HEADER_SIZE: u64 = 4096;
 const LABELS: u64 = HEADER_SIZE + size_of::<Processes>() as u64;
 /// Where the first block stands.
-pub const START: u64 = LABELS + size_of::<Labels>() as u64;
+pub const START: u64 = WAITS + size_of::<Waits>() as u64;
+/// Where the table of who waits for what stands.
+const WAITS: u64 = LABELS + size_of::<Labels>() as u64;
 /// Bytes before a block's contents.
 pub const BLOCK_HEADER: u64 = size_of::<BlockHeader>() as u64;
 const PAGE: u64 = 4096;
@@ -112,7 +116,7 @@ struct BlockHeader {
 
 const _: () = assert!(size_of::<Header>() <= HEADER_SIZE as usize);
 const _: () = assert!(size_of::<BlockHeader>() == 192);
-const _: () = assert!(LABELS.is_multiple_of(64) && START.is_multiple_of(64));
+const _: () = assert!(LABELS.is_multiple_of(64) && WAITS.is_multiple_of(64) && START.is_multiple_of(64));
 
 /// What counts as in use, as numbers for people.
 #[derive(Debug, Clone, Copy)]
@@ -205,6 +209,12 @@ impl Heap {
     pub fn labels(&self) -> &Labels {
         // SAFETY: as in `header`; the table stands behind that of the processes, aligned to its 64 bytes.
         unsafe { &*self.segment.base().add(LABELS as usize).cast::<Labels>() }
+    }
+
+    /// Who waits for what.
+    pub fn waits(&self) -> &Waits {
+        // SAFETY: as in `processes`; this table stands behind that one, aligned to its 64 bytes.
+        unsafe { &*self.segment.base().add(WAITS as usize).cast::<Waits>() }
     }
 
     /// The contents of a block that this process holds, in its address space.

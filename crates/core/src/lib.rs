@@ -8,7 +8,7 @@
 //! - [`recorder`]: what a family of processes did, in files that outlive them.
 //! - [`segment`]: a span of mapped memory. The byte tables of what lives in it are in `docs/memory.md`.
 //! - [`owner`]: which processes there are, and whether they live. [`labels`]: strings that all of them can read.
-//! - [`wait`]: the only spinning and sleeping.
+//! - [`wait`]: the only spinning and sleeping. [`waits`]: who waits for what, for all to read.
 //! - [`lock`]: a lock that knows its owner.
 //! - [`heap`]: space within a segment. [`arena`]: a segment with processes, a heap, and counted objects.
 //! - [`semaphore`], [`event`], [`condition`], [`barrier`], [`mutex`]: what users synchronise with.
@@ -29,6 +29,7 @@ pub mod ring;
 pub mod semaphore;
 pub mod sys;
 pub mod wait;
+pub mod waits;
 
 // Mapped memory cannot be modelled: loom sees what stands on it, with a storage of its own.
 #[cfg(not(loom))]

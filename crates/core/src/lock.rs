@@ -95,7 +95,7 @@ impl OwnerLock {
         if wait::spin(|| self.0.load(Ordering::Relaxed) == 0 && self.try_acquire(me)) {
             return Ok(Acquired::Free);
         }
-        let end = Instant::now() + wait::SLICE;
+        let end = Instant::now() + wait::slice();
         let mut look = FIRST_LOOK;
         loop {
             let word = self.0.load(Ordering::Relaxed);
@@ -113,6 +113,7 @@ impl OwnerLock {
                 continue;
             }
             let slice = wait::left(deadline, look)?;
+            wait::about_to_sleep();
             match sys::futex_wait(&self.0, flagged, slice) {
                 FutexWait::Interrupted => return Err(WaitError::Interrupted),
                 FutexWait::Woken => {}

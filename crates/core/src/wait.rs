@@ -14,10 +14,21 @@ use crate::error::WaitError;
 use crate::loom::AtomicU64;
 use crate::loom::{AtomicU32, Ordering, fence};
 use crate::sys::{self, FutexWait};
+#[cfg(not(loom))]
+use std::cell::Cell;
+#[cfg(not(loom))]
+use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 /// The longest sleep at a stretch. A lost wake-up costs at most this.
 pub const SLICE: Duration = Duration::from_millis(100);
+
+/// The longest sleep at a stretch in a process that looks for deadlocks.
+pub const EAGER_SLICE: Duration = Duration::from_millis(20);
+
+/// 1: see [`be_eager`].
+#[cfg(not(loom))]
+static EAGER: AtomicU32 = AtomicU32::new(0);
 
 /// How often a sleeper looks whether they still live for whom it waits: who dies is noticed after half of this, on the
 /// average. A look is a wake-up and a file read (8 µs when nothing else runs), so a waiter takes 0.2 to 0.6 % of a CPU
@@ -133,6 +144,54 @@ fn offer(ready: &impl Fn() -> bool) -> bool {
     }
 }
 
+#[cfg(not(loom))]
+thread_local! {
+    /// What wants to know that this thread is about to sleep, while it waits; see `telling`.
+    static TOLD: Cell<Option<NonNull<dyn Fn()>>> = const { Cell::new(None) };
+}
+
+/// Run `attempt`; before each sleep in it, `told` is called.
+#[cfg(not(loom))]
+pub fn telling<R>(told: &(dyn Fn() + '_), attempt: impl FnOnce() -> R) -> R {
+    struct Reset(Option<NonNull<dyn Fn()>>);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            TOLD.set(self.0);
+        }
+    }
+    // SAFETY: only the lifetime changes, and nobody finds the reference after `attempt`, when it is reset.
+    let told = unsafe { std::mem::transmute::<NonNull<dyn Fn() + '_>, NonNull<dyn Fn()>>(NonNull::from(told)) };
+    let _reset = Reset(TOLD.replace(Some(told)));
+    attempt()
+}
+
+/// This thread is about to sleep.
+#[cfg(not(loom))]
+pub(crate) fn about_to_sleep() {
+    if let Some(told) = TOLD.get() {
+        // SAFETY: `telling` has put it there and is still running, in this thread.
+        unsafe { told.as_ref()() }
+    }
+}
+
+#[cfg(loom)]
+pub(crate) fn about_to_sleep() {}
+
+/// How long a sleep lasts at most, before its caller is asked to look after what it has to. Shorter in a process that looks for deadlocks.
+pub fn slice() -> Duration {
+    #[cfg(not(loom))]
+    if EAGER.load(Ordering::Relaxed) != 0 {
+        return EAGER_SLICE;
+    }
+    SLICE
+}
+
+/// Whether sleeps last [`EAGER_SLICE`] at most, in this process.
+#[cfg(not(loom))]
+pub fn be_eager(eager: bool) {
+    EAGER.store(u32::from(eager), Ordering::Relaxed);
+}
+
 /// What is left until `deadline`, at most `longest`; `TimedOut` when nothing is.
 pub fn left(deadline: Option<Instant>, longest: Duration) -> Result<Duration, WaitError> {
     match deadline {
@@ -186,9 +245,9 @@ impl Signal {
         look: impl Fn() -> Duration,
         deadline: Option<Instant>,
     ) -> Result<(), WaitError> {
-        let end = if cfg!(loom) { None } else { Some(Instant::now() + SLICE) };
+        let end = if cfg!(loom) { None } else { Some(Instant::now() + slice()) };
         loop {
-            let longest = look();
+            let longest = look().min(slice());
             // SYNC: Acquire pairs with the Release in `lower`: who sees the sequence that came after the flag was taken
             // down raises the flag after that, and it stays up.
             let sequence = self.sequence.load(Ordering::Acquire);
@@ -201,12 +260,13 @@ impl Signal {
                 return Ok(());
             }
             let slice = left(deadline, longest)?;
+            about_to_sleep();
             let woken = sys::futex_wait(&self.sequence, sequence, slice);
             if ready() {
                 return Ok(());
             }
             if woken == FutexWait::Interrupted || end.is_some_and(|end| Instant::now() >= end) {
-                left(deadline, SLICE)?;
+                left(deadline, longest)?;
                 return Err(WaitError::Interrupted);
             }
         }

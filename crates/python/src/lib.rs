@@ -3,6 +3,7 @@
 mod arena;
 mod chaos;
 mod codec;
+mod deadlocks;
 mod errors;
 mod gather;
 mod lifeline;
@@ -15,6 +16,7 @@ mod sharedctypes;
 mod site;
 mod synchronize;
 mod wait;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -49,6 +51,8 @@ mod _native {
     use crate::ring::PyRing;
     #[pymodule_export]
     use crate::synchronize::{PyBarrier, PyCondition, PyEvent, PyLock, PyRLock, PySemaphore};
+    #[pymodule_export]
+    use crate::waiting::{PyWaiting, detect, detecting, waits};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

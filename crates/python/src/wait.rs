@@ -1,7 +1,19 @@
 //! Waiting without the GIL, in slices; between them Python handles signals, then the wait goes on for what is left.
+//!
+//! A thread that goes to sleep in here is entered in the arena's table of who waits for what (`waits.rs` of the core). The
+//! line of the program that waits is found out after the first slice, when the GIL is taken anyway, so that a short wait
+//! does not pay for it; where deadlocks are looked for, before.
 
+use crate::arena::Object;
+use crate::{deadlocks, site};
+use procession_core::arena::Arena;
 use procession_core::error::WaitError;
+use procession_core::sys;
+use procession_core::wait::telling;
+use procession_core::waits::{Action, Entry, LOOKS, TIMED};
 use pyo3::prelude::*;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The moment `timeout` seconds from now; None is for ever, as is more than a century. Negative is now, NaN is an error.
@@ -16,17 +28,121 @@ pub fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
     Ok(Some(Instant::now() + Duration::from_secs_f64(timeout.max(0.0))))
 }
 
+thread_local! {
+    /// Which slot this thread had last: most likely it is free again.
+    static HINT: Cell<usize> = const { Cell::new(0) };
+    /// What it waits for stands in the table already: a wait within another is part of it.
+    static ENTERED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a wait is for, as others see it.
+#[derive(Clone, Copy)]
+pub struct Waiting {
+    pub arena: &'static Arena,
+    pub action: Action,
+    pub object: u64,
+    pub detail: u64,
+}
+
+impl Waiting {
+    /// For an object of an arena.
+    pub fn on<T>(action: Action, object: &Object<T>) -> Self {
+        Self { arena: object.home(), action, object: object.handle().offset(), detail: 0 }
+    }
+}
+
+/// A wait, and where it stands in the table.
+pub struct Entered {
+    what: Waiting,
+    flags: u32,
+    /// Slot + 1; 0: it is not in the table (yet).
+    slot: AtomicU32,
+    site: AtomicU32,
+}
+
+impl Entered {
+    /// Not in the table yet.
+    pub fn new(py: Python<'_>, what: Waiting, deadline: Option<Instant>) -> Self {
+        let looks = deadlocks::notice(what.arena);
+        let flags = if deadline.is_some() { TIMED } else { 0 } | if looks { LOOKS } else { 0 };
+        let site = if looks { site::here(py, what.arena) } else { 0 };
+        Self { what, flags, slot: AtomicU32::new(0), site: AtomicU32::new(site) }
+    }
+
+    /// This thread is about to sleep.
+    pub fn enter(&self) {
+        if self.slot.load(Ordering::Relaxed) != 0 || ENTERED.get() {
+            return;
+        }
+        let Waiting { arena, action, object, detail } = self.what;
+        let entry = Entry {
+            owner: arena.me(),
+            native: sys::native_thread(),
+            ident: sys::thread_ident(),
+            action,
+            flags: self.flags,
+            object,
+            detail,
+            since: sys::monotonic().as_nanos() as u64,
+            site: self.site.load(Ordering::Relaxed),
+        };
+        if let Some(slot) = arena.waits().enter(&entry, HINT.get(), arena.processes()) {
+            HINT.set(slot);
+            ENTERED.set(true);
+            self.slot.store(slot as u32 + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether who waits here is to look for deadlocks.
+    pub fn looks(&self) -> bool {
+        self.flags == LOOKS
+    }
+
+    /// The line of the program, for a wait that will surely last.
+    pub fn locate(&self, py: Python<'_>) {
+        let Some(slot) = self.slot.load(Ordering::Relaxed).checked_sub(1) else { return };
+        if self.site.load(Ordering::Relaxed) == 0 {
+            let site = site::here(py, self.what.arena);
+            self.site.store(site, Ordering::Relaxed);
+            self.what.arena.waits().locate(slot as usize, site);
+        }
+    }
+
+    /// It has lasted for `slices` by now.
+    pub fn last(&self, py: Python<'_>, slices: u32) -> PyResult<()> {
+        let Some(slot) = self.slot.load(Ordering::Relaxed).checked_sub(1) else { return Ok(()) };
+        self.locate(py);
+        if self.looks() { deadlocks::look(py, self.what.arena, slot as usize, slices) } else { Ok(()) }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.load(Ordering::Relaxed).checked_sub(1) {
+            ENTERED.set(false);
+            self.what.arena.waits().leave(slot as usize, self.what.arena.me());
+        }
+    }
+}
+
 /// Run `attempt` without the GIL until it gives something other than `Interrupted`. None: the deadline passed.
 pub fn until<R: Send>(
     py: Python<'_>,
+    what: Waiting,
     deadline: Option<Instant>,
     mut attempt: impl FnMut(Option<Instant>) -> Result<R, WaitError> + Send,
 ) -> PyResult<Option<R>> {
+    let entered = Entered::new(py, what, deadline);
+    let mut slices = 0;
     loop {
-        match py.detach(|| attempt(deadline)) {
+        match py.detach(|| telling(&|| entered.enter(), || attempt(deadline))) {
             Ok(result) => return Ok(Some(result)),
             Err(WaitError::TimedOut) => return Ok(None),
-            Err(WaitError::Interrupted) => py.check_signals()?,
+            Err(WaitError::Interrupted) => {
+                py.check_signals()?;
+                slices += 1;
+                entered.last(py, slices)?;
+            }
         }
     }
 }
@@ -34,8 +150,9 @@ pub fn until<R: Send>(
 /// The same with a timeout in seconds.
 pub fn blocking<R: Send>(
     py: Python<'_>,
+    what: Waiting,
     timeout: Option<f64>,
     attempt: impl FnMut(Option<Instant>) -> Result<R, WaitError> + Send,
 ) -> PyResult<Option<R>> {
-    until(py, deadline(timeout)?, attempt)
+    until(py, what, deadline(timeout)?, attempt)
 }

@@ -88,6 +88,7 @@ extern "C" fn after_fork_in_child() {
 
 impl Arena {
     fn forget_threads(&self) {
+        self.waits().forget(self.me());
         self.heap.each_of(Kind::Ring, |contents| {
             // SAFETY: a block of this kind contains a ring (of zeroes at least).
             unsafe { &*contents.cast::<Ring>() }.forget_threads();

@@ -122,6 +122,7 @@ impl Heap {
                 orphans.push(offset);
             }
         }
+        self.waits().forget(dead);
         self.processes().leave(dead);
         step();
         orphans

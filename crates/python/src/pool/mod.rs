@@ -34,9 +34,11 @@ pub use worker::{put_news, serve, signal_main_thread};
 use crate::arena::Object;
 use crate::codec::Encoder;
 use crate::ring::{Incoming, Outgoing};
+use crate::wait::Waiting;
 use crate::{errors, wait};
 use procession_core::error::{ArenaError, GetError, PutError, WaitError};
 use procession_core::ring::{ClaimCell, Ring, Wait};
+use procession_core::waits::Action;
 use pyo3::prelude::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -149,14 +151,17 @@ pub(super) fn receive(
         Err(GetError::Closed) => return Ok(None),
         Err(_) => {}
     }
-    let taken =
-        wait::until(py, deadline(), |deadline| match incoming.receive(ring, most, Wait::Until(deadline), claim) {
+    let action = if claim.is_some() { Action::Serve } else { Action::Result };
+    let what = Waiting::on(action, ring);
+    let taken = wait::until(py, what, deadline(), |deadline| {
+        match incoming.receive(ring, most, Wait::Until(deadline), claim) {
             Ok(taken) => Ok(Some(Ok(taken))),
             Err(GetError::Closed) => Ok(None),
             Err(GetError::Interrupted) => Err(WaitError::Interrupted),
             Err(GetError::Arena(ArenaError::Corrupted(found))) => Ok(Some(Err(found))),
             // (A pool's ring keeps nothing of what is taken, so it needs no room in the arena for that.)
             Err(GetError::Empty | GetError::Arena(_)) => Err(WaitError::TimedOut),
-        })?;
+        }
+    })?;
     taken.unwrap_or(Some(Ok(0))).transpose().map_err(|found| errors::corrupted(py, found))
 }

@@ -12,11 +12,13 @@ pub use messages::{Incoming, Outgoing};
 
 use crate::arena::{Object, PyArena};
 use crate::codec::{self, Encoder, OUT_OF_BAND};
+use crate::wait::Waiting;
 use crate::{errors, wait};
 use messages::BATCH_BYTES;
 use procession_core::arena::{Kind, Role, Watching};
 use procession_core::error::{PutError, WaitError};
 use procession_core::ring::{Message, Ring, Side, Wait};
+use procession_core::waits::Action;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,15 +58,17 @@ impl PyRing {
 
     fn send(&self, py: Python<'_>, outgoing: &Outgoing, deadline: Option<Instant>, all: bool) -> PyResult<usize> {
         let (ring, home) = (self.object.get(), self.object.home());
+        let what = Waiting::on(Action::Put, &self.object);
         let messages = outgoing.messages();
         let mut sent = 0;
         while sent < messages.len() {
-            let put =
-                wait::until(py, deadline, |deadline| match home.put(ring, &messages[sent..], Wait::Until(deadline)) {
+            let put = wait::until(py, what, deadline, |deadline| {
+                match home.put(ring, &messages[sent..], Wait::Until(deadline)) {
                     Ok((count, _)) => Ok(Ok(count)),
                     Err(PutError::Interrupted) => Err(WaitError::Interrupted),
                     Err(error) => Ok(Err(error)),
-                });
+                }
+            });
             self.settle_room();
             match put {
                 Ok(Some(Ok(count))) => sent += count,
@@ -243,7 +247,8 @@ impl PyRing {
             return Ok(true);
         }
         let home = self.object.home();
-        let found = wait::blocking(py, timeout, |deadline| ring.wait_nonempty(&home, deadline))?.is_some();
+        let what = Waiting::on(Action::Poll, &self.object);
+        let found = wait::blocking(py, what, timeout, |deadline| ring.wait_nonempty(&home, deadline))?.is_some();
         home.settle_watch(ring, Side::Items);
         Ok(found)
     }
@@ -354,7 +359,8 @@ impl PyRing {
         if let Ok(done) = ring.task_done(&home, Wait::Never) {
             return Ok(done);
         }
-        let done = wait::until(py, None, |deadline| ring.task_done(&home, Wait::Until(deadline)))?;
+        let what = Waiting::on(Action::Finish, &self.object);
+        let done = wait::until(py, what, None, |deadline| ring.task_done(&home, Wait::Until(deadline)))?;
         Ok(done.unwrap_or(false))
     }
 
@@ -368,7 +374,8 @@ impl PyRing {
     fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let ring = self.object.get();
         let home = self.object.home();
-        Ok(wait::blocking(py, timeout, |deadline| ring.join(&home, deadline))?.is_some())
+        let what = Waiting::on(Action::Finish, &self.object);
+        Ok(wait::blocking(py, what, timeout, |deadline| ring.join(&home, deadline))?.is_some())
     }
 
     /// Whether getters, putters, joiners may be asleep.

@@ -6,10 +6,12 @@
 
 use super::{Incoming, PyRing};
 use crate::codec;
+use crate::wait::Waiting;
 use crate::{errors, wait};
 use procession_core::arena::Handle;
 use procession_core::error::{GetError, WaitError};
 use procession_core::ring::Wait;
+use procession_core::waits::Action;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::cell::RefCell;
@@ -43,12 +45,13 @@ impl PyRing {
             Err(error) => return Err(errors::get(py, &error)),
         }
         let deadline = Self::deadline(block, timeout)?;
-        let fetched =
-            wait::until(py, deadline, |deadline| match incoming.receive(object, most, Wait::Until(deadline), None) {
+        let fetched = wait::until(py, Waiting::on(Action::Get, object), deadline, |deadline| {
+            match incoming.receive(object, most, Wait::Until(deadline), None) {
                 Ok(count) => Ok(Ok(count)),
                 Err(GetError::Interrupted) => Err(WaitError::Interrupted),
                 Err(error) => Ok(Err(error)),
-            })?;
+            }
+        })?;
         fetched.unwrap_or(Err(GetError::Empty)).map_err(|error| errors::get(py, &error))
     }
 

@@ -2,9 +2,11 @@
 
 use super::{Address, opened};
 use crate::arena::{Object, PyArena};
+use crate::wait::Waiting;
 use crate::{errors, wait};
 use procession_core::arena::Kind;
 use procession_core::barrier::{self, Arrival, Barrier, Outcome, Party};
+use procession_core::waits::Action;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -47,7 +49,9 @@ impl PyBarrier {
 
     fn park(&self, py: Python<'_>, party: Party, deadline: Option<Instant>) -> PyResult<u32> {
         let (barrier, me, life, index) = (self.object.get(), self.object.me(), self.object.life(), party.index());
-        match wait::until(py, deadline, |deadline| barrier.park(&party, me, life, deadline)) {
+        match wait::until(py, Waiting::on(Action::Wait, &self.object), deadline, |deadline| {
+            barrier.park(&party, me, life, deadline)
+        }) {
             Ok(Some(outcome)) => self.outcome(py, outcome, index),
             Ok(None) => self.outcome(py, barrier.break_up(party), index),
             Err(error) => {
@@ -120,7 +124,9 @@ impl PyBarrier {
     fn pass_through(&self, py: Python<'_>, action: Option<&Bound<'_, PyAny>>, timeout: Option<f64>) -> PyResult<u32> {
         let (barrier, me, life) = (self.object.get(), self.object.me(), self.object.life());
         let deadline = wait::deadline(timeout)?;
-        match wait::until(py, deadline, |deadline| barrier.arrive(me, life, deadline))? {
+        match wait::until(py, Waiting::on(Action::Wait, &self.object), deadline, |deadline| {
+            barrier.arrive(me, life, deadline)
+        })? {
             Some(Arrival::Last(party)) => self.close(py, party, action),
             Some(Arrival::Waiting(party)) => self.park(py, party, deadline),
             Some(Arrival::Broken) | None => Err(self.broken_error(py)),

@@ -4,12 +4,14 @@ use super::death::Thing;
 use super::lock::{AnyLock, PyLock, PyRLock};
 use super::{Address, deadline, opened, release_error};
 use crate::arena::{Object, PyArena};
+use crate::wait::Waiting;
 use crate::{errors, wait};
 use procession_core::arena::Kind;
 use procession_core::condition::{self, Condition};
 use procession_core::mutex::Mutex;
 use procession_core::owner::{Policy, Taken};
 use procession_core::sys;
+use procession_core::waits::Action;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -85,7 +87,9 @@ impl PyCondition {
             if mutex.try_acquire(me, thread) {
                 break Taken::Free;
             }
-            match wait::until(py, None, |deadline| mutex.inherit(me, thread, life, deadline)) {
+            match wait::until(py, Waiting::on(Action::Acquire, object), None, |deadline| {
+                mutex.inherit(me, thread, life, deadline)
+            }) {
                 Ok(taken) => break taken.unwrap_or(Taken::Free),
                 Err(error) if put_off.is_some() => return Err(error),
                 Err(error) => put_off = Some(error),
@@ -188,7 +192,9 @@ impl PyCondition {
         let mutex = self.guard.object();
         // Cannot fail: the lock is the calling thread's.
         let depth = mutex.release_fully(mutex.me(), sys::thread_ident()).unwrap_or(1);
-        let waited = wait::until(py, deadline, |deadline| condition.park(&enrolment, life, deadline));
+        let waited = wait::until(py, Waiting::on(Action::Wait, &self.object), deadline, |deadline| {
+            condition.park(&enrolment, life, deadline)
+        });
         let notified = match waited {
             Ok(_) => Ok(condition.leave(enrolment)),
             Err(error) => {

@@ -2,9 +2,10 @@
 
 use super::{Address, briefly, opened};
 use crate::arena::{Object, PyArena};
-use crate::wait;
+use crate::wait::{self, Waiting};
 use procession_core::arena::Kind;
 use procession_core::event::Event;
+use procession_core::waits::Action;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -66,7 +67,8 @@ impl PyEvent {
         if briefly(deadline, || event.has_happened(since)) {
             return Ok(true);
         }
-        Ok(wait::until(py, deadline, |deadline| event.wait(since, deadline))?.is_some())
+        Ok(wait::until(py, Waiting::on(Action::Wait, &self.object), deadline, |deadline| event.wait(since, deadline))?
+            .is_some())
     }
 
     fn set(&self) {

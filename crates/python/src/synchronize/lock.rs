@@ -3,12 +3,13 @@
 use super::death::{self, Thing};
 use super::{Address, briefly, opened, policy, release_error};
 use crate::arena::{Object, PyArena};
-use crate::wait;
+use crate::wait::{self, Waiting};
 use procession_core::arena::Kind;
 use procession_core::error::ReleaseError;
 use procession_core::mutex::Mutex;
 use procession_core::owner::Policy;
 use procession_core::sys;
+use procession_core::waits::Action;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::time::Instant;
@@ -43,7 +44,9 @@ pub trait AnyLock {
         if elsewhere && briefly(deadline, || !mutex.is_locked() && mutex.try_acquire(me, thread)) {
             return Ok(true);
         }
-        let taken = wait::until(py, deadline, |deadline| mutex.acquire(me, thread, life, deadline))?;
+        let taken = wait::until(py, Waiting::on(Action::Acquire, object), deadline, |deadline| {
+            mutex.acquire(me, thread, life, deadline)
+        })?;
         self.thing().answer(py, taken, || _ = mutex.release())
     }
 
@@ -54,7 +57,9 @@ pub trait AnyLock {
         if Self::RECURSIVE && mutex.try_acquire_again(me, thread) {
             return Ok(None);
         }
-        let taken = wait::until(py, None, |deadline| mutex.inherit(me, thread, life, deadline))?;
+        let taken = wait::until(py, Waiting::on(Action::Acquire, object), None, |deadline| {
+            mutex.inherit(me, thread, life, deadline)
+        })?;
         self.thing().found(py, taken)
     }
 

@@ -3,10 +3,11 @@
 use super::death::Thing;
 use super::{Address, briefly, deadline, opened, policy, release_error};
 use crate::arena::{Object, PyArena};
-use crate::wait;
+use crate::wait::{self, Waiting};
 use procession_core::arena::Kind;
 use procession_core::owner::Policy;
 use procession_core::semaphore::{self, Semaphore};
+use procession_core::waits::Action;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -113,7 +114,9 @@ impl PySemaphore {
     /// The beginning of a repair: what there is to repair, if anything, and what `_end_repair` wants to know.
     fn _begin_repair<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyAny>>, u32)> {
         let (semaphore, me, life) = (self.object.get(), self.object.me(), self.object.life());
-        let held = wait::until(py, None, |deadline| semaphore.inherit(me, life, deadline))?;
+        let held = wait::until(py, Waiting::on(Action::Acquire, &self.object), None, |deadline| {
+            semaphore.inherit(me, life, deadline)
+        })?;
         let (taken, burials) = held.map_or((None, 0), |(taken, burials)| (Some(taken), burials));
         Ok((self.thing().found(py, taken)?, burials))
     }
@@ -141,7 +144,9 @@ impl PySemaphore {
         if briefly(deadline, at_once) {
             return Ok(true);
         }
-        let taken = wait::until(py, deadline, |deadline| semaphore.acquire(held, me, life, deadline))?;
+        let taken = wait::until(py, Waiting::on(Action::Acquire, &self.object), deadline, |deadline| {
+            semaphore.acquire(held, me, life, deadline)
+        })?;
         let give_back = || _ = if held { semaphore.give_back(me) } else { semaphore.release(1) };
         self.thing().answer(py, taken, give_back)
     }

@@ -1,0 +1,97 @@
+//! The table of who waits for what, as Python reads it, and the waits that Python does itself.
+
+use crate::arena::PyArena;
+use crate::deadlocks;
+use crate::wait::{Entered, Waiting};
+use procession_core::owner::Liveness;
+use procession_core::waits::{Action, Entry, LOOKS, TIMED};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// An entry of the table, for Python.
+type Waiter = ((usize, u32), u32, (u32, u64), (&'static str, u64, u64), f64, u32, bool, bool);
+
+/// Who waits for what in an arena, of the living: (slot and sequence, pid, the kernel's id and ident of the thread, action
+/// with offset of the object and detail, since when on the monotonic clock in seconds, label of the line, whether it has
+/// a deadline, whether it looks for deadlocks).
+#[pyfunction]
+pub fn waits(arena: &PyArena) -> Vec<Waiter> {
+    let (waits, life) = (arena.arena.waits(), arena.arena.processes());
+    let told = |(slot, sequence, entry): (usize, u32, Entry)| {
+        let (pid, _) = life.identity(entry.owner).filter(|_| life.is_alive(entry.owner))?;
+        let what = (entry.action.name(), entry.object, entry.detail);
+        let (timed, looks) = (entry.flags & TIMED != 0, entry.flags & LOOKS != 0);
+        let thread = (entry.native, entry.ident);
+        Some(((slot, sequence), pid, thread, what, entry.since as f64 / 1e9, entry.site, timed, looks))
+    };
+    waits.entries().filter_map(told).collect()
+}
+
+/// Whether the processes that share an arena look for deadlocks.
+#[pyfunction]
+pub fn detecting(arena: &PyArena) -> bool {
+    arena.arena.waits().detecting()
+}
+
+/// Have them do so, or not; this one at once, others when they next wait.
+#[pyfunction]
+pub fn detect(arena: &PyArena, on: bool) {
+    arena.arena.waits().set_detecting(on);
+    deadlocks::notice(arena.arena);
+}
+
+/// A wait that Python does: for `with`. It stands in the table from the entering on.
+#[pyclass(frozen, name = "Waiting", module = "procession._native")]
+pub struct PyWaiting {
+    what: Waiting,
+    timed: bool,
+    entered: Mutex<Option<Entered>>,
+}
+
+#[pymethods]
+impl PyWaiting {
+    #[new]
+    #[pyo3(signature = (arena, action, object, detail = 0, *, timed = false))]
+    fn new(arena: &Bound<'_, PyArena>, action: &str, object: u64, detail: u64, timed: bool) -> PyResult<Self> {
+        let action = Action::named(action).ok_or_else(|| PyValueError::new_err(format!("no action {action:?}")))?;
+        let what = Waiting { arena: arena.get().arena, action, object, detail };
+        Ok(Self { what, timed, entered: Mutex::new(None) })
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        let entered = Entered::new(slf.py(), slf.get().what, slf.get().timed.then(Instant::now));
+        entered.enter();
+        entered.locate(slf.py());
+        *slf.get().lock() = Some(entered);
+        slf
+    }
+
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, _error: &Bound<'_, PyTuple>) {
+        drop(self.lock().take());
+    }
+
+    /// Whether this wait is to look for deadlocks: `look` is to be called every 20 ms.
+    #[getter]
+    fn looks(&self) -> bool {
+        self.lock().as_ref().is_some_and(Entered::looks)
+    }
+
+    /// Called for the `slices`th time. Raises: DeadlockError.
+    fn look(&self, py: Python<'_>, slices: u32) -> PyResult<()> {
+        // Not behind the lock: looking runs Python.
+        let entered = self.lock().take();
+        let looked = entered.as_ref().map_or(Ok(()), |entered| entered.last(py, slices));
+        *self.lock() = entered;
+        looked
+    }
+}
+
+impl PyWaiting {
+    fn lock(&self) -> MutexGuard<'_, Option<Entered>> {
+        self.entered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,84 @@
+"""Waits that are done in Python, entered where the native ones are: in the arena's table of who waits for what.
+
+Anybody may read that table: `procession ps`, and who looks for deadlocks. A process without an arena has nothing that
+another could wait for, and enters nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import _native
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+__all__ = ["IN_PROCESS", "blocking_here", "join_process", "join_thread", "waiting", "wait_here"]
+
+IN_PROCESS = 1  # the detail of a wait for an object that is not in an arena: the object is its `id`
+blocking_here: dict[int, Any] = {}  # those objects, by that
+
+_SLICE_S = 0.02  # between two looks for deadlocks
+
+
+class _Nothing:
+    """What stands for an entry where there is no table."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_error: object) -> None: ...
+
+
+def _arena() -> _native.Arena | None:
+    """The shared arena, else this process's own, if it has one."""
+    store: Any = sys.modules.get("procession._store")
+    return None if store is None else store._shared or store._private
+
+
+def waiting(action: str, object_: int, detail: int = 0, *, timed: bool) -> AbstractContextManager[Any]:
+    """For `with`, around a wait of this thread. `timed`: it ends by itself. Gives None or a `_native.Waiting`."""
+    arena = _arena()
+    return _Nothing() if arena is None else _native.Waiting(arena, action, object_, detail, timed=timed)
+
+
+def _join(
+    join: Callable[[float | None], object], is_over: Callable[[], bool], timeout: float | None, pid: int, thread: int = 0
+) -> None:
+    with waiting("join", pid, thread, timed=timeout is not None) as entered:
+        if entered is None or not entered.looks:
+            join(timeout)
+            return
+        slices = 0
+        while True:
+            join(_SLICE_S)
+            if is_over():
+                return
+            slices += 1
+            entered.look(slices)
+
+
+def wait_here(condition: Any, timeout: float | None, action: str, owner: Any) -> None:
+    """`condition.wait(timeout)` for something that threads of this process wait for. Raises: DeadlockError."""
+    with waiting(action, id(owner), IN_PROCESS, timed=timeout is not None) as entered:
+        if entered is None or not entered.looks:
+            condition.wait(timeout)
+            return
+        blocking_here[id(owner)] = owner
+        slices = 0
+        while not condition.wait(_SLICE_S):
+            slices += 1
+            entered.look(slices)
+
+
+def join_process(join: Callable[[float | None], object], popen: Any, timeout: float | None) -> None:
+    """Call `join(timeout)`, which waits for the process of `popen`. Raises: DeadlockError, where these are looked for."""
+    _join(join, lambda: popen.returncode is not None, timeout, popen.pid)
+
+
+def join_thread(join: Callable[[float | None], object], thread: Any, timeout: float | None) -> None:
+    """Call `join(timeout)`, which waits for a thread. Raises: DeadlockError, where these are looked for."""
+    _join(join, lambda: not thread.is_alive(), timeout, os.getpid(), thread.native_id or 0)

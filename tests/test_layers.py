@@ -50,6 +50,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "connection": 3,
     "queues": 3,
     "sharedctypes": 3,
+    "timeline": 3,
     "checkpoint": 4,
     "gather": 4,
     "process": 4,

@@ -46,6 +46,7 @@ __all__ = [
     "NoSuchProgram",
     "NotACheckpoint",
     "NotARecording",
+    "NotATrace",
     "NotGuarded",
     "NotOwner",
     "NotShared",
@@ -500,6 +501,10 @@ class CheckpointMismatch(CheckpointError, ValueError):
 
     part: str | None = None
     item: int | None = None
+
+
+class NotATrace(ProcessionError, ValueError):
+    """A file is not a trace that `procession run --trace` wrote, or not all of it."""
 
 
 class NotARecording(ProcessionError, ValueError):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import multiprocessing.context
 import os
 import signal
+import sys
 from multiprocessing import process as _standard
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
@@ -53,6 +54,8 @@ def __getattr__(name: str) -> Any:
     except AttributeError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
+
+NAME, EXIT, STARTED = 2, 3, 4  # see crates/core/src/recorder.rs
 
 _start_hooks: list[Callable[[str | None], None]] = []
 
@@ -93,6 +96,7 @@ class ProcessWithResult(BaseProcess):
                 _start_in_daemon(self)
             else:
                 super().start()
+            _note_start(self)
             if self._hears_interrupts and is_pending():
                 self.interrupt()  # that Ctrl-C may have come before there was a child to get it
 
@@ -182,18 +186,31 @@ class ProcessWithResult(BaseProcess):
             from ._bootstrap import end_with_parent
 
             end_with_parent(self._lifeline)
+        native: Any = sys.modules.get("procession._native")
+        is_recorded = native is not None and native.recording()
+        if is_recorded:
+            native.record(NAME, label=self._name)  # type: ignore[attr-defined]
         for hook in _start_hooks:
             hook(self._start_method)  # type: ignore[attr-defined]
         outcome = self._outcome
         if outcome is not None:
             self.__dict__["run"] = _Recorded(self.run, outcome, self.name, self._hears_interrupts)
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
+        if is_recorded:
+            native.record(EXIT, 0, code, label="")
         return code
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         state.pop("_outcome", None)
         return state
+
+
+def _note_start(process: Any) -> None:
+    """For the timeline: this process has started another one."""
+    native: Any = sys.modules.get("procession._native")
+    if native is not None and native.recording():
+        native.record(STARTED, 0, process._popen.pid, name=process._name)
 
 
 def _start_in_daemon(process: Any) -> None:

@@ -44,7 +44,7 @@ mod _native {
     #[pymodule_export]
     use crate::observe::PyObserver;
     #[pymodule_export]
-    use crate::pool::{PyDispatcher, PyJob, put_news, serve, signal_main_thread};
+    use crate::pool::{PyDispatcher, PyJob, put_news, serve, signal_main_thread, task_title};
     #[pymodule_export]
     use crate::recorder::{record, record_into, recording, stop_recording};
     #[pymodule_export]

@@ -1,16 +1,16 @@
 //! The recorder as Python sees it, and where in the user's program a thread is.
 //!
-//! A **site** is the innermost frame that is neither ours nor the standard library's part of the same business. Frames are
-//! told by their code objects, whose verdict and text are kept: a site that was met before costs a walk of a few frames
-//! and two look-ups. What is kept holds the code objects, so that none of them is freed and its address used again.
+//! Whose a frame is, [`site`](crate::site) knows. Labels here are of the process's own table, for those of an arena are
+//! gone with the program; they are kept by code object and line, and with a reference to the code, so that its address
+//! is not another's later.
 
-use crate::once::{Kept, name};
-use procession_core::recorder::{self, Event};
+use crate::once::name;
+use crate::site::{self, Whose};
+use procession_core::recorder::{self, Event, kind};
 use procession_core::sys;
 use pyo3::exceptions::PyOSError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyModule, PyString};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -20,37 +20,24 @@ use std::path::{Path, PathBuf};
 pub const VARIABLE: &str = "PROCESSION_RECORD";
 /// Frames of a stack that are recorded, at most.
 const MOST_FRAMES: usize = 32;
-/// Code objects and sites that a thread remembers; beyond it all are forgotten.
+/// Frames to look at before giving up.
+const DEEPEST: usize = 256;
+/// Sites that a thread remembers; beyond it all are forgotten.
 const MOST_KEPT: usize = 4096;
 
-/// What a thread remembers of code objects, by address, and of sites, by code object and line.
+/// What a thread remembers: labels of sites, by code object and line, and of stacks.
 #[derive(Default)]
 struct Memory {
     /// The recorder's generation that the labels are of.
     generation: u32,
-    codes: HashMap<usize, (Py<PyAny>, bool)>,
-    sites: HashMap<(usize, i32), u32>,
+    /// The thread's name was recorded.
+    is_named: bool,
+    sites: HashMap<(usize, i32), (Py<PyAny>, u32)>,
     stacks: HashMap<Vec<u32>, u32>,
 }
 
 thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
-}
-
-/// Whether a file is ours, or of the standard library's that stand between the user and us.
-fn is_inner(py: Python<'_>, file: &str) -> PyResult<bool> {
-    static PREFIXES: Kept<PyString> = Kept::new();
-    let prefixes = PREFIXES.get_or_make(|| {
-        let path = |module: &str| -> PyResult<String> { PyModule::import(py, module)?.getattr("__file__")?.extract() };
-        let directory = |file: String| Path::new(&file).parent().map(|path| format!("{}/", path.display()));
-        let library = directory(path("os")?).unwrap_or_default();
-        let own = directory(path("procession")?).unwrap_or_default();
-        let names = ["threading.py", "queue.py", "runpy.py", "multiprocessing/", "concurrent/futures/", "importlib/"];
-        let all: Vec<_> = names.iter().map(|name| format!("{library}{name}")).chain([own]).collect();
-        Ok(PyString::new(py, &all.join("\n")).unbind())
-    })?;
-    let prefixes = prefixes.bind(py).to_cow()?.into_owned();
-    Ok(file.starts_with("<frozen") || prefixes.split('\n').any(|prefix| file.starts_with(prefix)))
 }
 
 /// The innermost frame of the calling thread, if it runs Python.
@@ -64,11 +51,11 @@ impl Memory {
         let generation = recorder::generation();
         if self.generation != generation {
             self.generation = generation;
+            self.is_named = false;
             self.sites.clear();
             self.stacks.clear();
         }
-        if self.codes.len() > MOST_KEPT || self.sites.len() > MOST_KEPT {
-            self.codes.clear();
+        if self.sites.len() > MOST_KEPT {
             self.sites.clear();
         }
         if self.stacks.len() > MOST_KEPT {
@@ -76,83 +63,118 @@ impl Memory {
         }
     }
 
-    /// The label of a frame, None for one that is not the user's.
-    fn label(&mut self, frame: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
-        let py = frame.py();
-        let pointer = frame.as_ptr().cast::<ffi::PyFrameObject>();
-        // SAFETY: a live frame; the result is a new reference.
-        let code: Bound<'_, PyAny> = unsafe { Bound::from_owned_ptr(py, ffi::PyFrame_GetCode(pointer).cast()) };
-        let key = code.as_ptr() as usize;
-        let is_inner = if let Some((_, verdict)) = self.codes.get(&key) {
-            *verdict
-        } else {
-            let file: String = code.getattr(name!(py, "co_filename"))?.extract()?;
-            let verdict = is_inner(py, &file)?;
-            self.codes.insert(key, (code.clone().unbind(), verdict));
-            verdict
-        };
-        if is_inner {
-            return Ok(None);
-        }
+    /// The label of a frame of the user's.
+    fn label(&mut self, frame: &Bound<'_, PyAny>, code: &Bound<'_, PyAny>) -> PyResult<u32> {
         // SAFETY: a live frame.
-        let line = unsafe { ffi::PyFrame_GetLineNumber(pointer) };
-        if let Some(&label) = self.sites.get(&(key, line)) {
-            return Ok(Some(label));
+        let line = unsafe { ffi::PyFrame_GetLineNumber(frame.as_ptr().cast()) };
+        let key = (code.as_ptr() as usize, line);
+        if let Some((_, label)) = self.sites.get(&key) {
+            return Ok(*label);
         }
-        let file: String = code.getattr(name!(py, "co_filename"))?.extract()?;
-        let file = if file.starts_with('<') { file } else { absolute(&file) };
-        let name: String = code.getattr(name!(py, "co_name"))?.extract()?;
-        let label = recorder::label(&format!("{file}:{line} in {name}"));
-        self.sites.insert((key, line), label);
-        Ok(Some(label))
+        let label = recorder::label(&site::write_out(frame, code)?);
+        self.sites.insert(key, (code.clone().unbind(), label));
+        Ok(label)
     }
 }
 
-fn absolute(file: &str) -> String {
-    std::path::absolute(file).map_or_else(|_| file.to_owned(), |path| path.display().to_string())
-}
-
-/// Whether to go on with the frame that called this one.
-fn walk(py: Python<'_>, mut each: impl FnMut(&mut Memory, &Bound<'_, PyAny>) -> PyResult<bool>) -> PyResult<()> {
+/// Labels of the user's frames, innermost first, `most` of them.
+fn frames(py: Python<'_>, most: usize) -> PyResult<Vec<u32>> {
+    let mut found = Vec::new();
     let mut next = innermost(py);
-    while let Some(frame) = next {
-        // Borrowed already: a collection came in between, and what it ended is recording. Rare, and not worth more.
-        let goes_on = MEMORY.with(|memory| {
-            memory.try_borrow_mut().map_or(Ok(false), |mut memory| {
-                memory.renew();
-                each(&mut memory, &frame)
-            })
-        })?;
-        if !goes_on {
+    for _ in 0..DEEPEST {
+        let Some(frame) = next else { break };
+        // SAFETY: a live frame; the result is a new reference, never null.
+        let code: Bound<'_, PyAny> = unsafe {
+            Bound::from_owned_ptr(py, ffi::PyFrame_GetCode(frame.as_ptr().cast::<ffi::PyFrameObject>()).cast())
+        };
+        match site::whose(&code)? {
+            Whose::Bottom => break,
+            Whose::Inside => {}
+            Whose::User => found.push(remembered(|memory| memory.label(&frame, &code))?),
+        }
+        if found.len() >= most {
             break;
         }
         next = Some(frame.getattr(name!(py, "f_back"))?).filter(|back| !back.is_none());
     }
-    Ok(())
+    Ok(found)
+}
+
+/// 0 if it is taken already: a collection came in between, and what it ended is recording. Rare, and not worth more.
+fn remembered(ask: impl FnOnce(&mut Memory) -> PyResult<u32>) -> PyResult<u32> {
+    MEMORY.with(|memory| {
+        memory.try_borrow_mut().map_or(Ok(0), |mut memory| {
+            memory.renew();
+            ask(&mut memory)
+        })
+    })
 }
 
 /// The label of where in the user's program the calling thread is; 0 if that cannot be told.
 pub fn site(py: Python<'_>) -> u32 {
-    let mut found = 0;
-    let walked = walk(py, |memory, frame| {
-        found = memory.label(frame)?.unwrap_or(0);
-        Ok(found == 0)
-    });
-    if walked.is_err() { 0 } else { found }
+    calmly(py, || frames(py, 1)).first().copied().unwrap_or(0)
 }
 
 /// The same, and the label of the whole stack of the user's frames.
 pub fn site_and_stack(py: Python<'_>) -> (u32, u32) {
-    let mut frames = Vec::new();
-    let walked = walk(py, |memory, frame| {
-        frames.extend(memory.label(frame)?);
-        Ok(frames.len() < MOST_FRAMES)
+    let frames = calmly(py, || frames(py, MOST_FRAMES));
+    let Some(&site) = frames.first() else { return (0, 0) };
+    let stack = remembered(|memory| {
+        Ok(*memory.stacks.entry(frames).or_insert_with_key(|frames| recorder::label_stack(frames)))
     });
-    let Some(&site) = frames.first().filter(|_| walked.is_ok()) else { return (0, 0) };
-    let stack = MEMORY.with_borrow_mut(|memory| {
-        *memory.stacks.entry(frames).or_insert_with_key(|frames| recorder::label_stack(frames))
+    (site, stack.unwrap_or(0))
+}
+
+/// Attributes are read, which an exception that is already set would confuse.
+fn calmly(py: Python<'_>, work: impl FnOnce() -> PyResult<Vec<u32>>) -> Vec<u32> {
+    let pending = PyErr::take(py);
+    let found = work().unwrap_or_default();
+    if let Some(error) = pending {
+        error.restore(py);
+    }
+    found
+}
+
+/// Write a record; before a thread's first one its name, and before a process's first one that of the process.
+pub fn write(py: Python<'_>, nanos: u64, event: &Event) {
+    let is_new = MEMORY.with(|memory| {
+        memory.try_borrow_mut().is_ok_and(|mut memory| {
+            memory.renew();
+            !std::mem::replace(&mut memory.is_named, true)
+        })
     });
-    (site, stack)
+    if is_new {
+        calmly(py, || introduce(py, nanos).map(|()| Vec::new()));
+    }
+    recorder::record_at(nanos, event);
+}
+
+/// The same of now.
+pub fn note(py: Python<'_>, event: &Event) {
+    write(py, now(), event);
+}
+
+/// Nanoseconds of the machine's clock.
+pub fn now() -> u64 {
+    sys::monotonic().as_nanos() as u64
+}
+
+/// What the calling thread is called, and if it is the main one, its process. Asks for no thread's object that there is not.
+fn introduce(py: Python<'_>, nanos: u64) -> PyResult<()> {
+    let threading = PyModule::import(py, "threading")?;
+    let thread = threading.getattr("_active")?.call_method1("get", (sys::thread_ident(),))?;
+    let named = |flags, name: &str| {
+        let site = recorder::label(name);
+        recorder::record_at(nanos, &Event { kind: kind::NAME, flags, site, ..Event::default() });
+    };
+    if sys::native_thread() == sys::pid() {
+        let process = PyModule::import(py, "multiprocessing.process")?.call_method0("current_process")?;
+        named(0, &process.getattr("name")?.extract::<String>()?);
+    }
+    if !thread.is_none() {
+        named(1, &thread.getattr("name")?.extract::<String>()?);
+    }
+    Ok(())
 }
 
 /// Record what the environment says, from the start; one that cannot be joined is told of, and the program goes on.
@@ -187,10 +209,11 @@ pub fn stop_recording() {
     recorder::leave();
 }
 
-/// Write a record, if something is recorded. `label`: a text in the place of the caller's line; `ticket`: take one;
-/// `stack`: with the caller's whole stack.
+/// Write a record, if something is recorded. `label`: a text in the place of the caller's line, which may be empty; `ticket`: take one;
+/// `stack`: with the caller's whole stack; `name`: a text whose label goes into `extra`.
 #[pyfunction]
-#[pyo3(signature = (kind, object = 0, a = 0, b = 0, *, label = None, flags = 0, ticket = false, stack = false, arena = 0, extra = 0))]
+#[pyo3(signature = (kind, object = 0, a = 0, b = 0, *, label = None, flags = 0, ticket = false, stack = false, arena = 0,
+                    extra = 0, name = None))]
 #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // the fields of a record
 pub fn record(
     py: Python<'_>,
@@ -204,17 +227,20 @@ pub fn record(
     stack: bool,
     arena: u32,
     extra: u32,
+    name: Option<&str>,
 ) {
     if !recorder::is_on(recorder::TRACE | recorder::CHECK) {
         return;
     }
-    let nanos = sys::monotonic().as_nanos() as u64;
+    let nanos = now();
     let (site, stack) = match label {
+        Some("") => (0, 0),
         Some(text) => (recorder::label(text), 0),
         None if stack => site_and_stack(py),
         None => (site(py), 0),
     };
+    let extra = name.map_or(extra, recorder::label);
     let ticket = if ticket { recorder::ticket() } else { 0 };
     let (a, b) = (a as u64, b as u64);
-    recorder::record_at(nanos, &Event { kind, flags, arena, object, a, b, site, stack, ticket, extra });
+    write(py, nanos, &Event { kind, flags, arena, object, a, b, site, stack, ticket, extra });
 }

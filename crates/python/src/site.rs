@@ -29,7 +29,7 @@ const DEEPEST: usize = 64;
 
 /// Whose a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+pub enum Whose {
     User,
     /// Ours or the standard library's: look at its caller.
     Inside,
@@ -98,7 +98,8 @@ fn place(address: usize, more: i32, size: usize) -> usize {
     ((address >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).wrapping_add(more as usize) % size
 }
 
-fn whose(code: &Bound<'_, PyAny>) -> PyResult<Whose> {
+/// Whose a frame with this code is.
+pub fn whose(code: &Bound<'_, PyAny>) -> PyResult<Whose> {
     let at = place(code.as_ptr() as usize, 0, CODES);
     if let Ok(tables) = TABLES.try_lock()
         && let Some(Some((known, whose))) = tables.codes.get(at)
@@ -169,7 +170,8 @@ fn label(frame: &Bound<'_, PyAny>, code: &Bound<'_, PyAny>, arena: &'static Aren
     Ok(label)
 }
 
-fn write_out(frame: &Bound<'_, PyAny>, code: &Bound<'_, PyAny>) -> PyResult<String> {
+/// A place in words: `/home/u/bank.py:12 in deposit`.
+pub fn write_out(frame: &Bound<'_, PyAny>, code: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = frame.py();
     let text = |name: &Bound<'_, PyString>| -> PyResult<String> {
         Ok(code.getattr(name)?.cast::<PyString>()?.to_string_lossy().into_owned())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BasePopen", "Popen", "readable"]
 
+ENDED = 5  # see crates/core/src/recorder.rs
 _UNKNOWN_EXIT = 255  # exit code when somebody else collected it; the standard fork server's value
 
 
@@ -83,6 +84,8 @@ class BasePopen(popen_fork.Popen):
         reap = getattr(native, "reap", None)
         if reap is not None:
             reap(self.pid)
+            if native.recording():
+                native.record(ENDED, 0, self.pid, self.returncode)
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Block until the child ends, or for `timeout` seconds; return the exit code, None if it still runs."""

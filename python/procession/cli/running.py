@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["add_run", "run"]
 
-USAGE = "usage: procession run [--context NAME] SCRIPT | -m MODULE | -c CODE [ARGUMENTS]"
+USAGE = (
+    "usage: procession run [--context NAME] [--trace FILE] [--report FILE] [--record DIRECTORY] "
+    "SCRIPT | -m MODULE | -c CODE [ARGUMENTS]"
+)
 
 HELP = f"""\
 {USAGE}
@@ -35,6 +38,11 @@ uses and in all its child processes, are procession's. Everything else is as und
   ARGUMENTS       what the program finds in sys.argv[1:]
   --context NAME  how processes are started: fork, spawn, forkserver, or thread (threads for processes), unless the
                   program calls set_start_method itself
+  --trace FILE    write a timeline of the run: open it in https://ui.perfetto.dev or in chrome://tracing
+  --report FILE   write a page about the run, for any browser
+  --record DIR    keep the recording both are made of; `procession report DIR` makes a page of it later
+
+The files are written when the program has ended, by whatever: its end, an error, Ctrl-C, a crash, kill -9.
 
 Exit code: the program's; 2 wrong usage, or no such file.
 
@@ -44,6 +52,7 @@ Examples:
     python -X dev -m procession run simulate.py"""
 
 EXIT_USAGE = 2
+OPTIONS = {"--context": "name", "--trace": "file", "--report": "file", "--record": "directory"}
 
 launchers: list[Any] = []  # the main modules before the program's: they have frames below it
 
@@ -58,18 +67,21 @@ def run(arguments: list[str]) -> int:
 
     Raises: whatever ends the program; SystemExit for wrong usage.
     """
-    context, rest = _options(arguments)
+    given, rest = _options(arguments)
+    command = list(rest)
     kind, rest = (rest[0], rest[1:]) if rest and rest[0] in ("-m", "-c") else ("", rest)
     if not rest:
         _refuse(f"nothing to run{kind and f' after {kind}'}")
-    _install(context)
+    if len(given) > ("--context" in given):
+        _record(given, command)
+    _install(given.get("--context"))
     {"-m": _run_module, "-c": _run_code, "": _run_script}[kind](rest[0], rest[1:])
     return 0
 
 
-def _options(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """The start method wanted, and what follows our own options: the program and its arguments."""
-    context = None
+def _options(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The values of our own options, and what follows them: the program and its arguments."""
+    given: dict[str, str] = {}
     rest = list(arguments)
     while rest and rest[0].startswith("-") and rest[0] not in ("-", "-m", "-c"):
         option, equals, value = rest.pop(0).partition("=")
@@ -77,18 +89,28 @@ def _options(arguments: list[str]) -> tuple[str | None, list[str]]:
             print(HELP)
             sys.exit(0)
         if option[:2] in ("-m", "-c") and not option.startswith("--"):  # as python does: `-mpackage`
-            return context, [option[:2], option[2:] + equals + value, *rest]
+            return given, [option[:2], option[2:] + equals + value, *rest]
         if option == "--" and rest:
-            return context, rest
-        if option != "--context" or not (equals or rest):
-            _refuse(f"no option {option}" if option != "--context" else "no name after --context")
-        context = value if equals else rest.pop(0)
-    return context, rest
+            return given, rest
+        if option not in OPTIONS or not (equals or rest):
+            _refuse(f"no {OPTIONS[option]} after {option}" if option in OPTIONS else f"no option {option}")
+        given[option] = value if equals else rest.pop(0)
+    return given, rest
 
 
 def _refuse(message: str) -> None:
     print(f"{USAGE}\nprocession run: {message}", file=sys.stderr)
     sys.exit(EXIT_USAGE)
+
+
+def _record(given: dict[str, str], command: list[str]) -> None:
+    """Have the run recorded, and what is wished for written at its end."""
+    from procession.timeline.scribe import Wishes, begin
+
+    try:
+        begin(Wishes(given.get("--trace"), given.get("--report"), given.get("--record")), command)
+    except (OSError, ValueError) as error:
+        _refuse(str(error))
 
 
 def _install(context: str | None) -> None:

@@ -87,6 +87,10 @@ class _ThreadCall:
     def __init__(self, function: Callable[..., Any], future: CallFuture, lock: Any) -> None:
         self._function, self._future, self._lock = function, future, lock
 
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return self._function
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         with self._lock:
             if not self._future.begin():

@@ -40,6 +40,10 @@ def call_chunk(fn: Callable[..., Any], chunk: Iterable[tuple[Any, ...]]) -> list
     return [fn(*args) for args in chunk]
 
 
+for function in (invoke, call_chunk):
+    function.__dict__["_calls_its_argument"] = True  # on the timeline their tasks are called after that
+
+
 def initialize(initializer: Callable[..., object], *initargs: Any) -> None:
     """Run the user's initializer; log what it raises, as `concurrent.futures` does, and let that break the executor."""
     try:
@@ -62,6 +66,7 @@ def guard(function: Callable[..., Any]) -> Callable[..., Any]:
             error.__traceback__ = None if trace is None else trace.tb_next
             raise Raised(error) from None
 
+    call.__dict__["__wrapped__"] = function
     return call
 
 

@@ -21,6 +21,7 @@ from .state import BROKEN, RAISED, READY, VALUE, Ended
 __all__ = ["LocalEngine"]
 
 MANY, STREAM = 4, 8  # bits of a kind; see crates/python/src/pool
+TRACE, TASK, TASK_DONE, SUBMITTED, PRIVATE = 1, 16, 17, 18, 1 << 15  # see crates/core/src/recorder.rs
 _STOP = None
 
 
@@ -61,6 +62,8 @@ class _Dispatcher:
             self._next += 1
             index += max(items, 1)
         job.expect(len(tasks))
+        if tasks and _native.recording() & TRACE:
+            _native.record(SUBMITTED, id(self), tasks[0][0], len(tasks), flags=PRIVATE)
         for task in tasks:
             self.tasks.put(task)
         return len(tasks)
@@ -258,6 +261,7 @@ def _serve(
         task_number, function, kind, payload = task
         if not dispatcher.is_out(task_number):
             continue
+        traced = _native.recording() & TRACE and _trace_begin(dispatcher, task_number, function, kind, payload)
         began = time.perf_counter_ns()
         try:
             status, value = VALUE, _call(function, kind, payload)
@@ -266,9 +270,24 @@ def _serve(
         except BaseException as error:
             # What ends a worker process must not end the caller; this thread goes on, as a fresh one would
             status, value = RAISED, _died(dispatcher, task_number, error)
+        if traced:
+            _trace_end(dispatcher, task_number, status, value)
         dispatcher.answer((task_number, status, value, time.perf_counter_ns() - began))
         del task, function, payload, value
         done += 1
+
+
+def _trace_begin(dispatcher: _Dispatcher, number: int, function: Any, kind: int, payload: Any) -> bool:
+    items = len(payload) if kind & MANY else 0
+    _native.record(TASK, id(dispatcher), number, items, flags=PRIVATE, label=_native.title(function, payload))
+    return True
+
+
+def _trace_end(dispatcher: _Dispatcher, number: int, status: int, value: Any) -> None:
+    failed = int(status != VALUE)
+    if type(value) is _Outcomes:
+        failed = sum(told != VALUE for told, _ in value)
+    _native.record(TASK_DONE, id(dispatcher), number, failed, flags=PRIVATE, label="")
 
 
 def _died(dispatcher: _Dispatcher, task: int, error: BaseException) -> WorkerDied:

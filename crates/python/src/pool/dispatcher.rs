@@ -1,10 +1,12 @@
 //! The parent's side: submits tasks, collects answers, knows what is out.
 
 use super::job::PyJob;
+use super::tracer;
 use super::{HEADER, MANY, NEWS, PART, UNREADABLE, header_bytes, header_words, lock, put, receive};
 use crate::codec::{self, Encoder};
 use crate::ring::{Incoming, Outgoing, PyRing};
 use crate::wait;
+use procession_core::recorder::{self, TRACE};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::collections::VecDeque;
@@ -230,14 +232,20 @@ impl PyDispatcher {
         count: usize,
         bytes: u64,
     ) -> PyResult<u32> {
+        let tasks = &self.tasks.get().object;
+        let traced = if recorder::is_on(TRACE) { Some(crate::recorder::now()) } else { None };
         let mut book = lock(&self.book);
-        let first = put(py, &self.tasks.get().object, outgoing)?;
+        let first = put(py, tasks, outgoing)?;
         if book.entries.is_empty() {
             book.base = first;
         }
         book.entries.extend(entries);
         book.outstanding += count;
         job.get().submitted(count, bytes);
+        drop(book);
+        if let Some(nanos) = traced {
+            tracer::submitted(py, tasks, nanos, first, count);
+        }
         Ok(first)
     }
 

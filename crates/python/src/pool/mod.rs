@@ -25,10 +25,12 @@
 
 mod dispatcher;
 mod job;
+mod tracer;
 mod worker;
 
 pub use dispatcher::PyDispatcher;
 pub use job::PyJob;
+pub use tracer::task_title;
 pub use worker::{put_news, serve, signal_main_thread};
 
 use crate::arena::Object;

@@ -1,5 +1,6 @@
 //! The worker's side: the loop that takes tasks, calls, and answers.
 
+use super::tracer::Tracer;
 use super::{APART, CALL, HEADER, KIND_BITS, MANY, NEWS, ONE, PART, RAISED, STAR, STREAM, TIMED, UNSENDABLE, VALUE};
 use super::{SEVERAL, header_bytes, header_words, put_answer, receive};
 use crate::arena::{Object, PyClaim};
@@ -32,6 +33,7 @@ const MOST_TOLD: usize = 0xffff;
 /// One worker's ends of the rings, and what it has learnt.
 struct Worker<'a, 'py> {
     py: Python<'py>,
+    tasks: &'a Object<Ring>,
     answers: &'a Object<Ring>,
     /// Which item of its task it is at.
     progress: &'a ClaimCell,
@@ -41,6 +43,7 @@ struct Worker<'a, 'py> {
     explain: Bound<'py, PyAny>,
     functions: HashMap<u64, Bound<'py, PyAny>>,
     outgoing: Outgoing,
+    tracer: Tracer,
 }
 
 impl<'py> Worker<'_, 'py> {
@@ -72,6 +75,9 @@ impl<'py> Worker<'_, 'py> {
     fn execute(&mut self, number: u32, kind: u64, function: (u64, u64), payload: PyResult<Py<PyAny>>) -> PyResult<()> {
         let began = Instant::now();
         let loaded = payload.and_then(|payload| Ok((self.function(function.0, function.1)?, payload)));
+        if let Ok((loaded, payload)) = &loaded {
+            self.tracer.begin(self.tasks, (number, kind), (function.1, loaded), payload.bind(self.py));
+        }
         let outcome = match loaded {
             Ok((function, payload)) if kind & STREAM != 0 => {
                 let items = payload.into_bound(self.py).cast_into::<PyList>()?;
@@ -183,7 +189,8 @@ impl<'py> Worker<'_, 'py> {
 
     /// What can be told of an exception, as plain values. `explain` may raise what ends a process (SystemExit, ...): it
     /// then ends this one.
-    fn explained(&self, error: PyErr, status: u32) -> PyResult<Bound<'py, PyAny>> {
+    fn explained(&mut self, error: PyErr, status: u32) -> PyResult<Bound<'py, PyAny>> {
+        self.tracer.failed += 1;
         self.explain.call1((error.into_value(self.py), status))
     }
 
@@ -279,8 +286,9 @@ pub fn serve<'py>(
     let (tasks, claim) = (&tasks.get().object, claim.get());
     let (claimed, progress, started) = (claim.cell(cell)?, claim.cell(cell + 1)?, claim.cell(cell + 2)?);
     let (ends, marked) = (claim.cell(cell + 3)?, marks.get().cell(0)?);
-    let (answers, functions) = (&answers.get().object, HashMap::new());
-    let mut worker = Worker { py, answers, progress, started, load, explain, functions, outgoing: Outgoing::default() };
+    let (answers, functions, outgoing) = (&answers.get().object, HashMap::new(), Outgoing::default());
+    let tracer = Tracer::default();
+    let mut worker = Worker { py, tasks, answers, progress, started, load, explain, functions, outgoing, tracer };
     let mut done = 0;
     // Also between taking a task and getting to it: the cell must not name an item of the one before
     progress.set(SEVERAL);
@@ -308,6 +316,7 @@ pub fn serve<'py>(
         let payload = incoming.decode_behind(py, tasks, 0, HEADER);
         incoming.give_back();
         worker.execute(number, kind, (first & !KIND_BITS, serial), payload)?;
+        worker.tracer.end(py, tasks, number);
         started.set(0);
         progress.set(SEVERAL);
         done += 1;

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from procession.cli.checking import add_check
 from procession.cli.mapping import add_map
 from procession.cli.reducing import add_mapreduce
+from procession.cli.reporting import add_report
 from procession.cli.running import add_run
 from procession.cli.shared import (
     EXIT_FAILED,
@@ -25,7 +26,15 @@ from procession.cli.shared import (
     complain,
 )
 from procession.cli.signals import EXIT_TERMINATED, Terminated, terminable
-from procession.errors import CheckpointMismatch, InputError, JobError, NotACheckpoint, ProcessionError
+from procession.errors import (
+    CheckpointMismatch,
+    InputError,
+    JobError,
+    NotACheckpoint,
+    NotARecording,
+    NotATrace,
+    ProcessionError,
+)
 from procession.mapreduce.errors import JobFailed
 
 __all__ = ["main"]
@@ -53,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(str(error), EXIT_USAGE)
     except InputError as error:
         return complain(input_message(error), EXIT_INPUT)
-    except (CheckpointMismatch, NotACheckpoint) as error:
+    except (CheckpointMismatch, NotACheckpoint, NotARecording, NotATrace) as error:
         return complain(str(error), EXIT_USAGE)
     except ProcessionError as error:
         return complain(f"{type(error).__name__}: {error}", EXIT_FAILED)
@@ -98,4 +107,5 @@ def parser() -> argparse.ArgumentParser:
     add_map(commands)
     add_run(commands)
     add_check(commands)
+    add_report(commands)
     return whole

@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # loaded by who wants only one of the two
 if TYPE_CHECKING:
     import os
 
-__all__ = ["write_report", "write_trace"]
+__all__ = ["report_text", "write_report", "write_trace"]
 
 
 def write_trace(recording: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
@@ -29,15 +29,22 @@ def write_trace(recording: str | os.PathLike[str], path: str | os.PathLike[str])
         write(Run(recording), file)
 
 
-def write_report(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Write the report of a run, given as a recording (a directory) or as a trace of ours (a file).
+def report_text(source: str | os.PathLike[str]) -> str:
+    """The report of a run as a page of HTML; the run is given as a recording (a directory) or a trace of ours (a file).
 
     Raises: NotARecording, NotATrace; OSError.
     """
-    from .chrome import replacing, source_of
+    from .chrome import source_of
     from .page import page
     from .summary import summarize
 
-    text = page(summarize(source_of(source)))
+    return page(summarize(source_of(source)))
+
+
+def write_report(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Write it to a file that is there whole or as it was before. Raises: as `report_text`."""
+    from .chrome import replacing
+
+    text = report_text(source)
     with replacing(path) as file:
         file.write(text)

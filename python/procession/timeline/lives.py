@@ -38,6 +38,8 @@ class Life:
     def end(self) -> str:
         """How it ended, in words."""
         if self.exitcode is not None and self.exitcode < 0:
+            if self.exitcode == -signal.SIGTERM:
+                return "ended by SIGTERM"
             try:
                 return f"killed by {signal.Signals(-self.exitcode).name}"
             except ValueError:

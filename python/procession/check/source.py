@@ -1,0 +1,177 @@
+"""What a line of the user's program does with a value, read from its syntax tree.
+
+A detector that only sees reads and writes cannot tell `x.value += 1` from a loop that waits for `x.value` to change,
+nor whether what is written depends on what was read. The program's text can. Where it is missing or cannot be parsed
+the answer is the one that leads to silence.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+from functools import lru_cache
+
+__all__ = ["depends", "is_polling", "split_site", "subject"]
+
+_SITE = re.compile(r"(.*):(\d+)(?: in (.*))?", re.DOTALL)
+_LEAVES = (ast.Break, ast.Return, ast.Raise, ast.Continue)
+
+
+def split_site(site: str) -> tuple[str, int]:
+    """File and line of a site; ("", 0) for anything else."""
+    match = _SITE.fullmatch(site)
+    return (match[1], int(match[2])) if match else ("", 0)
+
+
+@lru_cache(maxsize=64)
+def _tree(file: str) -> ast.Module | None:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _at(file: str, line: int) -> tuple[tuple[ast.AST, ...], ...]:
+    """The chains of nodes, outermost first, that lead to each of the narrowest statements and lambdas at a line."""
+    tree = _tree(file)
+    if tree is None:
+        return ()
+    found: list[tuple[ast.AST, ...]] = []
+
+    def descend(node: ast.AST, chain: tuple[ast.AST, ...]) -> bool:
+        covers = getattr(node, "lineno", 0) <= line <= (getattr(node, "end_lineno", None) or 0)
+        if not covers and not isinstance(node, ast.Module):
+            return False
+        chain = (*chain, node)
+        inner = [descend(child, chain) for child in ast.iter_child_nodes(node) if hasattr(child, "lineno")]
+        if isinstance(node, ast.stmt | ast.Lambda) and not any(
+            taken and isinstance(child, ast.stmt)
+            for taken, child in zip(
+                inner, [child for child in ast.iter_child_nodes(node) if hasattr(child, "lineno")], strict=True
+            )
+        ):
+            found.append(chain)
+        return True
+
+    descend(tree, ())
+    return tuple(found)
+
+
+def _covers(node: ast.AST, line: int) -> bool:
+    return getattr(node, "lineno", 0) <= line <= (getattr(node, "end_lineno", None) or 0)
+
+
+def _leaves(body: list[ast.stmt]) -> bool:
+    return any(isinstance(statement, _LEAVES) for statement in body)
+
+
+@lru_cache(maxsize=4096)
+def is_polling(site: str) -> bool:
+    """Whether a read here waits for a change: the test of a `while`, an `if` in a loop that leaves it, a lambda."""
+    file, line = split_site(site)
+    for chain in _at(file, line):
+        looping = False
+        for node in chain:
+            if isinstance(node, ast.Lambda):
+                return True
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                looping = False
+            if isinstance(node, ast.While) and _covers(node.test, line):
+                return True
+            if isinstance(node, ast.If) and looping and _covers(node.test, line) and _leaves(node.body):
+                return True
+            looping = looping or isinstance(node, ast.While | ast.For)
+    return False
+
+
+def _accesses(node: ast.AST) -> list[ast.expr]:
+    """Attributes and items in an expression: what may be a shared value."""
+    return [inner for inner in ast.walk(node) if isinstance(inner, ast.Attribute | ast.Subscript)]
+
+
+def _same(one: ast.AST, other: ast.AST) -> bool:
+    return ast.unparse(one) == ast.unparse(other)
+
+
+def _targets(statement: ast.AST) -> list[ast.expr]:
+    if isinstance(statement, ast.Assign):
+        return [inner for target in statement.targets for inner in _accesses(target)]
+    if isinstance(statement, ast.AugAssign | ast.AnnAssign):
+        return _accesses(statement.target)
+    return []
+
+
+@lru_cache(maxsize=4096)
+def depends(read: str, write: str) -> bool:
+    """Whether what is written at `write` is made of what was read at `read`, at once or through a variable."""
+    file, line = split_site(read)
+    file_w, line_w = split_site(write)
+    if not file or file != file_w or read.rpartition(" in ")[2] != write.rpartition(" in ")[2]:
+        return False
+    writes = [chain[-1] for chain in _at(file, line_w)]
+    if line == line_w:
+        return any(_updates(statement) for statement in writes)
+    names = {name for chain in _at(file, line) for name in _assigned(chain[-1], line)}
+    return any(_uses(statement, names) for statement in writes)
+
+
+def _updates(statement: ast.AST) -> bool:
+    if isinstance(statement, ast.AugAssign):
+        return bool(_accesses(statement.target))
+    if not isinstance(statement, ast.Assign):
+        return False
+    read = _accesses(statement.value)
+    return any(_same(target, other) for target in _targets(statement) for other in read)
+
+
+def _assigned(statement: ast.AST, line: int) -> set[str]:
+    """Plain variables that get something read on this line."""
+    if isinstance(statement, ast.Assign) and _accesses(statement.value):
+        targets = [target for target in statement.targets if isinstance(target, ast.Name)]
+        return {target.id for target in targets}
+    named = [node for node in ast.walk(statement) if isinstance(node, ast.NamedExpr) and _covers(node, line)]
+    return {node.target.id for node in named if _accesses(node.value)}
+
+
+def _uses(statement: ast.AST, names: set[str]) -> bool:
+    if not isinstance(statement, ast.Assign | ast.AugAssign) or not names or not _targets(statement):
+        return False
+    return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(statement.value))
+
+
+def _root(node: ast.expr) -> ast.expr:
+    """The shared object in an access: what stands before `.value`, an index, a field, `get_obj()`."""
+    inner: ast.expr = node.value if isinstance(node, ast.Attribute | ast.Subscript) else node
+    while isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "get_obj":
+        inner = inner.func.value
+    return inner
+
+
+@lru_cache(maxsize=4096)
+def subject(site: str, kind: str) -> tuple[str, str]:
+    """The user's own expression for what is accessed at this place, and the statement there; empty when not plain.
+
+    `kind` is "write" or "read".
+    """
+    file, line = split_site(site)
+    for chain in reversed(_at(file, line)):
+        statement = chain[-1]
+        if isinstance(statement, ast.If | ast.While | ast.For | ast.With):
+            statement_text = ""
+            scope: ast.AST = getattr(statement, "test", None) or getattr(statement, "iter", statement)
+        else:
+            statement_text, scope = ast.unparse(statement), statement
+        candidates = _targets(statement) if kind == "write" else _loaded(scope)
+        candidates = candidates or _accesses(scope)
+        valued = [node for node in candidates if isinstance(node, ast.Attribute) and node.attr in ("value", "raw")]
+        for node in valued or candidates:
+            if not isinstance(getattr(node, "value", None), ast.Constant):
+                return ast.unparse(_root(node)), statement_text
+    return "", ""
+
+
+def _loaded(scope: ast.AST) -> list[ast.expr]:
+    called = {id(node.func) for node in ast.walk(scope) if isinstance(node, ast.Call)}
+    return [node for node in _accesses(scope) if id(node) not in called]

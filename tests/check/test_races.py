@@ -38,6 +38,7 @@ class Run:
 
     def __init__(self, file: Path) -> None:
         self.file, self.records, self.tickets = file, [], itertools.count(1)
+        self.guards: dict[int, int] = {}
 
     def write(self, pid: int, kind: int, obj: int = 0, a: int = 0, b: int = 0, line: int = 0, flags: int = 0) -> None:
         site = f"{self.file}:{line} in add" if line else ""
@@ -46,13 +47,17 @@ class Run:
         self.records.append(Record(0, ticket, pid, pid, kind, flags, 7, obj, a, b, site, stack, 0))
 
     def guarded(self, obj: int = X, lock: int = LOCK) -> None:
-        self.write(1, events.GUARD, obj, lock, 4)
+        self.guards[obj] = lock
+
+    def access(self, pid: int, kind: int, line: int, obj: int, span: tuple[int, int], flags: int) -> None:
+        guard = 0 if flags & events.RAW else self.guards.get(obj, 0)
+        self.write(pid, kind, obj, span[0] << 32 | span[1], guard, line, flags)
 
     def read(self, pid: int, line: int, obj: int = X, span: tuple[int, int] = (0, 4), flags: int = 0) -> None:
-        self.write(pid, events.READ, obj, *span, line, flags)
+        self.access(pid, events.READ, line, obj, span, flags)
 
     def put(self, pid: int, line: int, obj: int = X, span: tuple[int, int] = (0, 4), flags: int = 0) -> None:
-        self.write(pid, events.WRITE, obj, *span, line, flags)
+        self.access(pid, events.WRITE, line, obj, span, flags)
 
     def update(self, pid: int, line: int = 2, obj: int = X, flags: int = 0) -> None:
         self.read(pid, line, obj, flags=flags)
@@ -284,8 +289,8 @@ def test_a_polled_flag_publishes(run: Run, line: int) -> None:
 
 
 def test_a_step_of_its_own_loses_nothing_and_is_lost(run: Run) -> None:
-    run.write(1, events.UPDATE, X, 0, 4, 9)
-    run.write(2, events.UPDATE, X, 0, 4, 9)
+    run.access(1, events.UPDATE, 9, X, (0, 4), 0)
+    run.access(2, events.UPDATE, 9, X, (0, 4), 0)
     assert run.found() == []
     run.update(2)
     assert run.kinds() == ["lost-update"]

@@ -2,6 +2,7 @@
 
 mod arena;
 mod chaos;
+mod check;
 mod codec;
 mod deadlocks;
 mod errors;
@@ -29,6 +30,8 @@ mod _native {
     use crate::arena::{PyArena, PyBlock, PyClaim, reap, site_of};
     #[pymodule_export]
     use crate::chaos::{arm, disarm, unleash};
+    #[pymodule_export]
+    use crate::check::{record_access, record_synchronised, watch};
     #[pymodule_export]
     use crate::gather::answer::{PyAnswer, build_answer, seal_answer};
     #[pymodule_export]

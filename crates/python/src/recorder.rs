@@ -110,6 +110,11 @@ fn remembered(ask: impl FnOnce(&mut Memory) -> PyResult<u32>) -> PyResult<u32> {
     })
 }
 
+/// Whether a code object is the user's.
+pub fn is_users(code: &Bound<'_, PyAny>) -> bool {
+    site::whose(code).is_ok_and(|whose| whose == Whose::User)
+}
+
 /// The label of where in the user's program the calling thread is; 0 if that cannot be told.
 pub fn site(py: Python<'_>) -> u32 {
     calmly(py, || frames(py, 1)).first().copied().unwrap_or(0)

@@ -64,7 +64,7 @@ class Access:
         self.sites_of_locks = thread.sites_of_locks
         """Where each of the locks was acquired."""
         self.raw, self.slice = bool(flags & events.RAW), bool(flags & events.SLICE)
-        self.guard = None if self.raw else guard
+        self.guard = guard
         self.read: Access | None = None
 
     @property
@@ -98,7 +98,6 @@ class Memory:
     """The accesses to one object."""
 
     def __init__(self) -> None:
-        self.guard: Key | None = None
         self.writers: set[Thread] = set()
         self._cells: dict[int, dict[object, Access]] = {}
         self._slices: dict[object, Access] = {}

@@ -1,6 +1,6 @@
 """What the race detector is told of a run: synchronisation and accesses, as records of the recorder (`_recording`).
 
-This file gives the records of kinds 64 to 95 their meaning; `hooks` and `crates/python/src/check` write them.
+This file gives the records of kinds 64 to 95 their meaning; `hooks` and `crates/python/src/check.rs` write them.
 
 | kind | object | a, b | meaning |
 | --- | --- | --- | --- |
@@ -8,16 +8,20 @@ This file gives the records of kinds 64 to 95 their meaning; `hooks` and `crates
 | ACQUIRE | the same | | |
 | LOCK, UNLOCK | a lock | | as ACQUIRE and RELEASE, and the lock is held in between |
 | JOINED | | pid | that process has ended, and this thread knows |
-| READ, WRITE | shared memory | first byte, byte after the last | an access; flags below |
-| UPDATE | the same | the same | read and write in one step (`Value.add`) |
-| GUARD | shared memory | its lock's object; its size | which lock the object's accesses take |
+| READ, WRITE | shared memory | see below | an access |
+| UPDATE | shared memory | see below | read and write in one step (`Value.add`) |
 | UNSEEN | | | this process synchronises by means that are not followed (`site`: which): nothing is said of it |
 
-A releasing operation takes its ticket before it releases, an acquiring one after; accesses carry none and stand behind
-the last ticket of their thread. So in the order "ticket" whatever happens before something else comes first.
+Of an access `a` has the first byte in its upper half and the byte after the last in its lower one, and `b` is the lock
+that the access took for itself, 0 for none.
+
+A releasing operation takes its ticket before it releases, an acquiring one and a read after; a write carries none and
+stands behind the last ticket of its thread. So in the order "ticket" whatever happens before something else comes
+first.
 
 An access that the thread has made before, at the same place in the program, to the same bytes, with the same locks
-held and with no synchronisation since, is written once (see `crates/python/src/check`).
+held and with no synchronisation since, is written once; a repeated read once more, before the thread's next other
+record, since it may have waited for a change (see `crates/python/src/check.rs`).
 """
 
 from __future__ import annotations
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACQUIRE",
-    "GUARD",
     "JOINED",
     "LOCK",
     "PRIVATE",
@@ -40,17 +43,29 @@ __all__ = [
     "UNSEEN",
     "UPDATE",
     "WRITE",
+    "guard_of",
     "key_of",
+    "span_of",
 ]
 
 RELEASE, ACQUIRE, LOCK, UNLOCK, JOINED = range(64, 69)
-READ, WRITE, UPDATE, GUARD, UNSEEN = range(72, 77)
+READ, WRITE, UPDATE, UNSEEN = range(72, 76)
 
 RAW = 1  # flag of an access: it did not look at the object's own lock
 SLICE = 2  # flag of an access: several items in one step
 PRIVATE = 1 << 15  # flag of any record: the object is one process's own
 
 Key = tuple[int, int, int]
+
+
+def span_of(record: Record) -> tuple[int, int]:
+    """The first byte of an access, and the one after the last."""
+    return record.a >> 32, record.a & 0xFFFF_FFFF
+
+
+def guard_of(record: Record) -> Key | None:
+    """The lock that an access took for itself."""
+    return (record.arena, record.b, record.pid if record.flags & PRIVATE else 0) if record.b else None
 
 
 def key_of(record: Record) -> Key:

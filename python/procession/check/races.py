@@ -74,9 +74,6 @@ class Detector:
             self._access(record)
         elif kind in _SYNCHRONISATION:
             self.state.synchronise(record, self.state.thread(record))
-        elif kind == events.GUARD:
-            lock = (record.arena, record.a, record.pid if record.flags & events.PRIVATE else 0)
-            self._memory(events.key_of(record)).guard = lock
         elif kind == events.UNSEEN:
             self._unseen.add(record.pid)
         elif kind == _NAME:
@@ -91,11 +88,13 @@ class Detector:
     def _access(self, record: Record) -> None:
         key = events.key_of(record)
         memory, thread = self._memory(key), self.state.thread(record)
-        span = record.a, record.b
-        access = Access(thread, record.kind, record.flags, span, memory.guard, record.site, record.stack)
-        if access.kind == events.READ and not access.slice and is_polling(record.site):
+        is_waiting = record.kind == events.READ and not record.flags & events.SLICE and is_polling(record.site)
+        if is_waiting:
             self.state.see(thread, memory.writers)
-            memory.remember(Access(thread, record.kind, record.flags, span, memory.guard, record.site, record.stack))
+        span, guard = events.span_of(record), events.guard_of(record)
+        access = Access(thread, record.kind, record.flags, span, guard, record.site, record.stack)
+        if is_waiting:
+            memory.remember(access)
             return
         if access.kind == events.WRITE:
             self._pair_with_read(memory, access)

@@ -157,12 +157,12 @@ def subject(site: str, kind: str) -> tuple[str, str]:
     """
     file, line = split_site(site)
     for chain in reversed(_at(file, line)):
-        statement = chain[-1]
+        statement, scope = chain[-1], chain[-1]
         if isinstance(statement, ast.If | ast.While | ast.For | ast.With):
             statement_text = ""
-            scope: ast.AST = getattr(statement, "test", None) or getattr(statement, "iter", statement)
+            scope = getattr(statement, "test", getattr(statement, "iter", statement))
         else:
-            statement_text, scope = ast.unparse(statement), statement
+            statement_text = ast.unparse(statement)
         candidates = _targets(statement) if kind == "write" else _loaded(scope)
         candidates = candidates or _accesses(scope)
         valued = [node for node in candidates if isinstance(node, ast.Attribute) and node.attr in ("value", "raw")]

@@ -91,12 +91,6 @@ pub fn thread_ident() -> u64 {
     unsafe { libc::pthread_self() as u64 }
 }
 
-/// The kernel's id of the calling thread: a directory of /proc/PID/task.
-pub fn native_thread() -> u32 {
-    // SAFETY: always succeeds, touches no memory.
-    unsafe { libc::gettid() as u32 }
-}
-
 /// When process `pid` started (clock ticks since boot), or None when it has ended (a zombie has) or cannot be read.
 ///
 /// Uses only open, read and close, and no allocation: it also runs in a forked child before its first step.

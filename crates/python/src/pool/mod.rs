@@ -34,6 +34,7 @@ pub use tracer::task_title;
 pub use worker::{put_news, serve, signal_main_thread};
 
 use crate::arena::Object;
+use crate::check;
 use crate::codec::Encoder;
 use crate::ring::{Incoming, Outgoing};
 use crate::wait::Waiting;
@@ -103,6 +104,7 @@ pub(super) fn header_words(incoming: &Incoming, index: usize) -> Option<(u64, u6
 /// only failures are the arena's and a closed ring.
 pub(super) fn put(py: Python<'_>, ring: &Object<Ring>, outgoing: &Outgoing) -> PyResult<u32> {
     let messages = outgoing.messages();
+    check::synchronised(py, check::RELEASE, ring, 0);
     if messages.len() > 1 {
         ring.get().reserve(&ring.home(), &messages).map_err(|error| errors::put(py, &error))?;
     }
@@ -149,7 +151,10 @@ pub(super) fn receive(
     claim: Option<&ClaimCell>,
 ) -> PyResult<Option<usize>> {
     match incoming.receive(ring, most, Wait::Never, claim) {
-        Ok(taken) => return Ok(Some(taken)),
+        Ok(taken) => {
+            check::synchronised(py, check::ACQUIRE, ring, 0);
+            return Ok(Some(taken));
+        }
         Err(GetError::Closed) => return Ok(None),
         Err(_) => {}
     }
@@ -165,5 +170,6 @@ pub(super) fn receive(
             Err(GetError::Empty | GetError::Arena(_)) => Err(WaitError::TimedOut),
         }
     })?;
+    check::synchronised(py, check::ACQUIRE, ring, 0);
     taken.unwrap_or(Some(Ok(0))).transpose().map_err(|found| errors::corrupted(py, found))
 }

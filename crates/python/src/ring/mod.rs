@@ -11,6 +11,7 @@ mod watching;
 pub use messages::{Incoming, Outgoing};
 
 use crate::arena::{Object, PyArena};
+use crate::check;
 use crate::codec::{self, Encoder, OUT_OF_BAND};
 use crate::wait::Waiting;
 use crate::{errors, wait};
@@ -60,6 +61,7 @@ impl PyRing {
         let (ring, home) = (self.object.get(), self.object.home());
         let what = Waiting::on(Action::Put, &self.object);
         let messages = outgoing.messages();
+        check::synchronised(py, check::RELEASE, &self.object, 0);
         let mut sent = 0;
         while sent < messages.len() {
             let put = wait::until(py, what, deadline, |deadline| {
@@ -171,6 +173,7 @@ impl PyRing {
         let (py, mut encoder) = (slf.py(), Encoder::take());
         let message = codec::encode(py, obj, &mut encoder);
         let failed = message.is_err();
+        check::synchronised(py, check::RELEASE, &slf.get().object, 0);
         let put = message.and_then(|()| slf.get().put_message(py, &mut encoder, block, timeout));
         encoder.give_back();
         match put {
@@ -355,6 +358,7 @@ impl PyRing {
 
     /// One taken item is done with. False when there was none.
     fn task_done(&self, py: Python<'_>) -> PyResult<bool> {
+        check::synchronised(py, check::RELEASE, &self.object, 0);
         let (ring, home) = (self.object.get(), self.object.home());
         if let Ok(done) = ring.task_done(&home, Wait::Never) {
             return Ok(done);
@@ -375,7 +379,9 @@ impl PyRing {
         let ring = self.object.get();
         let home = self.object.home();
         let what = Waiting::on(Action::Finish, &self.object);
-        Ok(wait::blocking(py, what, timeout, |deadline| ring.join(&home, deadline))?.is_some())
+        let joined = wait::blocking(py, what, timeout, |deadline| ring.join(&home, deadline))?.is_some();
+        check::synchronised(py, check::ACQUIRE, &self.object, 0);
+        Ok(joined)
     }
 
     /// Whether getters, putters, joiners may be asleep.

@@ -5,6 +5,7 @@
 //! that cannot be decoded is spent by the error; in a ring that keeps what is taken it stays taken.
 
 use super::{Incoming, PyRing};
+use crate::check;
 use crate::codec;
 use crate::wait::Waiting;
 use crate::{errors, wait};
@@ -40,7 +41,10 @@ impl PyRing {
         self.check_open(py)?;
         let object = &self.object;
         match incoming.receive(object, most, Wait::Never, None) {
-            Ok(taken) => return Ok(taken),
+            Ok(taken) => {
+                check::synchronised(py, check::ACQUIRE, object, 0);
+                return Ok(taken);
+            }
             Err(GetError::Empty) => {}
             Err(error) => return Err(errors::get(py, &error)),
         }
@@ -52,6 +56,7 @@ impl PyRing {
                 Err(error) => Ok(Err(error)),
             }
         })?;
+        check::synchronised(py, check::ACQUIRE, object, 0);
         fetched.unwrap_or(Err(GetError::Empty)).map_err(|error| errors::get(py, &error))
     }
 

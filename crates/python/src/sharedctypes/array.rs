@@ -11,6 +11,7 @@ use std::ffi::{c_int, c_void};
 use super::cells::{Cells, Code};
 use super::guard::Guard;
 use crate::arena::PyArena;
+use crate::check::{self, READ, SLICE, WRITE};
 
 /// Numbers or characters in shared memory, with a lock. Every access waits while another thread or process holds the lock
 /// (the owner's death ends that). Its buffer is writable: `numpy.asarray(array)` is a view, which knows nothing of the lock.
@@ -58,7 +59,32 @@ impl PyArray {
         // Room first: nothing is allocated with the lock held.
         let mut bits = Vec::with_capacity(n);
         self.guard.write(py, || self.cells.load_many(start, step, n, &mut bits))?;
+        self.note_many(py, READ, start, step, n);
         Ok(bits)
+    }
+
+    /// Record an access to cells from `first` on, before `end`, if the race detector listens.
+    #[inline]
+    fn note(&self, py: Python<'_>, kind: u16, flags: u16, first: usize, end: usize) {
+        if check::is_on() {
+            let (size, guard) = (self.cells.code.size(), self.guard.name().object());
+            let (start, end) = ((first * size) as u32, (end * size) as u32);
+            let name = (&self.cells.object).into();
+            check::access(py, &check::Access { kind, flags, name, start, end, guard });
+        }
+    }
+
+    /// The same of a slice. With a step it counts as what lies at its first cell: rather miss something than blame cells
+    /// in between.
+    #[inline]
+    fn note_many(&self, py: Python<'_>, kind: u16, start: isize, step: isize, n: usize) {
+        match (n, step) {
+            (0, _) => {}
+            (1, _) => self.note(py, kind, 0, start as usize, start as usize + 1),
+            (_, 1) => self.note(py, kind, SLICE, start as usize, start as usize + n),
+            (_, -1) => self.note(py, kind, SLICE, start as usize + 1 - n, start as usize + 1),
+            _ => self.note(py, kind, SLICE, start as usize, start as usize + 1),
+        }
     }
 
     /// Cells as Python has them: a list, of characters a bytes or str.
@@ -108,6 +134,7 @@ impl PyArray {
         if bytes.len() > self.cells.count {
             return Err(PyValueError::new_err("byte string too long"));
         }
+        self.note_many(py, WRITE, 0, 1, (bytes.len() + 1).min(self.cells.count));
         self.guard.write(py, || {
             bytes.iter().enumerate().for_each(|(i, byte)| self.cells.store(i, (*byte).into()));
             if bytes.len() < self.cells.count {
@@ -193,6 +220,7 @@ impl PyArray {
         match self.place(index)? {
             Place::One(i) => {
                 let bits = self.guard.read(py, || self.cells.load(i))?;
+                self.note(py, READ, 0, i, i + 1);
                 // SAFETY: attached; a new reference or null with an exception set.
                 unsafe { Bound::from_owned_ptr_or_err(py, self.cells.code.object(bits)) }
             }
@@ -208,6 +236,7 @@ impl PyArray {
         match self.place(index)? {
             Place::One(i) => {
                 let bits = self.cells.code.bits(value)?;
+                self.note(py, WRITE, 0, i, i + 1);
                 self.guard.write(py, || self.cells.store(i, bits))
             }
             Place::Many(slice) => {
@@ -216,6 +245,7 @@ impl PyArray {
                 if bits.len() != n {
                     return Err(PyValueError::new_err("Can only assign sequence of same size"));
                 }
+                self.note_many(py, WRITE, start, step, n);
                 self.guard.write(py, || {
                     for (i, bits) in bits.iter().enumerate() {
                         self.cells.store((start + step * i as isize) as usize, *bits);
@@ -272,6 +302,7 @@ impl PyArray {
         if bytes.len() > self.cells.count {
             return Err(PyValueError::new_err("byte string too long"));
         }
+        self.note_many(value.py(), WRITE, 0, 1, bytes.len());
         self.guard.write(value.py(), || {
             bytes.iter().enumerate().for_each(|(i, byte)| self.cells.store(i, (*byte).into()));
         })

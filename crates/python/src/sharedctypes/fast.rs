@@ -6,6 +6,7 @@
 use pyo3::exceptions::{PyAttributeError, PySystemError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -21,6 +22,22 @@ pub fn add_to_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let class = py.get_type::<PyValue>();
     // Never freed: a descriptor refers to its definition for as long as the class lives, which is as long as the process.
+    let method = Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: c"get_lock".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: get_lock },
+        ml_flags: ffi::METH_NOARGS,
+        ml_doc: GET_LOCK.as_ptr(),
+    }));
+    // SAFETY: `class` is a live type; the definition lives for ever, as its texts do; the function has the signature that
+    // the definition promises; the result is a new reference or null with an exception set.
+    let method = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), method))? };
+    put_value_on(&class, get, set)?;
+    class.setattr("get_lock", method)
+}
+
+/// Put the accessor `value` on the class, in the place of what it has.
+pub(super) fn put_value_on(class: &Bound<'_, PyType>, get: ffi::getter, set: ffi::setter) -> PyResult<()> {
+    // Never freed, as above.
     let attribute = Box::leak(Box::new(ffi::PyGetSetDef {
         name: c"value".as_ptr(),
         get: Some(get),
@@ -28,22 +45,12 @@ pub fn add_to_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
         doc: VALUE.as_ptr(),
         closure: std::ptr::null_mut(),
     }));
-    let method = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: c"get_lock".as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: get_lock },
-        ml_flags: ffi::METH_NOARGS,
-        ml_doc: GET_LOCK.as_ptr(),
-    }));
-    // SAFETY: `class` is a live type; the definitions live for ever, as their texts do; the functions have the
-    // signatures that the definitions promise; results are new references or null with an exception set.
-    let (attribute, method) = unsafe {
-        (
-            Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewGetSet(class.as_type_ptr(), attribute))?,
-            Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), method))?,
-        )
+    // SAFETY: as above.
+    let attribute = unsafe {
+        let descriptor = ffi::PyDescr_NewGetSet(class.as_type_ptr(), attribute);
+        Bound::from_owned_ptr_or_err(class.py(), descriptor)?
     };
-    class.setattr("value", attribute)?;
-    class.setattr("get_lock", method)
+    class.setattr("value", attribute)
 }
 
 /// The value behind `self`.
@@ -52,7 +59,7 @@ pub fn add_to_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// `object` is a live instance of the class or a subclass, as the descriptor has checked, and outlives `'a`; the thread
 /// is attached.
 #[inline(always)]
-unsafe fn value_of<'a>(object: *mut ffi::PyObject) -> &'a PyValue {
+pub(super) unsafe fn value_of<'a>(object: *mut ffi::PyObject) -> &'a PyValue {
     // SAFETY: by contract.
     unsafe {
         let object = Borrowed::from_ptr(Python::assume_attached(), object);
@@ -70,7 +77,7 @@ fn with_python<R>(work: impl FnOnce(Python<'_>) -> PyResult<R>) -> Option<R> {
     })
 }
 
-unsafe extern "C" fn get(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub(super) unsafe extern "C" fn get(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: called through a descriptor of the class.
     let value = unsafe { value_of(object) };
     match value.guard.try_read(|| value.cells.load(0)) {
@@ -80,7 +87,7 @@ unsafe extern "C" fn get(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi
     }
 }
 
-unsafe extern "C" fn set(object: *mut ffi::PyObject, new: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+pub(super) unsafe extern "C" fn set(object: *mut ffi::PyObject, new: *mut ffi::PyObject, _: *mut c_void) -> c_int {
     // SAFETY: called through a descriptor of the class; `new` is null or a live object.
     let (value, bits) = unsafe { (value_of(object), plain_bits(value_of(object).cells.code, new)) };
     if let Some(bits) = bits

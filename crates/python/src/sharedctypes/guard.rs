@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use std::sync::atomic::{Ordering, fence};
 
 use crate::arena::{Object, PyArena};
+use crate::check::{Name, quietly};
 
 /// A lock of ours: as Python has it, and its state.
 pub struct Guard {
@@ -46,6 +47,11 @@ impl Guard {
     /// The lock as Python has it.
     pub fn lock(&self, py: Python<'_>) -> Py<PyAny> {
         self.lock.clone_ref(py)
+    }
+
+    /// The lock's name for the race detector.
+    pub fn name(&self) -> Name {
+        Name::from(&self.mutex)
     }
 
     /// Whether the calling thread holds it.
@@ -99,9 +105,11 @@ impl Guard {
     #[cold]
     fn locked<R>(&self, py: Python<'_>, mut work: impl FnMut() -> R) -> PyResult<R> {
         let lock = self.lock.bind(py);
-        lock.call_method0(name!(py, "acquire"))?;
-        let result = work();
-        lock.call_method0(name!(py, "release"))?;
-        Ok(result)
+        quietly(|| {
+            lock.call_method0(name!(py, "acquire"))?;
+            let result = work();
+            lock.call_method0(name!(py, "release"))?;
+            Ok(result)
+        })
     }
 }

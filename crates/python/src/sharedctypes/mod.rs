@@ -14,9 +14,12 @@ mod array;
 mod cells;
 mod fast;
 mod guard;
+mod recorded;
 mod value;
 
 pub use cells::Code;
+pub use recorded::watch;
+
 use pyo3::prelude::*;
 
 /// Add the classes to `procession._native`.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use super::cells::{Cells, Code};
 use super::guard::Guard;
 use crate::arena::PyArena;
+use crate::check::UPDATE;
 
 /// A number or character in shared memory, with a lock. Every access waits while another thread or process holds the lock
 /// (the owner's death ends that); a reading or writing that meets it free costs no system call.
@@ -133,6 +134,7 @@ impl PyValue {
                 u64::from(cell.fetch_add(bits as Int, Ordering::AcqRel))
             })
         };
+        self.note(py, UPDATE);
         self.old(py, self.guard.write(py, change)?)
     }
 
@@ -144,6 +146,7 @@ impl PyValue {
                 u64::from(cell.swap(bits as Int, Ordering::AcqRel))
             })
         };
+        self.note(py, UPDATE);
         self.old(py, self.guard.write(py, change)?)
     }
 
@@ -152,6 +155,7 @@ impl PyValue {
         let py = expected.py();
         let old = self.operand("compare_exchange", expected)?;
         let new = self.operand("compare_exchange", new)?;
+        self.note(py, UPDATE);
         self.guard.write(py, || {
             on_cell!(self.cells.start(), self.cells.code.size(), |cell, Int| {
                 cell.compare_exchange(old as Int, new as Int, Ordering::AcqRel, Ordering::Acquire).is_ok()

@@ -16,7 +16,7 @@ use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-trait Fast: AnyLock + PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync {}
+pub(super) trait Fast: AnyLock + PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync {}
 impl Fast for PyLock {}
 impl Fast for PyRLock {}
 
@@ -31,7 +31,20 @@ const RELEASE: &CStr = c"release($self)\n--\n\nGive it back, and wake one who wa
 const ENTER: &CStr = c"__enter__($self)\n--\n\nTake it, however long that takes.";
 const EXIT: &CStr = c"__exit__($self, *args)\n--\n\nGive it back.";
 
+/// The four, with the signatures that Python calls them by.
+pub(super) struct Methods {
+    pub acquire: ffi::PyCFunctionFastWithKeywords,
+    pub release: ffi::PyCFunction,
+    pub enter: ffi::PyCFunction,
+    pub exit: ffi::PyCFunctionFast,
+}
+
 fn add<L: Fast>(py: Python<'_>) -> PyResult<()> {
+    put_on::<L>(py, &Methods { acquire: acquire::<L>, release: release::<L>, enter: enter::<L>, exit: exit::<L> })
+}
+
+/// Put these methods on the class, in the place of what it has.
+pub(super) fn put_on<L: Fast>(py: Python<'_>, methods: &Methods) -> PyResult<()> {
     let method = |name: &'static CStr, function, flags, doc: &'static CStr| ffi::PyMethodDef {
         ml_name: name.as_ptr(),
         ml_meth: function,
@@ -40,11 +53,13 @@ fn add<L: Fast>(py: Python<'_>) -> PyResult<()> {
     };
     let keywords = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
     let (acquired, exited) = (
-        ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: acquire::<L> },
-        ffi::PyMethodDefPointer { PyCFunctionFast: exit::<L> },
+        ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: methods.acquire },
+        ffi::PyMethodDefPointer { PyCFunctionFast: methods.exit },
     );
-    let (entered, released) =
-        (ffi::PyMethodDefPointer { PyCFunction: enter::<L> }, ffi::PyMethodDefPointer { PyCFunction: release::<L> });
+    let (entered, released) = (
+        ffi::PyMethodDefPointer { PyCFunction: methods.enter },
+        ffi::PyMethodDefPointer { PyCFunction: methods.release },
+    );
     // Never freed: a descriptor refers to its definition for as long as the class lives, which is as long as the
     // process.
     let methods = Box::leak(Box::new([
@@ -74,7 +89,7 @@ fn add<L: Fast>(py: Python<'_>) -> PyResult<()> {
 /// # Safety
 /// `object` must be a live instance of `L` or of a subclass, as the method descriptor has checked, and outlive `'a`.
 #[inline(always)]
-unsafe fn lock<'a, L: Fast>(object: *mut ffi::PyObject) -> &'a L {
+pub(super) unsafe fn lock<'a, L: Fast>(object: *mut ffi::PyObject) -> &'a L {
     // SAFETY: the caller is Python, so this thread is attached; the type was checked (see above).
     unsafe {
         let object = Borrowed::from_ptr(Python::assume_attached(), object);
@@ -127,12 +142,18 @@ fn take<L: Fast>(lock: &L, deadline: impl FnOnce(Python<'_>) -> PyResult<Option<
     with_python(|py| lock.take(py, thread, deadline(py)?), boolean)
 }
 
-unsafe extern "C" fn enter<L: Fast>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub(super) unsafe extern "C" fn enter<L: Fast>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: called through a method descriptor of `L`.
     take(unsafe { lock::<L>(object) }, |_| Ok(None))
 }
 
-unsafe extern "C" fn release<L: Fast>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub(super) unsafe extern "C" fn release<L: Fast>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: called through a method descriptor of `L`.
     let lock = unsafe { lock::<L>(object) };
     match lock.try_give(sys::thread_ident()) {
@@ -141,7 +162,7 @@ unsafe extern "C" fn release<L: Fast>(object: *mut ffi::PyObject, _: *mut ffi::P
     }
 }
 
-unsafe extern "C" fn exit<L: Fast>(
+pub(super) unsafe extern "C" fn exit<L: Fast>(
     object: *mut ffi::PyObject,
     _: *mut *mut ffi::PyObject,
     _: ffi::Py_ssize_t,
@@ -150,7 +171,7 @@ unsafe extern "C" fn exit<L: Fast>(
     unsafe { release::<L>(object, std::ptr::null_mut()) }
 }
 
-unsafe extern "C" fn acquire<L: Fast>(
+pub(super) unsafe extern "C" fn acquire<L: Fast>(
     object: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,

@@ -7,6 +7,7 @@ mod death;
 mod event;
 mod fast;
 mod lock;
+mod recorded;
 mod semaphore;
 
 pub use barrier::PyBarrier;
@@ -14,6 +15,7 @@ pub use condition::PyCondition;
 pub use event::PyEvent;
 pub use fast::add_to_module;
 pub use lock::{PyLock, PyRLock};
+pub use recorded::watch;
 pub use semaphore::PySemaphore;
 
 use crate::arena::{Object, PyArena};

@@ -47,6 +47,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "_thread_queues": 2,
     "_threads": 2,
     "_engines": 3,
+    "_output": 3,
     "connection": 3,
     "queues": 3,
     "sharedctypes": 3,

@@ -212,11 +212,13 @@ def run_child(outcome: Outcome, parent_sentinel: int) -> int:
 
     current: Any = process.current_process()
     current._inheriting = True
-    name = "a new process"
+    name, wires = "a new process", None
     try:
         with outcome.open("rb") as file:
             data = pickle.load(file)
-            name = data["name"]
+            name, wires = data["name"], data.pop("output")
+            if wires is not None:
+                wires.attach()  # before anything else may print
             if data["hears_interrupts"]:
                 let_end()
             prepare(data)
@@ -226,7 +228,7 @@ def run_child(outcome: Outcome, parent_sentinel: int) -> int:
         raise
     finally:
         del current._inheriting
-    runnable._outcome = outcome
+    runnable._outcome, runnable._wires = outcome, wires
     return int(runnable._bootstrap(parent_sentinel))
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import _native, connection, errors, executor, pool, queues, synchronize
+    from ._output import ForwardOutput
     from ._owner import OnAbandoned
     from .managers import SyncManager
 
@@ -158,6 +159,7 @@ class Factories(multiprocessing.context.BaseContext):
         timeout: float | None = None,
         memory_limit: int | str | None = None,
         maxmemoryperchild: int | str | None = None,
+        forward_output: ForwardOutput = None,
     ) -> pool.Pool:
         """A pool of worker processes (threads in the thread context)."""
         from .pool import Pool
@@ -172,6 +174,7 @@ class Factories(multiprocessing.context.BaseContext):
             timeout=timeout,
             memory_limit=memory_limit,
             maxmemoryperchild=maxmemoryperchild,
+            forward_output=forward_output,
         )
 
     def Executor(
@@ -184,6 +187,7 @@ class Factories(multiprocessing.context.BaseContext):
         retries: int = 0,
         timeout: float | None = None,
         memory_limit: int | str | None = None,
+        forward_output: ForwardOutput = None,
     ) -> executor.Executor:
         """A `concurrent.futures` executor on a pool of worker processes (threads in the thread context)."""
         from .executor import Executor
@@ -197,4 +201,5 @@ class Factories(multiprocessing.context.BaseContext):
             retries=retries,
             timeout=timeout,
             memory_limit=memory_limit,
+            forward_output=forward_output,
         )

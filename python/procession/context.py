@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar
 
     from . import _native
+    from ._output import ForwardOutput
     from .managers import SyncManager
 
 __all__ = [
@@ -134,6 +135,14 @@ def _current() -> Any:
 class ThreadProcess(process.ThreadProcess):
     """What the context 'thread' calls a Process."""
 
+    def __init__(self, *args: Any, forward_output: ForwardOutput = None, **options: Any) -> None:
+        """As that of other contexts. Raises: NotSupported for a function as `forward_output`; True changes nothing."""
+        if forward_output is not None:
+            from ._output import wanted
+
+            wanted(forward_output, "thread")
+        super().__init__(*args, **options)
+
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
         """Run an object of a class that asks for a process of the method in use."""
@@ -191,6 +200,13 @@ class Process(process.ProcessWithResult, multiprocessing.context.Process):
         super().start()
         if self._popen.method == "thread":
             process._children.discard(self)  # the exit of this process sees to threads
+
+    def _forwards(self) -> Any:
+        if default.get_start_method() != "thread" or not self._forward:
+            return super()._forwards()
+        from ._output import wanted
+
+        return wanted(self._forward, "thread")
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:

@@ -354,17 +354,24 @@ class RemoteError(ProcessionError):
     exitcode: int | None = None
 
 
+_SHOWN_LINES = 10  # of a dead worker's last ones, in a message
+_SHOWN_CHARACTERS = 200  # of each
+
+
 class WorkerDied(RemoteError, ChildProcessError):
     """A process ended without answering.
 
     `exitcode` is its exit status, or minus the number of the signal that ended it (None if nobody could learn it).
     `memory_bytes` is the memory of its own that it had when somebody last looked, `line` the innermost Python line that
     it was in, where it could still tell (it crashed, or was ended for what its task did); its stack is the `__cause__`
-    then. Both are None where they are not known.
+    then. Both are None where they are not known. `output` has the last 200 lines that it printed and logged, of
+    standard output and error together, the last of which the message shows: with `forward_output=True`, else nothing of
+    that is known here.
     """
 
     memory_bytes: int | None = None
     line: str | None = None
+    output: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -376,9 +383,14 @@ class WorkerDied(RemoteError, ChildProcessError):
         item: object = None,
         ended: str | None = None,
         remark: str = "",
+        output: tuple[str, ...] = (),
         **facts: object,
     ) -> Self:
         """Build the error with a message made of its facts. `ended` says in words how, `remark` what else is known."""
+        if output:
+            shown = [f"    {line[:_SHOWN_CHARACTERS]}" for line in output[-_SHOWN_LINES:]]
+            remark = "\n".join([f"{remark}; the last it printed:", *shown])
+            facts["output"] = output
         while_doing = "" if item is None else f" while working on {item}"
         ended = ended or describe_exit(exitcode)
         message = f"{name or 'process'} (pid {pid}) {ended}{while_doing} before it gave a result{remark}"

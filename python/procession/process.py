@@ -26,10 +26,13 @@ from ._waits import join_process
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from ._outcome import Outcome
+    from ._output import ForwardOutput
+    from ._output.source import Source
+    from ._output.wires import Wires
 
 __all__ = [
     "BaseProcess",
@@ -57,6 +60,7 @@ def __getattr__(name: str) -> Any:
 
 NAME, EXIT, STARTED = 2, 3, 4  # see crates/core/src/recorder.rs
 
+_FORWARD = "PROCESSION_FORWARD_OUTPUT"  # `_output.VARIABLE`, which is not loaded to look
 _start_hooks: list[Callable[[str | None], None]] = []
 
 
@@ -75,7 +79,28 @@ class ProcessWithResult(BaseProcess):
     _lifeline: int | None = None  # its parent's; only in a child forked where the kernel has no pidfd
     _hears_interrupts = False  # in the child: unless they were blocked where it was started
     _answer: tuple[int, Any] | None = None  # in the parent only: what was read
+    _forward: ForwardOutput = None  # what becomes of its output
+    _wires: Wires | None = None  # in the child, and while it is started: what its output goes into, if forwarded
+    _source: Source | None = None  # in the parent only: where that comes from
     _popen: Any
+
+    def __init__(
+        self,
+        group: None = None,
+        target: Callable[..., Any] | None = None,
+        name: str | None = None,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] = {},
+        *,
+        daemon: bool | None = None,
+        forward_output: ForwardOutput = None,
+    ) -> None:
+        """As the standard one. `forward_output`: see `output`. Raises: TypeError for what that cannot be."""
+        super().__init__(group, target, name, args, kwargs, daemon=daemon)
+        if forward_output is not None:
+            from ._output import wanted
+
+            self._forward = wanted(forward_output)
 
     def run(self) -> Any:
         """Call the target; subclasses may override this. What it returns is the result. Runs in the child."""
@@ -91,14 +116,34 @@ class ProcessWithResult(BaseProcess):
         """
         current: Any = current_process()
         force_at_exit()
+        forward = self._forwards()
         with Held() as self._hears_interrupts:
-            if current.daemon:
+            if forward:
+                from ._output import forwarding
+
+                with forwarding(self, forward):
+                    _start_in_daemon(self) if current.daemon else super().start()
+            elif current.daemon:
                 _start_in_daemon(self)
             else:
                 super().start()
             _note_start(self)
             if self._hears_interrupts and is_pending():
                 self.interrupt()  # that Ctrl-C may have come before there was a child to get it
+
+    def _forwards(self) -> Any:
+        """What becomes of its output, before it is started."""
+        given = self._forward
+        return given if given is not None else _FORWARD in os.environ and bool(os.environ[_FORWARD])
+
+    @property
+    def output(self) -> tuple[str, ...]:
+        """The last 200 lines that the process has printed and logged so far, of standard output and error together.
+
+        Only with `forward_output=True` (or a function, which is called with each line, see docs/output.md): then its
+        lines are printed by this process, with its name in front. Else nothing is known, and this is empty.
+        """
+        return () if self._source is None else self._source.tail
 
     def interrupt(self) -> None:
         """Send SIGINT, which raises KeyboardInterrupt in the process's main thread. Does nothing if it has ended."""
@@ -112,8 +157,13 @@ class ProcessWithResult(BaseProcess):
         else:
             join_process(super().join, self._popen, timeout)
         popen = self._popen
-        if popen is not None and popen.returncode is not None and self._answer is None:
-            self._settle(popen.outcome)
+        if popen is not None and popen.returncode is not None:
+            if self._source is not None:
+                from ._output import finish
+
+                finish(self._source)
+            if self._answer is None:
+                self._settle(popen.outcome)
 
     def result(self, timeout: float | None = None) -> Any:
         """Return what the target returned, or raise what it raised, with the child's traceback as `__cause__`.
@@ -139,7 +189,7 @@ class ProcessWithResult(BaseProcess):
         if kind == UNFINISHED:
             from .errors import WorkerDied
 
-            raise WorkerDied.of(self.name, popen.pid, popen.returncode)
+            raise WorkerDied.of(self.name, popen.pid, popen.returncode, output=self.output)
         return contents
 
     async def wait_async(self, timeout: float | None = None) -> int | None:
@@ -192,6 +242,8 @@ class ProcessWithResult(BaseProcess):
             native.record(NAME, label=self._name)  # type: ignore[attr-defined]
         for hook in _start_hooks:
             hook(self._start_method)  # type: ignore[attr-defined]
+        if self._wires is not None:
+            self._wires.attach()
         outcome = self._outcome
         if outcome is not None:
             self.__dict__["run"] = _Recorded(self.run, outcome, self.name, self._hears_interrupts)
@@ -202,7 +254,8 @@ class ProcessWithResult(BaseProcess):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        state.pop("_outcome", None)
+        for name in ("_outcome", "_forward", "_wires", "_source"):
+            state.pop(name, None)
         return state
 
 

@@ -106,6 +106,7 @@ def pickle_process(process_obj: Any, popen: Any) -> None:
     data = preparation_data(process_obj._name, popen.method)
     # A process of the standard library's own class, made before `install`, was not started with interrupts held back
     data["hears_interrupts"] = getattr(process_obj, "_hears_interrupts", False)
+    data["output"] = getattr(process_obj, "_wires", None)
     buffer = io.BytesIO()
     pickler: Any = None
     if not ("init_main_from_path" in data or "init_main_from_name" in data):
@@ -157,7 +158,7 @@ def _blame(process_obj: Any, error: Exception) -> Exception:
 
 def _fields(process_obj: Any) -> list[tuple[str, object]]:
     """What a process object carries, each with the name its author knows it by."""
-    known = {"_target", "_args", "_kwargs"}
+    known = {"_target", "_args", "_kwargs", "_forward", "_wires"}
     fields: list[tuple[str, object]] = [("target", process_obj._target)]
     fields += [(f"args[{index}]", value) for index, value in enumerate(process_obj._args)]
     fields += [(f"kwargs[{key!r}]", value) for key, value in process_obj._kwargs.items()]

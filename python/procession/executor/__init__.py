@@ -22,6 +22,7 @@ import multiprocessing.context
 from concurrent.futures import Executor as _StandardExecutor
 
 from .._interrupts import Ignored
+from .._output import wanted
 from ..errors import NotSupported
 from ..pool.arguments import whole
 from ..pool.inherited import default_context
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Any, ParamSpec, TypeVar
 
+    from .._output import ForwardOutput
     from ..pool.records import PoolStatistics
 
     P = ParamSpec("P")
@@ -55,7 +57,8 @@ class Executor(_StandardExecutor):
 
     `retries`: how often a call is made again whose worker ended before it gave a result. `timeout`: how many seconds a
     call may run. `memory_limit`: how much memory of its own a worker may have (bytes, or a str as "2G"). A worker that
-    goes beyond is ended and replaced, and its call fails with TaskTimeout or MemoryLimitExceeded.
+    goes beyond is ended and replaced, and its call fails with TaskTimeout or MemoryLimitExceeded. `forward_output`: as
+    with a pool, what workers print and log arrives here.
 
     Raises: ValueError for less than one worker or task, for an unknown context, for two contexts; TypeError;
     NotSupported for a limit on threads.
@@ -73,6 +76,7 @@ class Executor(_StandardExecutor):
         retries: int = 0,
         timeout: float | None = None,
         memory_limit: int | str | None = None,
+        forward_output: ForwardOutput = None,
     ) -> None:
         if context is not None and mp_context is not None:
             raise ValueError("context and mp_context mean the same: give one")
@@ -95,9 +99,12 @@ class Executor(_StandardExecutor):
         self._max_workers = max_workers
         context, initargs = _ours(self._mp_context), tuple(initargs)
         method = context.get_start_method()
+        forward = wanted(forward_output, method)
         limits = limits_of(retries, timeout, NO_LIMITS, method)
         memory = memory_of(memory_limit, "memory_limit", method)
         self._core = Crew.of(context, max_workers, initializer, initargs, max_tasks_per_child or 0, limits, memory)
+        if forward:
+            self._core.catch_up = self._core.engine.forward_output(forward)
         self._core.watch_over(self)
 
     def __repr__(self) -> str:

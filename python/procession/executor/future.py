@@ -64,6 +64,7 @@ class _LazyCondition(_Lazily):
     """The condition, whose first reader begins to watch the future."""
 
     def __get__(self, future: Any, owner: type | None = None) -> Any:
+        future._catch_up()
         with _settling:
             if not future._is_watched:  # else somebody may have looked at the state already, and waits to be told
                 try:
@@ -235,6 +236,7 @@ class CallFuture(Future, _native.Job):  # type: ignore[type-arg]
 
     def announce(self) -> None:
         """In the helper: make the answer of a watched future its state, tell those who wait, run their callbacks."""
+        self._catch_up()
         with self._condition:
             with _settling:
                 if not self._keep_answer():
@@ -256,8 +258,14 @@ class CallFuture(Future, _native.Job):  # type: ignore[type-arg]
         parts = [shorten(value) for value in args] + [f"{name}={shorten(value)}" for name, value in kwargs.items()]
         return f"{name_of(function)}({', '.join(parts)})"
 
+    def _catch_up(self) -> None:
+        """Before the answer becomes known: what the call printed."""
+        if self._core.catch_up is not None:
+            self._core.catch_up()
+
     def _settle(self) -> None:
         """Make the answer of a future that is not watched its state."""
+        self._catch_up()
         with _settling:
             if not self._is_watched:
                 self._keep_answer()

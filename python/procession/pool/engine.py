@@ -14,10 +14,11 @@ from contextlib import contextmanager
 
 from .. import _native
 from .._interrupts import Held
+from .._output import drain
 from .._prompt import ByValue, main_is_typed_in, typed_in
 from .._store import Shared, shared_arena
-from ..errors import NotGuarded, RemoteTraceback, TooManyWaiters, WorkerDied, describe_exit
-from ..process import current_process
+from ..errors import NotGuarded, NotSupported, RemoteTraceback, TooManyWaiters, WorkerDied, describe_exit
+from ..process import ProcessWithResult, current_process
 from .blas import survey, threads_each, variables
 from .control import TERMINATE_S, Control, own_memory
 from .functions import FunctionTable
@@ -125,6 +126,7 @@ class ProcessEngine(Control):
             survey()
         self.workers: dict[int, Any] = {}
         self._closed = False
+        self._forward: Any = False
         self.dispatcher = _native.Dispatcher(self._tasks, self.answers)
         dispatcher = self.dispatcher
         known = typed_in() if main_is_typed_in() and self.method == "fork" else ()
@@ -135,6 +137,11 @@ class ProcessEngine(Control):
     def waiting(self) -> int:
         """Tasks no worker has taken."""
         return self._tasks.qsize()
+
+    def forward_output(self, given: Any) -> Callable[[], None] | None:
+        """Before the first worker: what becomes of their output. Returns what has it passed on, if it is."""
+        self._forward = given
+        return drain if given else None
 
     def start(self, number: int) -> None:
         """Start worker `number`. Raises: OSError, or PicklingError for the initializer under spawn and forkserver."""
@@ -159,6 +166,10 @@ class ProcessEngine(Control):
         process = self._process(given)
         process.name = process.name.replace("Process", "PoolWorker")
         process.daemon = True
+        if self._forward:
+            if not isinstance(process, ProcessWithResult):
+                raise NotSupported(f"forward_output: {type(process).__qualname__} is not a process of procession's")
+            process._forward = self._forward
         environment = variables(self._threads) if self._threads and self.method == "spawn" else {}
         with Held(), _environment(environment):  # a worker begins with Ctrl-C blocked, until it has its own handler
             try:

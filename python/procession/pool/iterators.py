@@ -129,6 +129,8 @@ class IMapIterator(_native.Job):
         while (result := self.next_nowait(_PENDING)) is _PENDING:
             if not self._core.wait(self._may_go_on, timeout):
                 raise TimeoutError(f"{self!r} gave nothing within {timeout} seconds")
+        if self._core.catch_up is not None:
+            self._core.catch_up()
         return result
 
     __next__ = next

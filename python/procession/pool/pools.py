@@ -13,6 +13,7 @@ from multiprocessing import util
 
 from .._bootstrap import at_fork_in_child
 from .._interrupts import Ignored
+from .._output import wanted
 from ..errors import NotSupported, PicklingError, PoolBroken
 from . import mapping
 from .arguments import whole
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, TypeVar
 
+    from .._output import ForwardOutput
     from .engine import Engine
     from .limits import Limits
 
@@ -70,6 +72,10 @@ class Pool(Maps, Inherited):
     Raises: ValueError for less than one process or task; TypeError for a number that is not an int; PicklingError for
     an initializer that cannot be sent (spawn and forkserver); NotSupported for a limit on threads.
 
+    `forward_output`: with True what workers print and log arrives here in whole lines, attributed and in order, and
+    before the result of the task that printed it; a WorkerDied has its last lines. A function gets each line instead of
+    `sys.stdout`. See docs/output.md. (Threads print as they always did.)
+
     A worker, though daemonic, may have a pool of its own.
     """
 
@@ -90,6 +96,7 @@ class Pool(Maps, Inherited):
         timeout: float | None = None,
         memory_limit: int | str | None = None,
         maxmemoryperchild: int | str | None = None,
+        forward_output: ForwardOutput = None,
     ) -> None:
         if self._standard is not None:  # a subclass with its own transport called this by name
             self._standard.__init__(self, processes, initializer, initargs, maxtasksperchild, context)
@@ -108,6 +115,7 @@ class Pool(Maps, Inherited):
         self._ctx, self._processes, self._pid = context, processes, os.getpid()
         self._initializer, self._initargs, self._maxtasksperchild = initializer, tuple(initargs), maxtasksperchild
         method = context.get_start_method()
+        forward = wanted(forward_output, method)
         self._limits = limits_of(retries, timeout, NO_LIMITS, method)
         memory = (
             memory_of(memory_limit, "memory_limit", method),
@@ -117,6 +125,8 @@ class Pool(Maps, Inherited):
         engine = self._engine()
         watch = Watch(engine, *memory) if isinstance(engine, ProcessEngine) else None
         self._core = Supervisor(engine, processes, attended, watch=watch)
+        if forward:
+            self._core.catch_up = engine.forward_output(forward)  # type: ignore[attr-defined]
         self._core.start()
         # As the standard library's: before other daemonic children are ended at exit
         self._terminate = util.Finalize(self, Supervisor.terminate, args=(self._core,), exitpriority=15)

@@ -171,6 +171,8 @@ class AsyncResult(_native.Job):
     def settled(self) -> tuple[bool, Any]:
         """Success, and the value or the exception. Only when everything has been answered."""
         if self._outcome is None:
+            if self._core.catch_up is not None:
+                self._core.catch_up()
             self._outcome = self._failed() if self.has_arrived else (True, self._returned())
             self._given = None
         return self._outcome

@@ -40,6 +40,8 @@ ANY = 2**64 - 1  # bytes of tasks
 class Supervisor(Driver):
     """One pool's affairs in the parent. Dies with it; workers notice (see `worker`)."""
 
+    catch_up: Callable[[], None] | None = None  # where output is forwarded: has what was printed so far passed on
+
     def __init__(
         self, engine: Engine, size: int, attended: bool, state: PoolState | None = None, watch: Watch | None = None
     ) -> None:
@@ -140,6 +142,8 @@ class Supervisor(Driver):
                     return False
                 if self._lead.acquire(False) or self._follow(ready, left):
                     self._take_turn(0.0 if ready() else left)
+            if self.catch_up is not None:
+                self.catch_up()
             return True
         finally:
             if not is_inside:

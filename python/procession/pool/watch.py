@@ -83,7 +83,8 @@ class Watch:
             remark += f"; it last had {shown_size(memory)} of memory"
         cause = self._causes.pop(number, WorkerDied.of)
         facts = {"item": item, "remark": remark, "memory_bytes": memory, "line": line}
-        error = cause(worker.name, worker.pid, worker.exitcode, **facts)
+        output = getattr(worker, "output", ())
+        error = cause(worker.name, worker.pid, worker.exitcode, output=output, **facts)
         if report:
             error.__cause__ = RemoteTraceback(report)
         return error

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["add_run", "run"]
 
 USAGE = (
-    "usage: procession run [--context NAME] [--trace FILE] [--report FILE] [--record DIRECTORY] "
+    "usage: procession run [--context NAME] [--forward-output] [--trace FILE] [--report FILE] [--record DIRECTORY] "
     "SCRIPT | -m MODULE | -c CODE [ARGUMENTS]"
 )
 
@@ -38,6 +38,7 @@ uses and in all its child processes, are procession's. Everything else is as und
   ARGUMENTS       what the program finds in sys.argv[1:]
   --context NAME  how processes are started: fork, spawn, forkserver, or thread (threads for processes), unless the
                   program calls set_start_method itself
+  --forward-output  bring what children print and log here: whole lines with the process's name, in order
   --trace FILE    write a timeline of the run: open it in https://ui.perfetto.dev or in chrome://tracing
   --report FILE   write a page about the run, for any browser
   --record DIR    keep the recording both are made of; `procession report DIR` makes a page of it later
@@ -92,6 +93,11 @@ def _options(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             return given, [option[:2], option[2:] + equals + value, *rest]
         if option == "--" and rest:
             return given, rest
+        if option == "--forward-output" and not equals:
+            from .._output import VARIABLE
+
+            os.environ[VARIABLE] = "1"  # for all processes to come
+            continue
         if option not in OPTIONS or not (equals or rest):
             _refuse(f"no {OPTIONS[option]} after {option}" if option in OPTIONS else f"no option {option}")
         given[option] = value if equals else rest.pop(0)

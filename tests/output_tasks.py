@@ -124,12 +124,22 @@ def log() -> None:
     except ValueError:
         logger.exception("caught")
     logger.error("x" * 300_000)
-    logging.getLogger("alone").warning("by itself")
+    logging.getLogger("alone").error("by itself")
 
 
-def install_handlers() -> None:
-    """As a main module that sets logging up when it is imported."""
-    logging.getLogger().addHandler(logging.StreamHandler())
+def log_with_own_handler() -> None:
+    logging.getLogger("own").error("once")
+    logging.getLogger("own").addHandler(logging.StreamHandler())
+    logging.getLogger("own").error("twice")
+
+
+def warn() -> None:
+    logging.getLogger().error("careful")
+
+
+def log_wrongly() -> None:
+    logging.getLogger().error("%d", "one")
+    logging.getLogger().error("fine")
 
 
 def start_another(method: str) -> None:

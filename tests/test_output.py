@@ -252,18 +252,15 @@ def test_a_function_that_waits_for_the_waiting_ends_that(fork: Any, seen: Seen, 
 
 def test_without_descriptors_nothing_is_started(fork: Any, seen: Seen) -> None:
     process = fork.Process(target=tasks.say, args=("hello",), name="late", forward_output=seen.append)
-    used = len(os.listdir("/proc/self/fd")) - 1
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = [os.open("/dev/null", os.O_RDONLY)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken[0] + 1, used) + 4, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 4, before[1]))
     try:
         with pytest.raises(OSError, match=r"no descriptors left to forward the output of late: .*ulimit"):
-            while True:
-                taken.append(os.open("/dev/null", os.O_RDONLY)) if len(taken) < 3 else process.start()
+            process.start()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-        for fd in taken:
-            os.close(fd)
     process.start()
     process.join()
     process.close()

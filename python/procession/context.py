@@ -202,8 +202,10 @@ class Process(process.ProcessWithResult, multiprocessing.context.Process):
             process._children.discard(self)  # the exit of this process sees to threads
 
     def _forwards(self) -> Any:
-        if default.get_start_method() != "thread" or not self._forward:
+        if default.get_start_method() != "thread":
             return super()._forwards()
+        if not self._forward:
+            return False
         from ._output import wanted
 
         return wanted(self._forward, "thread")

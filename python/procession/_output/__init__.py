@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     ForwardOutput = bool | Callable[[Any], object] | None
 
-__all__ = ["ForwardOutput", "drain", "finish", "forwarding", "wanted"]
+__all__ = ["drain", "finish", "forwarding", "wanted"]
 
 VARIABLE = "PROCESSION_FORWARD_OUTPUT"  # `procession run --forward-output`: for whatever does not say
 

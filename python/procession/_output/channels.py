@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Piece = tuple[int, "Channel", Any]  # of which turn, where it was read, what it was
 
-__all__ = ["Channel", "Piece", "Records", "Text"]
+__all__ = ["Channel", "Records", "Text"]
 
 READ_BYTES = 64 << 10  # at a time: what a pipe holds
 MOST_READS = 16  # in a row: a pipe may have been made to hold a MiB, but never so much that others wait long
@@ -136,6 +136,9 @@ class Records(Channel):
 
     def pieces(self, data: bytes) -> list[Piece]:
         """See `Channel`."""
-        turn, record = self._assembly.feed(data)
+        try:
+            turn, record = self._assembly.feed(data)
+        except Exception:  # somebody else has written there
+            return []
         self.turn = max(self.turn, turn)
         return [] if record is None else [(self.turn, self, record)]

@@ -20,7 +20,7 @@ EXTENSION := $(VENV)/.stamp-extension
 MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat bench bench-quick bench-mapreduce changelog clean
+.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat planted bench bench-quick bench-mapreduce changelog clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -99,6 +99,9 @@ test-pythons: setup  ## the suite on every later Python that this machine has, f
 
 flat: setup  ## make, use and drop 10,000 of each kind of object, 1,000 pools: nothing may grow
 	$(BIN)/python scripts/flat.py
+
+planted: setup  ## programs with planted mistakes, and correct ones, checked under each start method (a minute)
+	PROCESSION_EVERY_METHOD=1 $(BIN)/python -m pytest -q tests/check/test_check_programs.py $(TESTS)
 
 soak: setup  ## random kills over pools, queues and locks, then the tests again and again (SECONDS_LONG=120)
 	@sh scripts/soak.sh $(BIN)/python $(SECONDS_LONG)

@@ -7,10 +7,12 @@ At the head of a program:
     # EXPECT: lost-write @ write, read          the same, by marks: `# [write]` at the end of the line
     # ARGUMENTS: 3                              for the program
 
+One run takes a second, so the suite takes each program under one of its methods; `make planted` under all of them.
 A planted program has exactly the findings that it expects, one for each such line.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
+EVERY_METHOD = bool(os.environ.get("PROCESSION_EVERY_METHOD"))  # `make planted`
 MARK = re.compile(r"#.*\[([\w-]+)\]\s*$")
 
 
@@ -28,10 +31,11 @@ def head(path: Path, word: str) -> list[str]:
 
 
 def runs(folder: str) -> list[Any]:
-    """Each program under each of its start methods."""
+    """Each program under one of its start methods, in turn; under each of them with PROCESSION_EVERY_METHOD."""
     cases = []
-    for path in sorted((HERE / folder).glob("*.py")):
-        for method in (head(path, "METHODS") or ["fork"])[0].split():
+    for number, path in enumerate(sorted((HERE / folder).glob("*.py"))):
+        methods = (head(path, "METHODS") or ["fork"])[0].split()
+        for method in methods if EVERY_METHOD else [methods[number % len(methods)]]:
             cases.append(pytest.param(path, method, id=f"{path.stem}-{method}", marks=pytest.mark.slow))
     return cases
 

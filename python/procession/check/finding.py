@@ -104,7 +104,7 @@ class Finding:
     @property
     def key(self) -> tuple[Any, ...]:
         """What two sightings of the same mistake have in common."""
-        return self.kind, tuple(sorted((place.file, place.line, place.role) for place in self.places))
+        return self.kind, tuple(sorted((place.file, place.line) for place in self.places))
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as docs/check.md describes them."""

@@ -11,8 +11,10 @@ in the child nobody will ever release them.
 from __future__ import annotations
 
 import _thread
+import os
 import sys
 import threading
+import time
 
 from .. import synchronize
 from .journal import stack, tell
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["locked_now", "other_threads", "tell_held", "watch"]
 
-_held: dict[tuple[int, int], list[str]] = {}  # by address: the stack of the acquisition
+_held: dict[tuple[int, int], tuple[float, list[str]]] = {}  # by address: time and stack of the acquisition
 _RLOCK: Any = _thread.RLock
 
 
@@ -32,8 +34,6 @@ def watch() -> None:
     """Keep in mind what is acquired by name, in this process and its forked children."""
     for cls in (synchronize.Lock, synchronize.RLock):
         _wrap(cls)
-    import os
-
     os.register_at_fork(after_in_child=_held.clear)
 
 
@@ -43,24 +43,24 @@ def _wrap(cls: Any) -> None:
     def watched_acquire(self: Any, block: bool = True, timeout: float | None = None) -> bool:
         done: bool = acquire(self, block, timeout)
         if done:
-            _held.setdefault(tuple(self.address), stack())
+            _held[tuple(self.address)] = time.time(), stack()
         return done
 
     def watched_release(self: Any) -> None:
-        address = tuple(self.address)
-        if _held.pop(address, None) is None:
-            tell("released", address=list(address))  # somebody else's, or of a `with`
+        address, owner = tuple(self.address), self.owner
+        if owner is not None and owner.pid != os.getpid():
+            tell("released", address=list(address))
         release(self)
-        if cls is synchronize.RLock and self._is_mine():
-            _held.setdefault(address, stack())
+        if not (cls is synchronize.RLock and self._is_mine()):
+            _held.pop(address, None)
 
     cls.acquire, cls.release = watched_acquire, watched_release
 
 
 def tell_held() -> None:
     """At the end of a process: the locks that it still holds."""
-    for address, where in list(_held.items()):
-        tell("held", address=list(address), stack=where)
+    for address, (since, where) in list(_held.items()):
+        tell("held", address=list(address), since=since, stack=where)
 
 
 # Threading's locks

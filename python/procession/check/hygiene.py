@@ -28,10 +28,13 @@ def find(directory: str) -> list[Finding]:
 
 def _held(run: Run) -> list[Finding]:
     """Locks that a child held when it ended, and that nobody else released."""
-    released = {tuple(event["address"]): event["time"] for event in run.others["released"]}
+    released: dict[tuple[int, ...], float] = {}  # the last time
+    for event in run.others["released"]:
+        address = tuple(event["address"])
+        released[address] = max(event["time"], released.get(address, 0.0))
     found = []
     for event in run.others["held"]:
-        if released.get(tuple(event["address"]), 0.0) > event["time"]:
+        if released.get(tuple(event["address"]), 0.0) > event["since"]:
             continue
         stack = event["stack"]
         places = [

@@ -132,7 +132,7 @@ class _Case:
             called |= {where for line, where in function.calls if line in region}
         parents = program.reachable(called - self.child, by_name=False) - self.child
         deeper = [use for use in self._uses(parents) if use.name != "self" and self._is_read(use)]
-        return sorted(reads, key=lambda use: use.line) + deeper
+        return sorted(reads, key=lambda use: use.line) + sorted(deeper, key=lambda use: (use.file, use.line))
 
     def _is_read(self, use: Use) -> bool:
         """Whether the parent gets at the value here: reads it, or calls a method that does."""

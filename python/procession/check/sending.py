@@ -7,6 +7,7 @@ object that is changed before it is sent again is another one.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import zlib
 
@@ -142,11 +143,12 @@ def _size_of_many(value: Any) -> int:
     """From a few elements; those that are large themselves are looked at alone."""
     if len(value) < LARGE // 64:
         return 0
-    sizes = []
-    for number, part in enumerate(value.items() if isinstance(value, dict) else value):
-        if number >= 16:
-            break
-        sizes.append(sum(map(_pickled, part)) if isinstance(value, dict) else _pickled(part))
+    if isinstance(value, (list, tuple)):
+        sizes = [_pickled(part) for part in value[:: max(1, len(value) // 16)]]
+    elif isinstance(value, dict):
+        sizes = [_pickled(key) + _pickled(part) for key, part in itertools.islice(value.items(), 16)]
+    else:
+        sizes = [_pickled(part) for part in itertools.islice(value, 16)]
     return len(value) * sum(sizes) // max(1, len(sizes))
 
 

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import time
 
 from .. import process
-from ..pool import functions
+from ..executor import worker as executor_worker
+from ..pool import functions, worker
 from . import holding, sending
-from .journal import VARIABLE, stack, tell
+from .journal import VARIABLE, is_users, stack, tell
 from .snapshots import describe, modules, snapshot
 
 TYPE_CHECKING = False  # `typing` is slow to import, and every process of a checked program imports this
@@ -64,8 +66,8 @@ def watch() -> None:
     cls: Any = process.ProcessWithResult
     cls.start = _around_start(cls.start)
     cls._bootstrap = _around_bootstrap(cls._bootstrap)
-    load: Any = functions.load
-    functions.load = lambda arena, offset, serial: _task(load(arena, offset, serial))
+    for_executor: Any = executor_worker
+    worker.main.__defaults__, for_executor.load = (_load, None), _load
     holding.watch()
     sending.watch()
     os.register_at_fork(after_in_child=_forget)
@@ -123,7 +125,10 @@ def _function(function: Any) -> list[Any] | None:
         inner = inner or getattr(function, "__wrapped__", None)
         if inner is None:
             break
-        function = inner
+        given = getattr(function, "args", ())
+        code = getattr(inner, "__code__", None)
+        is_inner = code is not None and not is_users(code.co_filename)  # as `concurrent.futures` has for chunks
+        function = given[0] if is_inner and given and callable(given[0]) else inner
     code = getattr(function, "__code__", None)
     if code is None:
         code = getattr(vars(type(function)).get("__call__"), "__code__", None)
@@ -183,6 +188,9 @@ def _is_zombie(pid: int) -> bool:
 def _around_bootstrap(bootstrap: Callable[..., int]) -> Callable[..., int]:
     def watched_bootstrap(self: Any, parent_sentinel: int | None = None) -> int:
         run, target = self.run, _function(getattr(self, "_target", None))
+        standard = sys.modules.get("concurrent.futures.process")
+        if standard is not None and getattr(self, "_target", None) is standard._process_worker:
+            _watch_call_items(standard)
 
         def watched_run() -> Any:
             _begin()
@@ -210,6 +218,19 @@ def _globals() -> list[tuple[tuple[str, str], Any]]:
     return [((file, name), loaded[file]) for file, name in _state.baseline if file in loaded]
 
 
+def _watch_call_items(module: Any) -> None:
+    """In a worker of the standard executor: what it is sent are calls, with their function."""
+
+    def set_state(self: Any, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, fn=_task(state["fn"]))
+
+    module._CallItem.__setstate__ = set_state
+
+
+def _load(arena: Any, offset: int, serial: int) -> Any:
+    return _task(functions.load(arena, offset, serial))
+
+
 def _task(function: Any) -> Any:
     """A function as a worker calls it. What its initializer did is the worker's own business: nothing of it is lost."""
     where = _function(function)
@@ -220,7 +241,7 @@ def _task(function: Any) -> Any:
         try:
             return function(*args, **kwargs)
         finally:
-            _after_task(where)
+            _after_task(where if where is None or is_users(where[0]) else _function(args[0] if args else None))
 
     return watched_task
 

@@ -20,7 +20,7 @@ EXTENSION := $(VENV)/.stamp-extension
 MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat planted bench bench-quick bench-mapreduce changelog clean
+.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat planted check-conformance bench bench-quick bench-mapreduce changelog clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -102,6 +102,10 @@ flat: setup  ## make, use and drop 10,000 of each kind of object, 1,000 pools: n
 
 planted: setup  ## programs with planted mistakes, and correct ones, checked under each start method (a minute)
 	PROCESSION_EVERY_METHOD=1 $(BIN)/python -m pytest -q tests/check/test_check_programs.py $(TESTS)
+
+check-conformance: setup  ## CPython's own tests of multiprocessing in check mode: nothing may be found (10 minutes)
+	$(BIN)/python scripts/check_conformance.py $(if $(SUITE),--suite $(SUITE)) $(if $(CONTEXT),--context $(CONTEXT)) \
+		$(if $(ONLY),--only '$(ONLY)') $(FLAGS)
 
 soak: setup  ## random kills over pools, queues and locks, then the tests again and again (SECONDS_LONG=120)
 	@sh scripts/soak.sh $(BIN)/python $(SECONDS_LONG)

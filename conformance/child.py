@@ -96,6 +96,10 @@ def prepare(against: str, executor: bool) -> None:
     if against == "procession":
         import procession
 
+        if directory := os.environ.get("CONFORMANCE_CHECK"):
+            from procession.check.beginning import begin
+
+            begin(tempfile.mkdtemp(dir=directory))  # each class into one of its own; see scripts/check_conformance.py
         procession.install()
     if executor:
         use_our_executor()

@@ -68,6 +68,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "check": 11,
     "testing": 11,
     "cli": 12,
+    "pytest_plugin": 12,
     "__main__": 13,
 }
 RUST = {  # modules of crates/core

@@ -259,9 +259,8 @@ def _follow_installation(wanted: str | None) -> None:
 
 def _follow_check(directory: str) -> None:
     """The parent is run by `procession check`: so is this process. A fork server may be of another such run."""
-    os.environ["PROCESSION_CHECK"] = directory
-    __import__("procession.check.watching")
-    sys.modules["procession.check.watching"].watch()
+    __import__("procession.check.beginning")
+    sys.modules["procession.check.beginning"].begin(directory)
 
 
 def _import_main(path: str) -> None:

@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import os
 
+from .. import _recording
+
 __all__ = ["begin"]
 
 DEADLOCKS_VARIABLE = "PROCESSION_DETECT_DEADLOCKS"
 
 
 def begin(directory: str) -> None:
-    """Record this program from now on, for the analyses, into `directory`, which exists."""
+    """Record this process from now on, and what it starts, into `directory`, which exists; in the place of another."""
     path = os.path.abspath(directory)
-    os.environ["PROCESSION_CHECK"] = path
-    os.environ[DEADLOCKS_VARIABLE] = "1"
-    _record(path)
-    from .watching import watch
+    if os.environ.get("PROCESSION_CHECK") != path or os.environ.get("PROCESSION_RECORD") != path:
+        os.environ["PROCESSION_CHECK"] = path
+        os.environ[DEADLOCKS_VARIABLE] = "1"
+        _recording.begin(path, _recording.CHECK)
+    from . import watching
 
-    watch()
-
-
-def _record(path: str) -> None:
-    """Accesses and synchronisation."""
-    try:
-        from procession import _recording
-    except ImportError:
-        return
-    _recording.begin(path, _recording.CHECK)
+    watching.watch()

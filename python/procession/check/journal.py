@@ -30,6 +30,8 @@ MOST_FRAMES = 32
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _COMMAND = os.path.join(_PACKAGE, "cli", "")
 _LIBRARIES = tuple({os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib")})
+_TESTS = os.path.join(sysconfig.get_path("stdlib"), "test", "")  # of Python itself: programs like any other
+_SCRIPTS = os.path.join(sysconfig.get_path("scripts"), "")
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _is_users: dict[str, bool] = {}
 
@@ -39,12 +41,9 @@ def is_users(file: str) -> bool:
     known = _is_users.get(file)
     if known is None:
         path = os.path.abspath(file)
-        known = file == "<string>" or not (
-            file.startswith("<")
-            or path.startswith(_PACKAGE)
-            or path.startswith(_LIBRARIES)
-            or any(part in path for part in _INSTALLED)
-        )
+        is_library = path.startswith(_LIBRARIES) and not path.startswith(_TESTS)
+        is_installed = path.startswith((_PACKAGE, _SCRIPTS)) or any(part in path for part in _INSTALLED)
+        known = file == "<string>" or not (file.startswith("<") or is_library or is_installed)
         _is_users[file] = known
     return known
 

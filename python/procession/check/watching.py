@@ -21,7 +21,7 @@ from .. import process
 from ..executor import worker as executor_worker
 from ..pool import functions, worker
 from . import holding, sending
-from .journal import VARIABLE, is_users, stack, tell
+from .journal import is_users, stack, tell
 from .snapshots import describe, modules, snapshot
 
 TYPE_CHECKING = False  # `typing` is slow to import, and every process of a checked program imports this
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .snapshots import Snapshot
 
-__all__ = ["watch"]
+__all__ = ["tell_end", "watch"]
 
 SHARE_OF_TIME = 0.05  # that a worker may spend on comparing after its tasks
 ALWAYS = 3  # first tasks of a worker after which is always compared
@@ -58,9 +58,10 @@ _is_watching = False
 
 
 def watch() -> None:
-    """Watch this process from now on, once, if the environment asks for it."""
+    """Watch this process from now on; if it is watched, begin anew, for what is told goes to another place."""
     global _is_watching
-    if _is_watching or not os.environ.get(VARIABLE):
+    if _is_watching:
+        _forget()
         return
     _is_watching = True
     cls: Any = process.ProcessWithResult
@@ -73,7 +74,7 @@ def watch() -> None:
     os.register_at_fork(after_in_child=_forget)
     import atexit
 
-    atexit.register(_at_end)  # before the children are waited for: what is registered later comes first
+    atexit.register(tell_end)  # before the children are waited for: what is registered later comes first
 
 
 def _forget() -> None:
@@ -157,11 +158,12 @@ def _named(taken: Snapshot) -> list[list[Any]]:
 
 
 def _module_names() -> dict[str, str]:
-    return {file: module.__name__ for file, module in modules().items()}
+    named = ((file, getattr(module, "__spec__", None), module.__name__) for file, module in modules().items())
+    return {file: getattr(spec, "name", name) for file, spec, name in named}  # of `-m package`, its real name
 
 
-def _at_end() -> None:
-    """This process's code has ended, its children are still to be waited for."""
+def tell_end() -> None:
+    """This process's code has ended, or a test in it; its children are still to be waited for."""
     if _state.own is None:
         return
     tell("final", globals=_named(snapshot()), modules=_module_names())
@@ -199,7 +201,7 @@ def _around_bootstrap(bootstrap: Callable[..., int]) -> Callable[..., int]:
             finally:
                 _compare(target)
                 holding.tell_held()
-                _at_end()
+                tell_end()
                 tell("ended")
 
         self.__dict__["run"] = watched_run

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 
 import procession
 from procession import mapreduce
+from procession._sizes import shown_size
 from procession.mapreduce.builtin import word_pattern
+from procession.progress.runs import Bar
 
 ENOUGH_BYTES = 180 << 20  # one process counts this in about ten seconds
 TOP = 15
@@ -50,7 +52,7 @@ def main() -> int:
     workers = context.cpu_count()
     shown = " ".join(corpus.directories)
     print(f"\n$ procession mapreduce wordcount {shown} --errors replace --top {TOP}\n")
-    with mapreduce.Bar("wordcount", sys.stderr) as bar:
+    with Bar("wordcount", sys.stderr) as bar:
         ours = mapreduce.run(
             "wordcount",
             corpus.directories,
@@ -91,7 +93,7 @@ def collect() -> Corpus:
             size_bytes += length
         if not files or not all(os.access(path, os.R_OK) for path in files):
             continue
-        print(f"  {label:24} {len(files):7,} files {mapreduce.size(size_bytes):>10}   {place}")
+        print(f"  {label:24} {len(files):7,} files {shown_size(size_bytes):>10}   {place}")
         seen.append(place)
         corpus.directories.append(place)
         corpus.files += files

@@ -11,8 +11,10 @@ from typing import Any
 
 import procession
 from procession import mapreduce
+from procession._sizes import shown_size
 from procession.cli.shared import EXIT_OK, add_checkpoint, add_workers, checkpoint_of, counted, size_argument
 from procession.cli.signals import ending_input
+from procession.progress.runs import LineBar
 
 __all__ = ["add_map"]
 
@@ -88,7 +90,7 @@ def run_map(options: argparse.Namespace) -> int:
     status = os.fstat(source)
     size = status.st_size if stat.S_ISREG(status.st_mode) else None
     label = options.function.rpartition(":")[2]
-    bar = mapreduce.LineBar(label, sys.stderr, size, show=options.progress)
+    bar = LineBar(label, sys.stderr, size, show=options.progress)
     with ending_input() as stop, bar as shown:
         done = mapreduce.map_lines(
             options.function,
@@ -112,7 +114,7 @@ def run_map(options: argparse.Namespace) -> int:
     if done.first is not None:
         print(f"{done.failed:,} of {counted(done.lines, 'line')} failed; {done.first}", file=sys.stderr)
     if options.progress:
-        rate = mapreduce.size(done.size_bytes / done.seconds)
+        rate = shown_size(done.size_bytes / done.seconds)
         print(f"{counted(done.lines, 'line')}, {done.seconds:.2f} s, {rate}/s", file=sys.stderr)
     return EXIT_OK
 

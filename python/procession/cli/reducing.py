@@ -11,6 +11,7 @@ from typing import Any
 
 import procession
 from procession import mapreduce
+from procession._sizes import shown_size
 from procession.cli.shared import (
     EXIT_FAILED,
     EXIT_OK,
@@ -21,6 +22,7 @@ from procession.cli.shared import (
     output,
     size_argument,
 )
+from procession.progress.runs import Bar
 
 __all__ = ["add_mapreduce"]
 
@@ -214,8 +216,8 @@ def save(answer: mapreduce.Answer, path: str) -> None:
     answer.total.save(path)
 
 
-def bar(options: argparse.Namespace, label: str) -> mapreduce.Bar:
-    return mapreduce.Bar(os.path.basename(label), sys.stderr, show=not options.no_progress)
+def bar(options: argparse.Namespace, label: str) -> Bar:
+    return Bar(os.path.basename(label), sys.stderr, show=not options.no_progress)
 
 
 def compare(options: argparse.Namespace, answer: mapreduce.Answer, given: dict[str, Any]) -> int:
@@ -232,16 +234,16 @@ def compare(options: argparse.Namespace, answer: mapreduce.Answer, given: dict[s
 def summary(answer: mapreduce.Answer) -> str:
     """A run in two lines: what was read and how fast; what it cost."""
     left_out = f" ({answer.binary_files:,} binary left out)" if answer.binary_files else ""
-    rate = mapreduce.size(answer.size_bytes / answer.seconds)
+    rate = shown_size(answer.size_bytes / answer.seconds)
     cost = [
         f"CPU {answer.cpu_seconds:.2f} s, {answer.cpu_seconds / answer.seconds:.2f} {times()} one core",
-        f"peak memory {mapreduce.size(answer.peak_bytes)}",
+        f"peak memory {shown_size(answer.peak_bytes)}",
     ]
     if answer.moved_bytes:
-        on_disk = f", {mapreduce.size(answer.spilled_bytes)} of it on disk" if answer.spilled_bytes else ""
-        cost.append(f"{mapreduce.size(answer.moved_bytes)} moved{on_disk}")
+        on_disk = f", {shown_size(answer.spilled_bytes)} of it on disk" if answer.spilled_bytes else ""
+        cost.append(f"{shown_size(answer.moved_bytes)} moved{on_disk}")
     return (
-        f"{counted(answer.files, 'file')}{left_out}, {mapreduce.size(answer.size_bytes)} in "
+        f"{counted(answer.files, 'file')}{left_out}, {shown_size(answer.size_bytes)} in "
         f"{counted(answer.pieces, 'piece')}, {counted(answer.workers, 'worker')}: {answer.seconds:.2f} s, {rate}/s\n"
         f"{'; '.join(cost)}"
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from procession._sizes import parse_size
-from procession.mapreduce import counted
+from procession.progress.words import counted
 
 if TYPE_CHECKING:
     from procession.checkpoint import Checkpoint

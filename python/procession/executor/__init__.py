@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from typing import Any, ParamSpec, TypeVar
 
     from .._output import ForwardOutput
+    from ..pool.maps import Progress
     from ..pool.records import PoolStatistics
 
     P = ParamSpec("P")
@@ -132,11 +133,13 @@ class Executor(_StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: Progress = None,
     ) -> Iterator[R]:
         """The results of `fn` for the zipped items, in order. All items are read now, or up to `buffersize` ahead.
 
         `timeout` seconds from now on the iterator raises TimeoutError. Chunks of `chunksize` items travel together, and
-        fail together. When the iterator ends early what is not running is cancelled.
+        fail together. When the iterator ends early what is not running is cancelled. `progress` shows how far it is, as
+        for a pool: True, a title, a function of a `procession.progress.Snapshot`, tqdm; see docs/progress.md.
 
         Raises: ValueError for a chunksize or a buffersize below one; as `submit`; the iterator what `fn` raises.
         """
@@ -151,7 +154,13 @@ class Executor(_StandardExecutor):
             submit = lambda executor, args: executor.submit(fn, *args)
         else:
             submit = lambda executor, chunk: executor._submit_chunk(fn, chunk)
-        return mapping.start(submit, self, iterables, timeout, chunksize, buffersize)
+        if progress is None:
+            return mapping.start(submit, self, iterables, timeout, chunksize, buffersize)
+        from ..pool.progressing import title_of
+        from .showing import start_shown
+
+        title = title_of(progress, fn)
+        return start_shown(progress, title, submit, self, iterables, timeout, chunksize, buffersize)
 
     def _submit_chunk(self, fn: Callable[..., Any], chunk: list[tuple[Any, ...]]) -> Future[Any]:
         if type(self).submit is not Executor.submit:  # a subclass wants to see every call

@@ -1,7 +1,7 @@
 """Map-reduce over files: divide the input, map it in the workers, reduce what they found.
 
 `Files` is the input: `plan` divides, `reading` reads a piece. `jobs` says what a job is, `builtin` has those with a
-name, `running` runs one and `alone` does the same in one process; `rows` and `progress` show what came of it. The
+name, `running` runs one and `alone` does the same in one process; `rows` shows what came of it. The
 command `procession mapreduce` is a call of `run` and one of `write_rows`; `procession map` one of `map_lines`.
 """
 
@@ -9,20 +9,17 @@ from procession.mapreduce.alone import equal, run_here
 from procession.mapreduce.inputs import Files
 from procession.mapreduce.jobs import Job, built_in_jobs, load_job
 from procession.mapreduce.lines import ON_ERROR, LineFailed, LineNotReadable, map_lines
-from procession.mapreduce.progress import Bar, LineBar, counted, duration, size
 from procession.mapreduce.rows import FORMATS, can_show, check_format, rows_of, write_rows
 from procession.mapreduce.running import Answer, run
 from procession.mapreduce.stretches import CsvRaw, CsvText, Raw, Text
 
 __all__ = [
     "Answer",
-    "Bar",
     "CsvRaw",
     "CsvText",
     "FORMATS",
     "Files",
     "Job",
-    "LineBar",
     "LineFailed",
     "LineNotReadable",
     "ON_ERROR",
@@ -31,14 +28,11 @@ __all__ = [
     "built_in_jobs",
     "can_show",
     "check_format",
-    "counted",
-    "duration",
     "equal",
     "load_job",
     "map_lines",
     "rows_of",
     "run",
     "run_here",
-    "size",
     "write_rows",
 ]

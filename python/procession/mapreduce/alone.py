@@ -13,10 +13,11 @@ from itertools import repeat
 from typing import Any
 
 from procession.gather.reducers import Batches, Reducer
-from procession.mapreduce.gathering import Folding, Progress
+from procession.mapreduce.gathering import Folding
 from procession.mapreduce.jobs import Job, JobSource, blamed, is_keyed, reducer_for
 from procession.mapreduce.running import Answer, files_for
 from procession.pool.board import KeyedProgress
+from procession.progress.runs import keyed_reporter
 
 __all__ = ["equal", "run_here"]
 
@@ -28,21 +29,21 @@ def run_here(
     arguments: Mapping[str, Any] | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
-    progress: Progress | None = None,
+    progress: Any = None,
 ) -> Answer:
-    """Runs a job in this process alone. Raises as `running.run`, but nothing of workers."""
+    """Runs a job in this process alone. `progress`: as in `running.run`. Raises as that, but nothing of workers."""
     started = time.perf_counter()
     source = JobSource.of(job, arguments)
     loaded = source.load()
     files = files_for(loaded, inputs, encoding, errors, plain=hasattr(loaded, "plain"))
     folding = Grouping(source, files) if is_keyed(loaded) else Folding(source, files)
     done = 0
-    with files.divide() as plan:
+    with keyed_reporter(progress, source.name) as tell, files.divide() as plan:
         for piece in sorted(plan.pieces, key=lambda piece: piece.order):
             done += folding.add(piece)
-            if progress is not None:
+            if tell is not None:
                 now = time.perf_counter() - started
-                progress(KeyedProgress("map", 0, None, done, plan.size_bytes, now, ()))
+                tell(KeyedProgress("map", 0, None, done, plan.size_bytes, now, ()))
         mapped = time.perf_counter()
         total = folding.finish()
         ended = time.perf_counter()

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
+from procession._sizes import shown_size
 from procession.errors import MemoryLimitExceeded, TaskTimeout, WorkerDied, describe_exit
 from procession.mapreduce.blocks import (
     END,
@@ -37,7 +38,6 @@ from procession.mapreduce.blocks import (
 from procession.mapreduce.crew import checked_workers, crew
 from procession.mapreduce.kept import KeptLines
 from procession.mapreduce.loading import find_function
-from procession.mapreduce.progress import size
 
 __all__ = ["LineFailed", "LineNotReadable", "LinesDone", "ON_ERROR", "map_lines"]
 
@@ -113,7 +113,7 @@ def ending(error: WorkerDied) -> str:
     if isinstance(error, TaskTimeout):
         why = f"took longer than {error.timeout_s:g} s"
     elif isinstance(error, MemoryLimitExceeded):
-        limit, had = size(error.limit_bytes or 0), size(error.memory_bytes or 0)
+        limit, had = shown_size(error.limit_bytes or 0), shown_size(error.memory_bytes or 0)
         why = f"its worker (pid {error.pid}) had {had} of memory, and {limit} was the limit"
     else:
         why = f"its worker (pid {error.pid}) {describe_exit(error.exitcode)}"

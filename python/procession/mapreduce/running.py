@@ -24,6 +24,7 @@ from procession.mapreduce.plan import Plan
 from procession.mapreduce.usage import Usage
 from procession.pool.board import KeyedProgress
 from procession.pool.keyed import map_reduce_by_key
+from procession.progress.runs import keyed_reporter
 
 __all__ = ["Answer", "files_for", "run"]
 
@@ -76,7 +77,7 @@ def run(
     spill_dir: str | None = None,
     retries: int = 1,
     checkpoint: Any = None,
-    progress: Progress | None = None,
+    progress: Any = None,
     quiet: bool = False,
 ) -> Answer:
     """Runs a job over the inputs on a pool of `workers` (as many as there are CPUs, if not given) of the context.
@@ -89,8 +90,9 @@ def run(
     `checkpoint`, a path or a `Checkpoint`, keeps what workers returned, every `interval` seconds; after a death of
     everything the same call goes on from there. Jobs by key have files beside it, `PATH.runs-*`.
 
-    Blocks until the answer is there; meanwhile `progress` is called ten times a second in this thread. Whatever ends
-    the call early (an error in a worker, the death of one, an interrupt) ends the workers too before it is raised.
+    Blocks until the answer is there; meanwhile `progress`, a function, is called ten times a second in this thread;
+    True, a title and tqdm show a bar, as everywhere (docs/progress.md). Whatever ends the call early (an error in a
+    worker, the death of one, an interrupt) ends the workers too before it is raised.
 
     Raises ValueError if `workers` is below 1, JobError or InputError (see `errors`) for what is wrong with either,
     WorkerDied, and CheckpointError.
@@ -102,6 +104,8 @@ def run(
     usage = Usage()
     files = files_for(loaded, inputs, encoding, errors, unpack=unpack)
     with contextlib.ExitStack() as stack:
+        if progress is not None:
+            progress = stack.enter_context(keyed_reporter(progress, source.name))
         kept = None
         if checkpoint is not None:
             kept = stack.enter_context(KeptPieces(checkpoint, source, files, inputs, workers))

@@ -120,6 +120,44 @@ class KeyedProgress:
     total_bytes: int | None
     seconds: float  # since the call
     workers: tuple[WorkerProgress, ...]  # by pid
+    title = ""
+    ended = False
+    failed = 0
+
+    # As `procession.progress.Snapshot` has them: what shows the one shows the other
+
+    @property
+    def done(self) -> int:
+        """Items mapped."""
+        return self.items
+
+    @property
+    def total(self) -> int | None:
+        """Items in all."""
+        return self.total_items
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the call."""
+        return self.seconds
+
+    @property
+    def rate(self) -> float | None:
+        """Items a second since the call; None as long as nothing is done."""
+        return self.items / self.seconds if self.items and self.seconds > 0 else None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until this phase is done, at the rate so far; None where nobody knows."""
+        done, total = (self.bytes, self.total_bytes) if self.total_bytes else (self.items, self.total_items)
+        return None if not done or total is None else max(0.0, self.seconds * (total - done) / done)
+
+    def at_the_end(self) -> KeyedProgress:
+        """The last one."""
+        values = (self.phase, self.items, self.total_items, self.bytes, self.total_bytes, self.seconds, self.workers)
+        last = KeyedProgress(*values)
+        last.__dict__["ended"] = True
+        return last
 
 
 @dataclass(frozen=True)

@@ -69,22 +69,32 @@ def map_reduce(
     reduce_function: Callable[[Any, Any], Any],
     chunksize: int | None,
     initial: Any,
-    progress: Callable[[int], object] | None,
+    progress: Any,
     limits: Limits,
 ) -> Any:
     """See `Pool.map_reduce`."""
+    tally = meter = None
+    if progress is not None:
+        from .progressing import Tally, length_of
+
+        tally = Tally(length_of(items))
+        meter = tally.meter(progress, map_function)
     chunks = _Chunks(items, core.size, chunksize)
     answers = IMapIterator().begin(core, FoldChunk(map_function, reduce_function), chunks, 1, limits)
-    folded, done = Counter(reduce_function), 0
+    folded = Counter(reduce_function)
     try:
         for count, partial in answers:
             folded.add(partial)
-            done += count
             chunks.measure(*answers.measured)
-            if progress is not None:
-                progress(done)
+            if tally is not None and meter is not None:
+                tally.done += count
+                meter.tell()
+        if meter is not None:
+            meter.end()
     except BaseException:
         answers.abandon()
+        if meter is not None:
+            meter.stop()
         raise
     total = folded.total()
     if total is NOTHING:

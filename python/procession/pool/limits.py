@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 else:
     from ._record import dataclass
 
-__all__ = ["TIMED", "Limits", "limits_of", "memory_of"]
+__all__ = ["PARTS", "TIMED", "Limits", "limits_of", "memory_of"]
 
 TIMED = 16  # in a task's kind: its worker notes down when it begins; see crates/python/src/pool
+
+PARTS = 32  # in a task's kind, for threads: a chunk that takes long is answered in parts, for somebody watches
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,15 @@ from typing import Any
 from .. import _native
 from ..errors import WorkerDied
 from ..process import ThreadProcess
+from .limits import PARTS
 from .state import BROKEN, RAISED, READY, VALUE, Ended
 
 __all__ = ["LocalEngine"]
 
 MANY, STREAM = 4, 8  # bits of a kind; see crates/python/src/pool
 TRACE, TASK, TASK_DONE, SUBMITTED, PRIVATE = 1, 16, 17, 18, 1 << 15  # see crates/core/src/recorder.rs
+PART = 1 << 20  # a status: of a chunk that is not done yet
+PART_NS = 1_000_000  # of a chunk in parts: for so long outcomes are kept, as in processes
 _STOP = None
 
 
@@ -90,7 +93,10 @@ class _Dispatcher:
     def _note(self, answer: tuple[int, int, Any, int], finished: list[Any]) -> None:
         number, status, value, nanos = answer
         if status >= READY:
-            finished.append((status, number, value))
+            if status == PART:
+                self._note_part(number, value, nanos)
+            else:
+                finished.append((status, number, value))
             return
         job = self.fail(number, status, value, nanos)
         if job is not None:
@@ -103,6 +109,14 @@ class _Dispatcher:
         if status == VALUE and items and type(value) is _Outcomes:
             return job if self._note_each(job, index, value, nanos) else None
         return job if job.arrive(index, items, status, value, nanos) else None
+
+    def _note_part(self, number: int, outcomes: list[tuple[int, Any]], nanos: int) -> None:
+        """Of a chunk of which more is to come."""
+        job, index, items = self._out.get(number, (None, 0, 0))
+        if job is not None:
+            self._out[number] = (job, index + len(outcomes), items - len(outcomes))
+            job.expect(1)  # for the rest is still one task
+            self._note_each(job, index, outcomes, nanos)
 
     @staticmethod
     def _note_each(job: Any, index: int, outcomes: list[tuple[int, Any]], nanos: int) -> bool:
@@ -138,6 +152,25 @@ def _outcome(function: Callable[..., Any], kind: int, item: Any) -> tuple[int, A
         return VALUE, _call(function, kind, item)
     except Exception as error:
         return RAISED, error
+
+
+def _watched(function: Callable[..., Any], kind: int, payload: Any, tell: Callable[[Any, int], None]) -> Any:
+    """As `_call`, where somebody watches: a chunk that takes long is told of in parts."""
+    if not kind & STREAM:
+        return _call(function, kind, payload)
+    return _in_parts(function, kind - MANY - STREAM, payload, tell)
+
+
+def _in_parts(function: Callable[..., Any], kind: int, items: list[Any], tell: Callable[[Any, int], None]) -> Any:
+    """The outcomes of the last items; those before them were told."""
+    outcomes, began = _Outcomes(), time.perf_counter_ns()
+    for place, item in enumerate(items, 1):
+        outcomes.append(_outcome(function, kind, item))
+        now = time.perf_counter_ns()
+        if now - began >= PART_NS and place < len(items):
+            tell(outcomes, now - began)
+            outcomes, began = _Outcomes(), now
+    return outcomes
 
 
 def _call(function: Callable[..., Any], kind: int, payload: Any) -> Any:
@@ -264,7 +297,11 @@ def _serve(
         traced = _native.recording() & TRACE and _trace_begin(dispatcher, task_number, function, kind, payload)
         began = time.perf_counter_ns()
         try:
-            status, value = VALUE, _call(function, kind, payload)
+            if kind < PARTS:
+                status, value = VALUE, _call(function, kind, payload)
+            else:
+                told = lambda outcomes, nanos, number=task_number: dispatcher.answer((number, PART, outcomes, nanos))
+                status, value = VALUE, _watched(function, kind - PARTS, payload, told)
         except Exception as error:
             status, value = RAISED, error
         except BaseException as error:

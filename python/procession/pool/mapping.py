@@ -100,8 +100,14 @@ def _equal(total: int, size: int) -> list[int]:
     return [min(size, total - at) for at in range(0, total, size)]
 
 
-def feed(core: Supervisor, job: MapResult, function: Any, items: Sequence[Any], chunksize: int | None) -> None:
-    """Submit everything bit by bit and return when the last task is out. Raises: PicklingError naming the item."""
+def feed(
+    core: Supervisor, job: MapResult, function: Any, items: Sequence[Any], chunksize: int | None, wait: Any = None
+) -> None:
+    """Submit everything bit by bit and return when the last task is out. Raises: PicklingError naming the item.
+
+    `wait` takes the place of the supervisor's.
+    """
+    wait = wait or core.wait
     plan = _Adaptive(core, job) if chunksize is None else _Fixed(core, job, chunksize)
     kind = job._kind | job._limits.kind | (0 if chunksize == 1 else MANY | STREAM)
     at, total = 0, len(items)
@@ -111,7 +117,7 @@ def feed(core: Supervisor, job: MapResult, function: Any, items: Sequence[Any], 
         at += sum(sizes[:tasks]) if kind & MANY else tasks
         plan.submitted(tasks, at)
         if at < total:
-            core.wait(plan.wants_more)
+            wait(plan.wants_more)
 
 
 class _Plan:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from ..checkpoint import Checkpoint
     from ..gather.result import KeyedResult
+    from ..progress.displays import Updatable
+    from ..progress.snapshot import Snapshot
     from .board import KeyedProgress
     from .limits import Limits
     from .supervisor import Supervisor
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     R = TypeVar("R")
     _Callback = Callable[[Any], object]
+    Progress = bool | str | Callable[[Snapshot], object] | Updatable | None
+    KeyedReport = bool | str | Callable[[KeyedProgress], object] | Updatable | None
 
 __all__ = ["Maps"]
 
@@ -30,7 +34,11 @@ __all__ = ["Maps"]
 class Maps:
     """A part of `Pool`.
 
-    What its methods have in common: `retries` and `timeout` take the place of the pool's; see `Pool`.
+    What its methods have in common: `retries` and `timeout` take the place of the pool's; see `Pool`. `progress` shows
+    how far it is: True or a title on the terminal or in the notebook, and where there is neither not at all; a function
+    is called with a `procession.progress.Snapshot`, at most ten times a second and at the end, and what it raises ends
+    the call; tqdm (the class, or a bar) or a `rich.progress.Progress` is updated. TypeError for anything else. See
+    docs/progress.md.
     """
 
     if TYPE_CHECKING:
@@ -51,6 +59,7 @@ class Maps:
         return_exceptions: bool = False,
         on_error: str = "first",
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        progress: Progress = None,
     ) -> list[R]:
         """Call `func` with every item, return the results in order. Blocks until all are there.
 
@@ -66,7 +75,7 @@ class Maps:
         are tasks of their own then. Also raises: CheckpointMismatch for another function or other items,
         CheckpointInUse, CheckpointFull, NotACheckpoint. See docs/resume.md.
         """
-        given = chunksize, retries, timeout, failing(on_error, return_exceptions), checkpoint
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions), checkpoint, progress
         results: list[R] = self._map(func, iterable, ONE, *given)
         return results
 
@@ -81,9 +90,10 @@ class Maps:
         return_exceptions: bool = False,
         on_error: str = "first",
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        progress: Progress = None,
     ) -> list[R]:
         """As `map`, with the items of each item as arguments."""
-        given = chunksize, retries, timeout, failing(on_error, return_exceptions), checkpoint
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions), checkpoint, progress
         results: list[R] = self._map(func, iterable, STAR, *given)
         return results
 
@@ -99,9 +109,10 @@ class Maps:
         timeout: float | None = None,
         return_exceptions: bool = False,
         on_error: str = "first",
+        progress: Progress = None,
     ) -> MapResult:
         """As `map`, without waiting; see `apply_async`."""
-        given = chunksize, retries, timeout, failing(on_error, return_exceptions)
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions), progress
         return self._map_async(func, iterable, ONE, callback, error_callback, *given)
 
     def starmap_async(
@@ -116,9 +127,10 @@ class Maps:
         timeout: float | None = None,
         return_exceptions: bool = False,
         on_error: str = "first",
+        progress: Progress = None,
     ) -> MapResult:
         """As `starmap`, without waiting; see `apply_async`."""
-        given = chunksize, retries, timeout, failing(on_error, return_exceptions)
+        given = chunksize, retries, timeout, failing(on_error, return_exceptions), progress
         return self._map_async(func, iterable, STAR, callback, error_callback, *given)
 
     def imap(
@@ -129,13 +141,15 @@ class Maps:
         *,
         retries: int | None = None,
         timeout: float | None = None,
+        progress: Progress = None,
     ) -> IMapIterator:
         """An iterator over the results, in order. The input is read a little ahead of what was taken from it.
 
         An item that fails, or cannot be pickled, is raised in its place; an error of the iterable in that of the chunk
         it ended. The iteration may go on behind it.
         """
-        return self._imap(IMapIterator(self), func, iterable, chunksize, retries, timeout)
+        given = func, iterable, chunksize, retries, timeout
+        return self._imap(IMapIterator(self), *given) if progress is None else self._shown_imap(True, progress, *given)
 
     def imap_unordered(
         self,
@@ -145,9 +159,13 @@ class Maps:
         *,
         retries: int | None = None,
         timeout: float | None = None,
+        progress: Progress = None,
     ) -> IMapIterator:
         """As `imap`, with the results in the order they come."""
-        return self._imap(IMapUnorderedIterator(self), func, iterable, chunksize, retries, timeout)
+        given = func, iterable, chunksize, retries, timeout
+        if progress is None:
+            return self._imap(IMapUnorderedIterator(self), *given)
+        return self._shown_imap(False, progress, *given)
 
     def map_reduce(
         self,
@@ -156,7 +174,7 @@ class Maps:
         reduce_function: Callable[[R, R], R],
         chunksize: int | None = None,
         initial: Any = NOTHING,
-        progress: Callable[[int], object] | None = None,
+        progress: Progress = None,
         *,
         retries: int | None = None,
         timeout: float | None = None,
@@ -165,9 +183,8 @@ class Maps:
 
         Workers fold the values of neighbouring items, the caller folds what they give, in the order of the items: right
         for every associative `reduce_function`, commutative or not. (One that changes and returns its first argument
-        is fine.) `initial` comes first, once. `progress` is called with the number of items done. Blocks until the end;
-        reads `items` only a little ahead. A chunk is done again as a whole when its worker dies, and may take `timeout`
-        seconds.
+        is fine.) `initial` comes first, once. Blocks until the end; reads `items` only a little ahead. A chunk is done
+        again as a whole when its worker dies, and may take `timeout` seconds.
 
         Raises: TypeError for no items and no `initial`, as `functools.reduce`; as `map`.
         """
@@ -188,7 +205,7 @@ class Maps:
         memory_budget: int | None = None,
         spill_dir: str | os.PathLike[str] | None = None,
         retries: int = 1,
-        progress: Callable[[KeyedProgress], object] | None = None,
+        progress: KeyedReport = None,
     ) -> KeyedResult:
         """Map every item to keys or to pairs of a key and a value, and make one value of each key's values.
 
@@ -207,7 +224,8 @@ class Maps:
         read. Beyond `memory_budget` bytes (default: half of the memory available; see `gather.budget`) what is gathered
         lies on disk, in `spill_dir` (default: where temporary files go), in files without a name. When a worker dies,
         what it had not returned is done again; the item it was at, or the part of the reduce, up to `retries` times.
-        `progress` is called ten times a second. Blocks until the answer is there, a read-only Mapping in shared memory.
+        A function as `progress` is called ten times a second with a `KeyedProgress`, a `Snapshot` that tells more.
+        Blocks until the answer is there, a read-only Mapping in shared memory.
 
         Raises: what a function raised, with a note of where; WorkerDied naming the item; SpillFull; TypeError for what
         is no key or no pair; as `apply_async`.
@@ -216,15 +234,27 @@ class Maps:
         check_chunksize(chunksize)
         from .keyed import map_reduce_by_key
 
-        result: KeyedResult = map_reduce_by_key(
-            self._core, map_function, items, reduce, combine, chunksize, memory_budget, spill_dir, retries, progress
-        )
+        given = self._core, map_function, items, reduce, combine, chunksize, memory_budget, spill_dir, retries
+        result: KeyedResult
+        if progress is None:
+            result = map_reduce_by_key(*given, None)
+            return result
+        from ..progress.runs import keyed_reporter
+        from .progressing import title_of
+
+        with keyed_reporter(progress, title_of(progress, map_function)) as tell:
+            result = map_reduce_by_key(*given, tell)
         return result
 
     # Inside
 
-    def _map_job(self, function: Any, items: Sequence[Any], kind: int, limits: Limits, on_error: str) -> MapResult:
-        job: MapResult = new_job(MapResult, len(items))
+    def _map_job(
+        self, function: Any, items: Sequence[Any], kind: int, limits: Limits, on_error: str, shown: Any = None
+    ) -> Any:
+        kind_of_job: type[MapResult] = MapResult
+        if shown:
+            from .progressing import ShownMapResult as kind_of_job
+        job = new_job(kind_of_job, len(items))
         job._prepare(self._core, function, items, None, None)
         job._chunksize, job._kind, job._limits, job._on_error = 1, kind, limits, on_error
         return job
@@ -239,6 +269,7 @@ class Maps:
         timeout: float | None,
         on_error: str,
         checkpoint: Any,
+        progress: Any,
     ) -> Any:
         self._check_running()
         check_chunksize(chunksize)
@@ -248,10 +279,15 @@ class Maps:
             if timeout is not None:
                 self._core.attend()
             limits = self._limits_for(retries, timeout)
-            return resumed_map(self._core, function, iterable, kind, checkpoint, limits, on_error)
+            return resumed_map(self._core, function, iterable, kind, checkpoint, limits, on_error, progress)
+        display = None if progress is None else _display(progress)
         items = sequence(iterable)
         job = self._map_job(function, items, kind, self._limits_for(retries, timeout), on_error)
         try:
+            if display is not None:
+                from .progressing import map_shown, title_of
+
+                return map_shown(self._core, job, function, items, chunksize, display, title_of(progress, function))
             mapping.feed(self._core, job, function, items, chunksize)
             job.seal()
             return job.get()
@@ -270,22 +306,31 @@ class Maps:
         retries: int | None,
         timeout: float | None,
         on_error: str,
+        progress: Any,
     ) -> MapResult:
         self._check_running()
         check_chunksize(chunksize)
+        display = None if progress is None else _display(progress)
         items = sequence(iterable)
-        job = self._map_job(function, items, kind, self._limits_for(retries, timeout), on_error)
+        job = self._map_job(function, items, kind, self._limits_for(retries, timeout), on_error, display is not None)
         if items:  # as the standard library: where nothing is called nobody is told
             job.call_back(callback, error_callback)
         job.seal()
         if timeout is not None:
             self._core.attend()
+        if display is not None:
+            job.show(display, progress, len(items))
         try:
             mapping.submit_all(self._core, job, function, items, chunksize)
         except BaseException:
             self._not_submitted(job)
+            if display is not None:
+                job.stop_showing()
             raise
-        return job
+        if display is not None:
+            job.submitted()
+        result: MapResult = job
+        return result
 
     def _imap(
         self,
@@ -301,3 +346,22 @@ class Maps:
         if timeout is not None:
             self._core.attend()
         return job.begin(self._core, function, iterable, chunksize, self._limits_for(retries, timeout))
+
+    def _shown_imap(
+        self, in_order: bool, progress: Any, function: Any, iterable: Iterable[Any], *given: Any
+    ) -> IMapIterator:
+        from .progressing import ShownIMap, ShownIMapUnordered
+
+        display = _display(progress)
+        if display is None:
+            job = IMapIterator(self) if in_order else IMapUnorderedIterator(self)
+            return self._imap(job, function, iterable, *given)
+        shown = ShownIMap(self) if in_order else ShownIMapUnordered(self)
+        shown.show(display, progress, function, iterable)  # its end, too, if it cannot begin
+        return self._imap(shown, function, iterable, *given)
+
+
+def _display(progress: Any) -> Any:
+    from ..progress.displays import display_for
+
+    return display_for(progress)

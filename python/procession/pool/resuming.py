@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from ..checkpoint.resuming import resumed
 from ..errors import TaskErrors
 from .completed import completed
@@ -26,6 +28,7 @@ def resumed_map(
     checkpoint: Any,
     limits: Limits,
     on_error: str,
+    progress: Any = None,
 ) -> list[Any]:
     """The results in order; see `Pool.map`. `on_error` is "first", "group" or "return".
 
@@ -36,14 +39,25 @@ def resumed_map(
     found: dict[int, Any] = {}
     failed: set[int] = set()
 
-    def do(left: Iterator[Any]) -> Any:
-        return completed(core, function, left, limits, kind)
+    tally = meter = None
+    if progress is not None:
+        from .progressing import Tally, length_of
 
-    outcomes = resumed(do, function, items, checkpoint, options)
-    for number, worked, value in outcomes:
-        found[number] = value
-        if not worked:
-            failed.add(number)
+        tally = Tally(length_of(items))
+        meter = tally.meter(progress, function, resumes=True)
+
+    def do(left: Iterator[Any]) -> Any:
+        outcomes = completed(core, function, left, limits, kind)
+        return outcomes if tally is None else tally.counted(outcomes)
+
+    with nullcontext() if meter is None else meter:
+        for number, worked, value in resumed(do, function, items, checkpoint, options):
+            found[number] = value
+            if not worked:
+                failed.add(number)
+            if tally is not None and meter is not None:
+                tally.done, tally.failed = len(found), len(failed)
+                meter.tell()
     results = [found[number] for number in range(len(found))]
     errors = [results[number] for number in sorted(failed)]
     if not errors or on_error == "return":

@@ -24,13 +24,9 @@ class Rate:
 
     def __init__(self, began: float) -> None:
         self._began = self._at = began  # of the last arrival
-        self._first = self._done = 0
+        self._done = 0
         self._arrivals = 0
         self._items = self._seconds = 0.0  # faded
-
-    def start_at(self, done: int) -> None:
-        """So many were done before anything was: a checkpoint knew them. They say nothing about the rate."""
-        self._first = self._done = done
 
     def feed(self, now: float, done: int) -> None:
         """So many are done by now. Fewer than before: work was lost, and is being done again."""
@@ -54,8 +50,7 @@ class Rate:
 
     def mean(self, now: float) -> float | None:
         """Items a second from the beginning on; None as long as nothing came."""
-        new = self._done - self._first
-        return new / (now - self._began) if new and now > self._began else None
+        return self._done / (now - self._began) if self._done and now > self._began else None
 
     def left(self, now: float, total: int) -> float | None:
         """Seconds until `total` are done; None as long as nothing came."""

@@ -6,6 +6,10 @@ never scrolls for a bar's sake. What remains of a bar that ended goes above thos
 
 A terminal that goes away ends the drawing, and nothing else: no bar is worth an exception in somebody's work.
 
+While there are live lines, `write` of standard output and error, where they are terminals, is ours: what the program
+prints (or logs, or a traceback) goes above the lines, when its line is complete. It is the file's own attribute that is
+replaced, not `sys.stdout`, so that a logging handler that keeps the file does no harm either.
+
 Every change of what stands on the terminal is one string, and noted before it is written: a KeyboardInterrupt in the
 middle leaves nothing to be put right but what the next change puts right anyhow. The lock is reentrant, for a signal's
 handler may print; what it would draw in the middle of a drawing is left to that one's end.
@@ -18,10 +22,12 @@ import sys
 import threading
 from time import monotonic
 
+from .words import width
+
 TYPE_CHECKING = False  # `typing` is slow to import, and whoever only prints above the bars should not wait for it
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Protocol, TextIO
+    from collections.abc import Callable, Sequence
+    from typing import Any, Protocol, TextIO
 
     class Drawn(Protocol):
         """A bar, for the screen."""
@@ -44,6 +50,8 @@ class Screen:
     def __init__(self, out: TextIO) -> None:
         self.out = out
         self.bars: list[Drawn] = []
+        files: list[Any] = [out, *(file for file in (sys.stdout, sys.stderr) if file is not out)]
+        self._guards = [Guard(self, file) for file in files if file is not None]
         self._drawn: list[str] = []
         self._drawn_at = -REDRAW_SECONDS
         self._drawing = False
@@ -73,24 +81,35 @@ class Screen:
             if bar not in self.bars:
                 return  # a forked child's copy, too
             self.bars.remove(bar)
-            if not self.bars:
-                _live.remove(self)
-            self._replace("".join(f"{line}\n" for line in last))
+            try:
+                self._replace("".join(f"{line}\n" for line in last))
+            finally:
+                if not self.bars:
+                    _live.remove(self)
+                    for guard in self._guards:
+                        guard.remove()
+
+    def forget(self) -> None:
+        """In a forked child: what is live here is the parent's."""
+        self.bars.clear()
+        for guard in self._guards:
+            guard.remove(quiet=True)
 
     def above(self, text: str, out: TextIO) -> None:
         """Write whole lines, to this or another file, with the live lines out of their way."""
-        if out is self.out:
-            self._replace(text, force=True)
-            return
         self._put(self._home() + "\x1b[J")
         self._drawn = []
         try:
-            out.write(text)
+            self._raw(out)(text)
             out.flush()
         finally:
             self._replace("")
 
-    def _replace(self, text: str, *, force: bool = False) -> None:
+    def _raw(self, out: TextIO) -> Callable[[str], object]:
+        """The file's own `write`."""
+        return next((guard.original for guard in self._guards if guard.file is out), out.write)
+
+    def _replace(self, text: str) -> None:
         """Under the lock: put whole lines in the place of the live ones, and those below them again."""
         if self._drawing and not text:
             return
@@ -103,7 +122,7 @@ class Screen:
             # column, where that would take their last character
             above = f"\x1b[J{text}" if text else ""
             home, self._drawn = self._home(), lines
-            self._put(home + above + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J", force=force)
+            self._put(home + above + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J")
         finally:
             self._drawing = was_drawing
 
@@ -122,19 +141,51 @@ class Screen:
         if not self._drawn:
             return "\r"
         columns = self.size().columns
-        rows = sum(max(1, -(-len(line) // columns)) for line in self._drawn)
+        rows = sum(max(1, -(-width(line) // columns)) for line in self._drawn)
         return f"\r\x1b[{rows - 1}A" if rows > 1 else "\r"
 
-    def _put(self, text: str, *, force: bool = False) -> None:
-        if self._is_gone and not force:
+    def _put(self, text: str) -> None:
+        if self._is_gone:
             return
         try:
-            self.out.write(text)
+            if not encodes(self.out, text):  # somebody's title
+                text = text.encode("ascii", "replace").decode()
+            self._raw(self.out)(text)
             self.out.flush()
         except (OSError, ValueError):  # the terminal is gone, or the file closed
             self._is_gone = True
-            if force:
-                raise
+
+
+class Guard:
+    """Puts what is written to a file above a screen's live lines, a whole line at a time."""
+
+    def __init__(self, screen: Screen, file: Any) -> None:
+        self.file = file
+        self.original: Callable[[str], object] = file.write
+        self._screen, self._part = screen, ""
+        self._is_set = is_terminal(file) and "write" not in vars_of(file)
+        if self._is_set:
+            try:
+                file.write = self.write
+            except AttributeError:  # not one of the standard kind
+                self._is_set = False
+
+    def write(self, text: str) -> int:
+        """In the place of the file's."""
+        with _lock:
+            whole, end, self._part = f"{self._part}{text}".rpartition("\n")
+            if end:
+                self._screen.above(whole + end, self.file)
+        return len(text)
+
+    def remove(self, *, quiet: bool = False) -> None:
+        """There are no live lines any more. `quiet`: here is a copy of what another process prints."""
+        if self._is_set:
+            self._is_set = False
+            if vars_of(self.file).get("write") == self.write:
+                del self.file.write
+            if self._part and not quiet:
+                self.original(self._part)
 
 
 def on_screen(bar: Drawn, out: TextIO) -> Screen:
@@ -170,6 +221,11 @@ def write(text: str, file: TextIO | None = None) -> None:
     out.flush()
 
 
+def vars_of(file: Any) -> dict[str, Any]:
+    """A file's own attributes, if it can have any."""
+    return getattr(file, "__dict__", {})
+
+
 def is_terminal(file: TextIO) -> bool:
     """Whether this is a terminal. A file that does not know is none."""
     try:
@@ -191,6 +247,8 @@ def _forget() -> None:
     """In a forked child: the bars are the parent's."""
     global _lock
     _lock = threading.RLock()
+    for screen in _live:
+        screen.forget()
     _live.clear()
 
 

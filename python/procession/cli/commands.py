@@ -26,6 +26,7 @@ from procession.cli.shared import (
     complain,
 )
 from procession.cli.signals import EXIT_TERMINATED, Terminated, terminable
+from procession.cli.top import add_top
 from procession.errors import (
     CheckpointMismatch,
     InputError,
@@ -108,4 +109,5 @@ def parser() -> argparse.ArgumentParser:
     add_run(commands)
     add_check(commands)
     add_report(commands)
+    add_top(commands)
     return whole

@@ -1,0 +1,101 @@
+"""`procession top`: the task manager, in this terminal or, with --web, in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from typing import Any
+
+from procession.cli.shared import EXIT_USAGE, complain
+from procession.errors import NoSuchProgram
+
+__all__ = ["add_top"]
+
+EXIT_NO_PROGRAM = 1
+INSTALL = "pip install 'procession[top]'"
+
+HELP = """\
+Shows processes and threads with processor time and memory, and who waits for what; queues, locks and pools. Watching
+costs the program nothing: it is read from outside, also when it hangs. ? shows the keys.
+
+Without PID every program of this user that uses procession, also those that start later.
+
+With --web a browser shows the same. The address that is printed has a secret in it; whoever has it can watch and end
+these processes. It is reached from this machine only: from another, through `ssh -L PORT:127.0.0.1:PORT`.
+
+Exit code: 0; 1 no such program (gone, another user's, or not procession's); 2 wrong usage, no terminal.
+
+Examples:
+    procession top
+    procession top 4121
+    procession top --web --port 8765"""
+
+
+def add_top(commands: Any) -> None:
+    """The entry of `procession top` in the list of commands."""
+    one = commands.add_parser(
+        "top",
+        help="watch running programs: processes, queues, locks, pools, deadlocks",
+        description="A task manager for programs that use procession.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    one.set_defaults(command=run_top)
+    one.add_argument("pid", metavar="PID", type=int, nargs="?", help="the number of any process of the program")
+    one.add_argument(
+        "--interval", metavar="SECONDS", type=float, default=1.0, help="between two looks (1; at least 0.1)"
+    )
+    one.add_argument("--web", action="store_true", help="serve it to a browser on this machine")
+    one.add_argument("--port", metavar="N", type=int, default=0, help="of --web; one that is free, if not given")
+
+
+def run_top(options: argparse.Namespace) -> int:
+    """Runs until the user leaves it."""
+    if not 0.1 <= options.interval <= 3600:
+        return complain("--interval is between 0.1 and 3600 seconds", EXIT_USAGE)
+    if options.port and not options.web:
+        return complain("--port goes with --web", EXIT_USAGE)
+    if not 0 <= options.port <= 65535:
+        return complain("--port is between 1 and 65535", EXIT_USAGE)
+    if not options.web and (problem := terminal_problem()):
+        return complain(problem, EXIT_USAGE)
+    missing = [name for name in ("textual", "psutil") if not importlib.util.find_spec(name)]
+    if options.web and not importlib.util.find_spec("textual_serve"):
+        missing.append("textual-serve")
+    if missing:
+        return complain(f"procession top needs {' and '.join(missing)}; install with: {INSTALL}", EXIT_USAGE)
+    from procession.monitor.watch import Watch
+
+    try:
+        watch = Watch(options.pid)
+    except NoSuchProgram as error:
+        return complain(f"{error}. `procession ps` lists what can be watched", EXIT_NO_PROGRAM)
+    if options.web:
+        watch.close()
+        from procession.monitor.web import serve
+
+        return serve(options.pid, options.interval, options.port)
+    from procession.monitor.screen import Top
+
+    top = Top(watch, options.interval)
+    top.run()
+    return top.return_code or 0
+
+
+def terminal_problem() -> str | None:
+    """Why this is no place for a full screen, and what is; None where it is one."""
+    if "TEXTUAL_DRIVER" in os.environ:
+        return None  # a browser is the terminal
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return (
+            "procession top needs a terminal. `procession ps` prints the same once (--json for programs), "
+            "`procession top --web` shows it in a browser"
+        )
+    if os.environ.get("TERM", "") in ("", "dumb", "unknown"):
+        return (
+            f"this terminal (TERM={os.environ.get('TERM', '')}) cannot show a full screen. `procession ps` prints the "
+            "same once, `procession top --web` shows it in a browser"
+        )
+    return None

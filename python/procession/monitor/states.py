@@ -1,0 +1,237 @@
+"""What each thread and process does, in words, and the circles in which they wait for each other.
+
+A thread that waits in procession says for what: the program's own table of waits tells. Whether any other thread
+computes or sleeps, the operating system tells. A circle (deadlock) is found by following each waiting thread to the
+holder of what it waits for, or to the main thread of the process it joins: a thread waits for one thing at a time and a
+lock has one owner, so it is a walk, not a search. Queues and semaphores, which have no owner, end it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from procession.monitor.rows import BUSY, ObjectRow, ProcessRow, State, ThreadRow, WorkerRow
+from procession.monitor.words import clock, duration, place
+
+if TYPE_CHECKING:
+    from procession._registry import WaitInfo
+    from procession.monitor.model import Family
+
+__all__ = ["Circle", "Node", "Waiting", "circles", "state_of_process", "state_of_thread", "state_of_worker", "waiting"]
+
+Node = tuple[int, int]  # pid and thread ident
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One party of a circle: who waits for what."""
+
+    who: str  # the thread
+    what: str  # the object, or the process it joins
+    holder: str  # who has it
+    site: str | None  # where it waits
+    since: float
+
+    def __str__(self) -> str:
+        at = f" at {place(self.site)}" if self.site else ""
+        return f"{self.who} waits for {self.what}{at}"
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A deadlock: each waits for the next, the last for the first."""
+
+    nodes: tuple[Node, ...]
+    parties: tuple[Waiting, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(str(party) for party in self.parties)
+
+
+def circles(family: Family) -> list[Circle]:
+    """Every circle of waits in a program, each once."""
+    threads: dict[Node, ThreadRow] = {}
+    for process in family.processes.values():
+        if process.ended is None:
+            for thread in process.threads.values():
+                if thread.info.ident is not None:
+                    threads[(process.info.pid, thread.info.ident)] = thread
+    found: list[Circle] = []
+    walked: set[Node] = set()
+    for start, thread in threads.items():
+        if thread.info.waits is None or start in walked:
+            continue
+        path: list[Node] = []
+        node: Node | None = start
+        while node is not None and node not in walked:
+            walked.add(node)
+            path.append(node)
+            node = _next(threads.get(node), family)
+        if node in path:
+            nodes = tuple(path[path.index(node) :])
+            found.append(Circle(nodes, tuple(_party(threads[each], family) for each in nodes)))
+    return found
+
+
+def _next(thread: ThreadRow | None, family: Family) -> Node | None:
+    """The thread that this one waits for."""
+    if thread is None or thread.info.waits is None:
+        return None
+    waits = thread.info.waits
+    if waits.action == "join":
+        joined = family.process(waits.pid) if waits.pid else None
+        main = next((row for row in joined.threads.values() if row.is_main), None) if joined else None
+        return (joined.info.pid, main.info.ident) if joined and main and main.info.ident is not None else None
+    target = family.waited_for(thread.pid, waits.object)
+    owner = target.info.owner if target is not None else None
+    return (owner.pid, owner.thread) if owner is not None else None
+
+
+def _party(thread: ThreadRow, family: Family) -> Waiting:
+    waits = thread.info.waits
+    assert waits is not None
+    what, holder = _target(thread, waits, family)
+    return Waiting(name_of_thread(thread), what, holder, waits.site, waits.since)
+
+
+def name_of_process(process: ProcessRow) -> str:
+    """A process in a sentence."""
+    return f"{process.info.name or 'process'} (pid {process.info.pid})"
+
+
+def name_of_thread(thread: ThreadRow) -> str:
+    """A thread in a sentence: its process, and itself where it is not the main one."""
+    process = name_of_process(thread.process)
+    return (
+        process
+        if thread.is_main
+        else f"{process}, thread {f'{thread.name} {thread.info.native_id}' if thread.name == 'thread' else thread.name}"
+    )
+
+
+def name_of_owner(row: ObjectRow, family: Family) -> str:
+    """The holder of a lock in a sentence; nothing while it is free."""
+    owner = row.info.owner
+    if owner is None:
+        return ""
+    process = family.process(owner.pid)
+    if process is None:
+        return f"pid {owner.pid}"
+    thread = next((each for each in process.threads.values() if each.info.ident == owner.thread), None)
+    return name_of_thread(thread) if thread is not None else name_of_process(process)
+
+
+def _target(thread: ThreadRow, waits: WaitInfo, family: Family) -> tuple[str, str]:
+    """What is waited for, and who has it."""
+    if waits.action == "join":
+        joined = family.process(waits.pid) if waits.pid else None
+        return (f"the end of {name_of_process(joined) if joined else f'pid {waits.pid}'}", "")
+    if not waits.object:
+        return "", ""
+    row = family.waited_for(thread.pid, waits.object)
+    if row is None:
+        pool = family.pools.get(waits.object)
+        return (f"pool {pool.info.name}" if pool else "an object that is gone"), ""
+    return row.label, name_of_owner(row, family)
+
+
+# What stands before the object, and what is missing for the wait to end; {} is the object.
+_SENTENCES = {
+    "acquire": "waits for {}",
+    "get": "waits to get from {}, which is empty",
+    "put": "waits to put into {}, which is full",
+    "wait": "waits on {}",
+    "join": "waits for {}",
+    "result": "waits for a result of {}",
+}
+
+
+def waiting(thread: ThreadRow, waits: WaitInfo, family: Family, now: float) -> str:
+    """A wait in a sentence: for what, how long, who has it since when, at which line."""
+    what, holder = _target(thread, waits, family)
+    sentence = _SENTENCES.get(waits.action, f"waits ({waits.action}) on {{}}").format(what or "something")
+    sentence += f" {duration(now - waits.since)}"
+    if holder:
+        row = family.waited_for(thread.pid, waits.object)
+        owner = row.info.owner if row is not None else None
+        sentence += f", held by {holder}"
+        if owner is not None and owner.since is not None:
+            sentence += f" since {clock(owner.since)}"
+    if waits.site:
+        sentence += f"; at {place(waits.site)}"
+    return sentence
+
+
+def state_of_thread(thread: ThreadRow, family: Family, now: float, stuck: set[Node]) -> State:
+    """What a thread does just now."""
+    if thread.ended is not None:
+        return State("ended", f"ended {clock(thread.ended)}")
+    waits = thread.info.waits
+    if waits is not None:
+        kind = "deadlock" if (thread.process.info.pid, thread.info.ident or 0) in stuck else "waiting"
+        text = waiting(thread, waits, family, now)
+        return State(kind, f"DEADLOCK: {text}" if kind == "deadlock" else text)
+    state = thread.sample.state if thread.sample else ""
+    if state in ("T", "t"):
+        return State("stopped", "stopped")
+    if thread.is_busy:
+        return State("running", "running")
+    return State("sleeping", "sleeping")
+
+
+def state_of_process(row: ProcessRow, now: float) -> State:
+    """What a process does: what the most telling of its threads does."""
+    if row.ended is not None:
+        return State("ended", f"ended {clock(row.ended)}")
+    state = row.sample.state if row.sample else ""
+    if state == "Z":
+        return State("ended", "ended, not joined yet")
+    if state in ("T", "t"):
+        return State("stopped", "stopped (by a signal: SIGCONT lets it go on)")
+    states = [thread.state for thread in row.threads.values()]
+    main = next((thread.state for thread in row.threads.values() if thread.is_main), None)
+    for found in states:
+        if found.kind == "deadlock":
+            return found
+    if row.worker is not None:
+        return _work(row, main)
+    for found in states:
+        if found.kind == "running":
+            return found
+    if main is not None and main.kind == "waiting":
+        return main
+    if main is not None:
+        return main
+    busy = state == "R" or (row.cpu or 0) >= BUSY
+    return State("running", "running") if busy else State("sleeping", "sleeping")
+
+
+def _work(row: ProcessRow, main: State | None) -> State:
+    """A pool's worker says what it works on."""
+    assert row.worker is not None
+    if row.worker.info.task is None:
+        return State("idle", "idle: waits for a task")
+    if main is not None and main.kind == "waiting":
+        return State("waiting", f"in {task(row.worker)}, {main.text}")
+    if main is None or main.kind == "running":
+        return State("running", f"runs {task(row.worker)}")
+    return State("sleeping", f"in {task(row.worker)}, sleeping")
+
+
+def task(row: WorkerRow) -> str:
+    """What a worker works on: the pool's function and the number of the item or task."""
+    info, title = row.info, row.pool.info.title or "task"
+    number = info.item if info.item is not None else info.task
+    return f"{title} #{number}" if number is not None else title
+
+
+def state_of_worker(row: WorkerRow, now: float) -> State:
+    """What a pool's worker does."""
+    info = row.info
+    if row.ended is not None:
+        return State("ended", f"ended {clock(row.ended)}")
+    if info.task is None:
+        return State("idle", "idle: waits for a task")
+    since = f" for {duration(now - info.since)}" if info.since else ""
+    return State("running", f"runs {task(row)}{since}")

@@ -147,7 +147,7 @@ def reopen(cls: type[Any], arena: _native.Arena, address: tuple[int, int]) -> An
 
 
 # What the native `serve_as` calls what an object serves as, where its kind does not say; `Role` in the core.
-QUEUE, JOINABLE_QUEUE, SIMPLE_QUEUE, PIPE_BACK, PIPE_FORTH, PIPE_FLAGS, BOUNDED_SEMAPHORE, INSIDE = range(1, 9)
+QUEUE, JOINABLE_QUEUE, SIMPLE_QUEUE, PIPE_BACK, PIPE_FORTH, PIPE_FLAGS, BOUNDED_SEMAPHORE, INSIDE, POOL = range(1, 10)
 
 
 class Shared:

@@ -25,7 +25,7 @@ from multiprocessing import sharedctypes as _standard
 from multiprocessing.reduction import ForkingPickler
 
 from . import _native
-from ._store import Shared, keep_in_flight, shared_arena
+from ._store import INSIDE, Shared, keep_in_flight, shared_arena
 from .errors import InvalidSize, WrongTypecode
 from .synchronize import Lock, RLock, arena_of
 
@@ -302,7 +302,10 @@ def Value(
         return _wrapped(RawValue(typecode_or_type, *args, arena=arena), lock, arena)
     if len(args) > 1:
         raise TypeError(f"a Value takes one initial value, not {len(args)}")
-    value = SharedValue(arena, code, RLock(arena=arena) if lock in (True, None) else lock)
+    own = lock in (True, None)
+    value = SharedValue(arena, code, lock := RLock(arena=arena) if own else lock)
+    if own:
+        lock.serve_as(INSIDE, value.address[0])
     if args:
         value.value = args[0]
     return value
@@ -326,13 +329,15 @@ def Array(
     code = _native_code(typecode_or_type, lock)
     if code is None:
         return _wrapped(RawArray(typecode_or_type, size_or_initializer, arena=arena), lock, arena)
-    lock = RLock(arena=arena) if lock in (True, None) else lock
+    own = lock in (True, None)
+    lock = RLock(arena=arena) if own else lock
     cls = SharedString if code == "c" else SharedArray
-    if isinstance(size_or_initializer, int):
-        return cls(arena, code, _checked(size_or_initializer), lock)
-    items = _items(size_or_initializer)
-    array = cls(arena, code, len(items), lock)
-    array[:] = items
+    items = None if isinstance(size_or_initializer, int) else _items(size_or_initializer)
+    array = cls(arena, code, _checked(size_or_initializer) if items is None else len(items), lock)
+    if own:
+        lock.serve_as(INSIDE, array.address[0])
+    if items is not None:
+        array[:] = items
     return array
 
 

@@ -31,7 +31,7 @@ import time
 
 from . import _native
 from ._owner import Ownable, raises
-from ._store import MadeByNew, arena_of, keep_in_flight
+from ._store import INSIDE, MadeByNew, arena_of, keep_in_flight
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -291,11 +291,15 @@ class Condition(_native.Condition, Ownable, MadeByNew):
         address: tuple[int, int] | None = None,
     ) -> Condition:
         arena = arena_of(ctx, arena)
+        own = lock is None
         if lock is None:
             lock = RLock(on_abandoned=on_abandoned, arena=arena)
         elif raises(on_abandoned):
             raise ValueError("the lock says what becomes of whoever finds its holder dead: give on_abandoned to it")
-        return super().__new__(cls, arena, lock, address=address)
+        self = super().__new__(cls, arena, lock, address=address)
+        if own:
+            lock.serve_as(INSIDE, self.address[0])
+        return self
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.lock!r}, {self.statistics().waiters})>"

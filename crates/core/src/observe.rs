@@ -44,8 +44,8 @@ struct Cells {
     first: AtomicU64,
 }
 
-/// Cells of a claim that are read.
-const CLAIMS: u64 = 1024;
+/// Cells of a claim that are read: a pool has seven for each worker.
+const CLAIMS: u64 = 1 << 14;
 
 /// What an object is at.
 #[derive(Debug, Clone)]
@@ -162,6 +162,12 @@ impl Observer {
     /// Who shares it: cheaper than a picture.
     pub fn members(&self) -> Vec<Member> {
         self.heap.processes().map_or_else(Vec::new, |processes| members(&processes))
+    }
+
+    /// The texts of labels that stand in objects' contents.
+    pub fn texts(&self, labels: &[u32]) -> Vec<Option<String>> {
+        let known = self.heap.labels();
+        labels.iter().map(|&label| known.as_ref()?.text(label)).collect()
     }
 
     /// The arena as it is now. Takes some milliseconds for ten thousand objects.

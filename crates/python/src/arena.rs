@@ -85,6 +85,11 @@ impl PyArena {
         self.arena.objects().into_iter().map(named).collect()
     }
 
+    /// The label of a text, that objects can bear in their contents; 0 when there is no room for more.
+    fn label(&self, text: &str) -> u32 {
+        self.arena.label(text)
+    }
+
     /// What to call this process when others are told of it.
     fn introduce(&self, name: &str) {
         self.arena.processes().introduce(self.arena.me(), name);

@@ -65,6 +65,11 @@ impl PyObserver {
         self.with(py, |observer| observer.members()).into_iter().map(told).collect()
     }
 
+    /// The texts of labels that stand in objects' contents; None for what is none.
+    fn texts(&self, py: Python<'_>, labels: Vec<u32>) -> Vec<Option<String>> {
+        self.with(py, move |observer| observer.texts(&labels))
+    }
+
     /// Everything: (used, limit) in bytes; the members; the objects; (what, offset) of damage that ended the reading.
     ///
     /// An object: ((offset, serial), kind, name, site, bytes, creator's pid, pids of its holders, offset of what it is
@@ -187,6 +192,7 @@ fn kind_name(block: &Block, state: &State) -> &'static str {
         (Role::SimpleQueue, _) => "SimpleQueue",
         (Role::PipeBack | Role::PipeForth, _) => "Pipe",
         (Role::PipeFlags, _) => "PipeFlags",
+        (Role::Pool, _) => "Pool",
         (_, State::Semaphore { maximum, .. }) if *maximum < VALUE_MAX => "BoundedSemaphore",
         _ if block.kind == Kind::Block as u32 && block.site == 0 => "Payload",
         _ => NAMES.get(block.kind as usize).copied().unwrap_or("damaged"),

@@ -16,6 +16,7 @@ from procession.statistics import (
 )
 
 from . import proc
+from .pools import pools_of
 from .records import (
     ArrayStatistics,
     ObjectInfo,
@@ -29,7 +30,7 @@ from .records import (
 
 __all__ = ["Look", "look", "oldest"]
 
-_HIDDEN = {"Buffer", "Claim", "PipeFlags"}  # the insides of others
+_HIDDEN = {"Buffer", "Claim", "PipeFlags", "Pool"}  # the insides of others
 _PLAIN = {
     "Semaphore": SemaphoreStatistics,
     "Event": EventStatistics,
@@ -60,10 +61,18 @@ def oldest(members: list[Member]) -> int:
 
 def objects_of(told: list[Told], home: int = 0) -> list[ObjectInfo]:
     """The objects that programs made, without what is inside others."""
-    return [_object(one, home) for one in told if one[1] not in _HIDDEN]
+    wholes = {one[0][0]: one for one in told if one[7] == 0}
+    return [_object(one, home, wholes) for one in told if one[1] not in _HIDDEN]
 
 
-def _object(told: Told, home: int) -> ObjectInfo:
+def _name(kind: str, given: str | None, site: str | None, part_of: int, wholes: dict[int, Told]) -> str:
+    whole = wholes.get(part_of) if part_of and given is None else None
+    if whole is None or kind == "Pipe":
+        return shown_name(kind, given, site)
+    return f"{kind} of {shown_name(whole[1], whole[2], whole[3])}"
+
+
+def _object(told: Told, home: int, wholes: dict[int, Told]) -> ObjectInfo:
     address, kind, given, site, nbytes, creator, holders, part_of, _in_flight, state = told
     owner = statistics = None
     if state is not None:
@@ -77,7 +86,7 @@ def _object(told: Told, home: int) -> ObjectInfo:
             statistics = ValueStatistics(typecode, first) if kind == "Value" else ArrayStatistics(typecode, count)  # type: ignore[assignment]
         else:
             statistics = _PLAIN[what](*state[1:])
-    name = shown_name(kind, given, site)
+    name = _name(kind, given, site, part_of, wholes)
     return ObjectInfo(address, kind, name, given, site, nbytes, creator, holders, owner, statistics, (), part_of, home)
 
 
@@ -116,7 +125,7 @@ def look(observer: _native.Observer, notes: tuple[str, ...] = (), private: tuple
         started=started[0] if started else 0.0,
         processes=processes,
         objects=(*objects_of(seen.told), *private),
-        pools=(),
+        pools=pools_of(observer, seen.told),
         used=seen.used,
         limit=seen.limit,
         notes=notes,

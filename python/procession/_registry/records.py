@@ -162,10 +162,18 @@ class PoolInfo:
     """The process that made it."""
     workers: tuple[WorkerInfo, ...]
     submitted: int
+    """Tasks put for the workers (modulo 2**32); a chunk of items is one."""
     done: int
+    """Of these, done by those who are or were workers; what a dead one had begun is not among them."""
     failed: int
+    """Calls that raised, each item of a chunk for itself."""
     running: int
     waiting: int
+    """Tasks that no worker has taken."""
+    size: int
+    """How many workers it should have."""
+    site: str | None
+    """Where it was made, as "FILE:LINE in FUNCTION"."""
 
 
 @dataclass(frozen=True)

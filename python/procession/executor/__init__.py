@@ -196,6 +196,16 @@ class Executor(_StandardExecutor):
                 self.shutdown()
         self.shutdown()
 
+    @property
+    def name(self) -> str | None:
+        """The name it was given, for people; None when it has none."""
+        name: str | None = self._core.engine.registration.name
+        return name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._core.engine.registration.name = name
+
     def statistics(self) -> PoolStatistics:
         """A snapshot, without waiting."""
         return self._core.statistics()

@@ -51,6 +51,7 @@ class Processes(ProcessEngine):
         if type(function) is not types.FunctionType and not _lies_in_module(function):
             if not callable(function):
                 raise TypeError(f"{function!r} cannot be called")
+            self.registration.entitle(function)
             payload, function = ((function, *args), kwargs), worker.invoke
         if self.wrap is not None:
             payload = self.wrap(payload)
@@ -116,10 +117,12 @@ class Threads(LocalEngine):
 
     def put(self, future: CallFuture, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Put one call."""
+        self.functions.note(function)
         self.dispatcher.submit_one(future, _ThreadCall(function, future, self._lock), CALL, (args, kwargs))
 
     def put_chunk(self, future: CallFuture, function: Any, chunk: list[tuple[Any, ...]]) -> None:
         """Put the calls of a chunk, whose results come as a list."""
+        self.functions.note(function)
         self.put(future, worker.call_chunk, (function, chunk), {})
 
     def has_taken(self, number: int) -> bool:

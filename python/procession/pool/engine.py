@@ -23,8 +23,9 @@ from .blas import survey, threads_each, variables
 from .control import TERMINATE_S, Control, own_memory
 from .functions import FunctionTable
 from .marks import Marks, is_before
+from .registration import Registration
 from .reports import Reports
-from .state import CELLS, CLAIM, ITEM, Ended
+from .state import CELLS, CLAIM, ITEM, KEPT, Ended
 from .worker import Surroundings, main
 
 TYPE_CHECKING = False  # as in `state`
@@ -47,6 +48,7 @@ class Engine(Protocol):
     answers: Any  # what nobody has taken in: has `qsize`
     workers: dict[int, Any]  # the live ones: objects with name, pid, exitcode
     wrap: Any  # called with a payload, makes what is sent in its place; None where that is the payload itself
+    registration: Registration
 
     @property
     def waiting(self) -> int:
@@ -132,6 +134,7 @@ class ProcessEngine(Control):
         known = typed_in() if main_is_typed_in() and self.method == "fork" else ()
         self.wrap: Any = _Wrap(known) if main_is_typed_in() else None
         self.functions = FunctionTable(arena, lambda: dispatcher.outstanding, known)
+        self.registration = Registration.of_processes(arena, self, size)
 
     @property
     def waiting(self) -> int:
@@ -145,7 +148,7 @@ class ProcessEngine(Control):
 
     def start(self, number: int) -> None:
         """Start worker `number`. Raises: OSError, or PicklingError for the initializer under spawn and forkserver."""
-        for cell in range(CELLS):
+        for cell in set(range(CELLS)).difference(KEPT):
             self.claims[CELLS * number + cell] = 0
         self.reports.clear(number)
         if self.method == "fork":
@@ -178,6 +181,7 @@ class ProcessEngine(Control):
                 _leave_quietly()
                 raise
         self.workers[number] = process
+        self.registration.enter(number, process.pid)
 
     def _process(self, given: Surroundings) -> Any:
         return self._make(self._context, target=main, args=(given,))
@@ -189,6 +193,7 @@ class ProcessEngine(Control):
     def evidence(self, number: int) -> Ended:
         """See `Engine`, and `state` for why in this order."""
         worker = self.workers.pop(number)
+        self.registration.enter(number, 0)
         claim = self.claims[CELLS * number + CLAIM]
         taken = self._tasks.position[0]
         others = frozenset(self.claims[CELLS * other + CLAIM] for other in self.workers)
@@ -254,9 +259,10 @@ class ProcessEngine(Control):
         end = None if timeout is None else time.monotonic() + timeout
         for worker in list(self.workers.values()):
             worker.join(None if end is None else max(0.0, end - time.monotonic()))
-        for worker in list(self.workers.values()):
+        for number, worker in list(self.workers.items()):
             if worker.exitcode is not None:
                 _give_back(worker)
+                self.registration.enter(number, 0)
         ended = all(worker.exitcode is not None for worker in list(self.workers.values()))
         if ended:
             self.answers.unwatch()  # gives its descriptor back

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from .registration import Registration
+
 __all__ = ["FunctionTable", "load"]
 
 MOST = 256  # functions kept; when more are known and no task is out, all are forgotten
@@ -52,6 +54,7 @@ class FunctionTable:
         self._known = known
         self._by_identity: dict[int, tuple[Any, tuple[int, int]]] = {}
         self._by_content: dict[bytes, tuple[Any, _native.Block]] = {}
+        self.registration: Registration | None = None  # of the pool, once there is one
 
     def __len__(self) -> int:
         return len(self._by_content)
@@ -66,6 +69,8 @@ class FunctionTable:
     def _ship(self, function: Any) -> tuple[int, int]:
         if not callable(function):
             raise TypeError(f"a pool calls functions, and {function!r} cannot be called")
+        if self.registration is not None:
+            self.registration.entitle(function)
         if len(self._by_content) >= MOST and self._outstanding() == 0:
             self._by_identity.clear()
             self._by_content.clear()
@@ -75,6 +80,8 @@ class FunctionTable:
         if known is None:
             block = _native.Block(self._arena, len(content))
             memoryview(block)[: len(content)] = content
+            if self.registration is not None:
+                self.registration.take_in(block)
             # The function is kept too: shared objects that its pickle mentions live as long as it does.
             known = self._by_content[content] = (function, block)
         address: tuple[int, int] = known[1].address

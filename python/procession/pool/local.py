@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import _native
+from .._store import shared_arena
 from ..errors import WorkerDied
 from ..process import ThreadProcess
 from .limits import PARTS
+from .registration import Registration
 from .state import BROKEN, RAISED, READY, VALUE, Ended
 
 __all__ = ["LocalEngine"]
@@ -31,10 +33,20 @@ _STOP = None
 class _Functions:
     """Stands for the table of functions: here they are their own addresses."""
 
+    registration: Registration | None = None
+    _last = 0  # `id` of the function seen last: not the function, which may be about to go
+
     def address(self, function: Any) -> Any:
         if not callable(function):
             raise TypeError(f"a pool calls functions, and {function!r} cannot be called")
+        self.note(function)
         return function
+
+    def note(self, function: Any) -> None:
+        """Say that this is called, if it is another than the last."""
+        if self.registration is not None and id(function) != self._last:
+            self._last = id(function)
+            self.registration.entitle(function)
 
     def __len__(self) -> int:
         return 0
@@ -49,6 +61,8 @@ class _Dispatcher:
         self.watchers: list[Callable[[], None]] = []  # of event loops: called after each answer
         self._out: dict[int, tuple[Any, int, int]] = {}  # by number: the job, where its results go, how many items
         self._next = 0
+        self.failed = 0
+        self.registration: Registration | None = None
 
     @property
     def outstanding(self) -> int:
@@ -67,6 +81,8 @@ class _Dispatcher:
         job.expect(len(tasks))
         if tasks and _native.recording() & TRACE:
             _native.record(SUBMITTED, id(self), tasks[0][0], len(tasks), flags=PRIVATE)
+        if self.registration is not None:
+            self.registration.count(self._next, self._next - len(self._out), self.failed)
         for task in tasks:
             self.tasks.put(task)
         return len(tasks)
@@ -88,6 +104,8 @@ class _Dispatcher:
                 self._note(answer, finished)
                 answer = self.answers.get_nowait()
         except queue.Empty:
+            if finished and self.registration is not None:
+                self.registration.count(self._next, self._next - len(self._out), self.failed)
             return finished or None
 
     def _note(self, answer: tuple[int, int, Any, int], finished: list[Any]) -> None:
@@ -104,6 +122,7 @@ class _Dispatcher:
 
     def fail(self, number: int, status: int, value: Any, nanos: int = 0) -> Any:
         job, index, items = self._out.pop(number, (None, 0, 0))
+        self.failed += status == RAISED
         if job is None:
             return None
         if status == VALUE and items and type(value) is _Outcomes:
@@ -197,6 +216,8 @@ class LocalEngine:
         self.dispatcher = _Dispatcher()
         self.tasks, self.answers = self.dispatcher.tasks, self.dispatcher.answers
         self.functions = _Functions()
+        self.registration = self.dispatcher.registration = Registration.of_threads(shared_arena(), size)
+        self.functions.registration = self.registration
         self.workers: dict[int, Any] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
         self._closed = False

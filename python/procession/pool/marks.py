@@ -61,6 +61,10 @@ class Marks:
     def __reduce__(self) -> tuple[Any, ...]:
         return Marks, (self.cells, self._lock)
 
+    def parts(self) -> tuple[Any, ...]:
+        """The shared objects it is made of."""
+        return self.cells, self._lock
+
     # The caller's side
 
     def withdraw(self, numbers: Sequence[int], position: Callable[[], tuple[int, int]]) -> list[int]:

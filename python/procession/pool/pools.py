@@ -240,6 +240,15 @@ class Pool(Maps, Inherited):
             self._ended = True
             self._terminate()
 
+    @property
+    def name(self) -> str | None:
+        """The name it was given, for people; None when it has none."""
+        return self._core.engine.registration.name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._core.engine.registration.name = name
+
     def statistics(self) -> PoolStatistics:
         """A snapshot, without waiting."""
         return self._core.statistics()

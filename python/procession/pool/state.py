@@ -30,9 +30,11 @@ __all__ = [
     "APART",
     "BROKEN",
     "CELLS",
+    "BUSY",
     "CLAIM",
     "DIED",
     "ITEM",
+    "KEPT",
     "RAISED",
     "READY",
     "RETIRE",
@@ -42,7 +44,9 @@ __all__ = [
     "UNSENDABLE",
     "VALUE",
     "Break",
+    "DONE",
     "Ended",
+    "FAILED",
     "Fail",
     "Instruction",
     "PoolState",
@@ -53,8 +57,10 @@ __all__ = [
 
 # A worker's cells in shared memory: the task it took last, plus one; the item of it that it is at; since when it is
 # (monotonic nanoseconds, odd while it still unpickles; 0 where the task has no limit); whether it ends after the task.
-CLAIM, ITEM, SINCE, RETIRE = range(4)
-CELLS = 4  # for each worker
+# For who looks on: since when it is at the task (0: it has none), and how many tasks were done and calls raised in all.
+CLAIM, ITEM, SINCE, RETIRE, BUSY, DONE, FAILED = range(7)
+CELLS = 7  # for each worker
+KEPT = (DONE, FAILED)  # by the next worker with that number
 SEVERAL = 1 << 32  # added to the item: it is at all from that one on, for it unpickles them, or pickles their results
 
 # How a task ended; the first four are written by the native side (crates/python/src/pool.rs).

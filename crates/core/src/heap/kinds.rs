@@ -60,14 +60,16 @@ pub enum Role {
     /// The bytes beside those of a pipe.
     PipeFlags,
     BoundedSemaphore,
-    /// Something inside a pool.
+    /// Something inside another object.
     Inside,
+    /// What a pool tells of itself (`pool/registration.py`).
+    Pool,
 }
 
 impl Role {
     /// The role with that number; what is none is plain.
     pub fn of(number: u32) -> Self {
-        const ROLES: [Role; 9] = [
+        const ROLES: [Role; 10] = [
             Role::Plain,
             Role::Queue,
             Role::JoinableQueue,
@@ -77,6 +79,7 @@ impl Role {
             Role::PipeFlags,
             Role::BoundedSemaphore,
             Role::Inside,
+            Role::Pool,
         ];
         ROLES.get(number as usize).copied().unwrap_or(Role::Plain)
     }

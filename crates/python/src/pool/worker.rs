@@ -39,6 +39,8 @@ struct Worker<'a, 'py> {
     progress: &'a ClaimCell,
     /// When it began with that (nanoseconds of the machine's clock); 0 while nobody wants to know.
     started: &'a ClaimCell,
+    /// How many calls raised, for who looks on.
+    failed: &'a ClaimCell,
     load: Bound<'py, PyAny>,
     explain: Bound<'py, PyAny>,
     functions: HashMap<u64, Bound<'py, PyAny>>,
@@ -136,6 +138,7 @@ impl<'py> Worker<'_, 'py> {
     fn tell_failure(&mut self, part: &mut Part<'py>, offset: usize, error: PyErr, bit: u32) -> PyResult<()> {
         self.tell(part, false)?;
         self.progress.set(offset as u64);
+        self.failed.set(self.failed.get().wrapping_add(1));
         let told = self.explained(error, RAISED)?;
         self.send(part.number, RAISED | bit, &told, part.lap(), 1)?;
         part.told += 1;
@@ -180,7 +183,10 @@ impl<'py> Worker<'_, 'py> {
     fn answer(&mut self, number: u32, outcome: PyResult<Py<PyAny>>, nanos: u64) -> PyResult<()> {
         let (status, value) = match outcome {
             Ok(value) => (VALUE, value.into_bound(self.py)),
-            Err(error) => (RAISED, self.explained(error, RAISED)?),
+            Err(error) => {
+                self.failed.set(self.failed.get().wrapping_add(1));
+                (RAISED, self.explained(error, RAISED)?)
+            }
         };
         let Err(error) = self.send(number, status, &value, nanos, 0) else { return Ok(()) };
         let why = self.explained(error, UNSENDABLE)?;
@@ -286,12 +292,16 @@ pub fn serve<'py>(
     let (tasks, claim) = (&tasks.get().object, claim.get());
     let (claimed, progress, started) = (claim.cell(cell)?, claim.cell(cell + 1)?, claim.cell(cell + 2)?);
     let (ends, marked) = (claim.cell(cell + 3)?, marks.get().cell(0)?);
+    // For who looks on: since when it is at a task (0: it has none), how many it and its predecessors did, and failed.
+    let (busy, did, failed) = (claim.cell(cell + 4)?, claim.cell(cell + 5)?, claim.cell(cell + 6)?);
     let (answers, functions, outgoing) = (&answers.get().object, HashMap::new(), Outgoing::default());
     let tracer = Tracer::default();
-    let mut worker = Worker { py, tasks, answers, progress, started, load, explain, functions, outgoing, tracer };
+    let mut worker =
+        Worker { py, tasks, answers, progress, started, failed, load, explain, functions, outgoing, tracer };
     let mut done = 0;
     // Also between taking a task and getting to it: the cell must not name an item of the one before
     progress.set(SEVERAL);
+    busy.set(0);
     while (most == 0 || done < most) && ends.get() == 0 && !sys::drain::is_draining() {
         let mut incoming = Incoming::take();
         let deadline = || Some(Instant::now() + ORPHAN_CHECK);
@@ -315,7 +325,10 @@ pub fn serve<'py>(
         }
         let payload = incoming.decode_behind(py, tasks, 0, HEADER);
         incoming.give_back();
+        busy.set(sys::coarse_time().as_nanos() as u64);
         worker.execute(number, kind, (first & !KIND_BITS, serial), payload)?;
+        busy.set(0);
+        did.set(did.get().wrapping_add(1));
         worker.tracer.end(py, tasks, number);
         started.set(0);
         progress.set(SEVERAL);

@@ -4,7 +4,7 @@ use super::death::{self, Thing};
 use super::{Address, briefly, opened, policy, release_error};
 use crate::arena::{Object, PyArena};
 use crate::wait::{self, Waiting};
-use procession_core::arena::Kind;
+use procession_core::arena::{Kind, Role};
 use procession_core::error::ReleaseError;
 use procession_core::mutex::Mutex;
 use procession_core::owner::Policy;
@@ -127,6 +127,12 @@ impl PyLock {
         self.object.set_name(name);
     }
 
+    /// Say what it serves as (the numbers of `Role` in the core), and which object it is a part of.
+    #[pyo3(signature = (role, part_of = 0))]
+    fn serve_as(&self, role: u32, part_of: u64) {
+        self.object.handle().set_role(Role::of(role), part_of);
+    }
+
     /// Who holds it, or died holding it; None while it is free.
     #[getter]
     fn owner<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -212,6 +218,12 @@ impl PyRLock {
     #[setter]
     fn set_name(&self, name: Option<&str>) {
         self.object.set_name(name);
+    }
+
+    /// Say what it serves as (the numbers of `Role` in the core), and which object it is a part of.
+    #[pyo3(signature = (role, part_of = 0))]
+    fn serve_as(&self, role: u32, part_of: u64) {
+        self.object.handle().set_role(Role::of(role), part_of);
     }
 
     /// Who holds it, or died holding it; None while it is free.

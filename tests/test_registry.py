@@ -138,6 +138,59 @@ def test_a_program_that_stands_still_is_seen(tmp_path: Path) -> None:
         os.kill(outside.pid, signal.SIGCONT)
 
 
+HUNG = """
+    import sys, threading, procession
+
+    def transfer(first, second, barrier):
+        with first:
+            barrier.wait()
+            with second:
+                pass
+
+    def consume(queue):
+        queue.get()
+
+    if __name__ == "__main__":
+        ctx = procession.get_context(sys.argv[1])
+        alice, bob, barrier, queue = ctx.Lock(), ctx.Lock(), ctx.Barrier(2), ctx.Queue()
+        alice.name, bob.name, queue.name = "alice", "bob", "orders"
+        children = [
+            ctx.Process(target=transfer, args=(alice, bob, barrier), name="one"),
+            ctx.Process(target=transfer, args=(bob, alice, barrier), name="two"),
+            ctx.Process(target=consume, args=(queue,), name="consumer"),
+        ]
+        for child in children:
+            child.start()
+        print("ready", flush=True)
+        children[0].join()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_deadlock_is_seen_with_who_waits_where(method: str, tmp_path: Path) -> None:
+    def waits(program: _registry.Program) -> dict[str, _registry.WaitInfo]:
+        first = {process.name: process.threads[0].waits for process in program.processes if process.threads}
+        return {name: wait for name, wait in first.items() if wait is not None and wait.site is not None}
+
+    with running(tmp_path, HUNG, method) as outside:
+        wait_until(lambda: len(waits(_registry.program(outside.pid))) == 4, timeout=PATIENCE_S)
+        seen = _registry.program(outside.pid)
+        found = waits(seen)
+        alice, bob, orders = named(seen, "alice"), named(seen, "bob"), named(seen, "orders")
+        one = next(process for process in seen.processes if process.name == "one")
+        two = next(process for process in seen.processes if process.name == "two")
+        assert (found["one"].action, found["one"].object) == ("acquire", bob.address)
+        assert (found["two"].action, found["two"].object) == ("acquire", alice.address)
+        assert found["one"].site == found["two"].site == f"{tmp_path}/program.py:7 in transfer"
+        assert (found["consumer"].action, found["consumer"].object) == ("get", orders.address)
+        assert (found["MainProcess"].action, found["MainProcess"].pid) == ("join", one.pid)
+        assert all(abs(wait.since - time.time()) < 60 for wait in found.values())
+        assert alice.owner is not None
+        assert (alice.owner.pid, alice.waiters) == (one.pid, ((two.pid, two.pid),))
+        assert two.threads[0].ident is not None
+
+
 HOLDER = """
     import os, time, procession
 

@@ -46,7 +46,11 @@ def waiting(action: str, object_: int, detail: int = 0, *, timed: bool) -> Abstr
 
 
 def _join(
-    join: Callable[[float | None], object], is_over: Callable[[], bool], timeout: float | None, pid: int, thread: int = 0
+    join: Callable[[float | None], object],
+    is_over: Callable[[], bool],
+    timeout: float | None,
+    pid: int,
+    thread: int = 0,
 ) -> None:
     with waiting("join", pid, thread, timed=timeout is not None) as entered:
         if entered is None or not entered.looks:

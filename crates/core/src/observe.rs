@@ -17,6 +17,7 @@ use crate::ring::{ClaimCell, Ring};
 use crate::semaphore::Semaphore;
 use crate::source::{Plain, Source};
 use crate::sys;
+use crate::waits::Entry;
 
 // SAFETY: structures of atomics (and unused integers) in shared memory, as is said where they are defined.
 unsafe impl Plain for Mutex {}
@@ -124,6 +125,8 @@ pub struct Picture {
     pub members: Vec<Member>,
     /// Every object.
     pub objects: Vec<(Block, State)>,
+    /// Who waits for what; who holds what, where deadlocks are looked for.
+    pub waits: Vec<Entry>,
     /// What made no sense; what lies behind it is missing.
     pub damaged: Option<Corrupted>,
     labels: Option<Box<Labels>>,
@@ -172,6 +175,8 @@ impl Observer {
 
     /// The arena as it is now. Takes some milliseconds for ten thousand objects.
     pub fn look(&mut self) -> Picture {
+        // Before the objects: what is waited for is there, and if a wait ended meanwhile its object tells.
+        let waits = self.heap.waits();
         let mut objects = Vec::new();
         let damaged = self.heap.look(|block, source| {
             let state = state_of(block, source).unwrap_or(State::Memory);
@@ -179,7 +184,7 @@ impl Observer {
         });
         // Afterwards: whatever a block refers to is there by now.
         let (members, labels) = (self.members(), self.heap.labels());
-        Picture { token: self.token(), usage: self.heap.usage(), members, objects, damaged, labels }
+        Picture { token: self.token(), usage: self.heap.usage(), members, objects, waits, damaged, labels }
     }
 }
 

@@ -70,10 +70,14 @@ impl PyObserver {
         self.with(py, move |observer| observer.texts(&labels))
     }
 
-    /// Everything: (used, limit) in bytes; the members; the objects; (what, offset) of damage that ended the reading.
+    /// Everything: (used, limit) in bytes; the members; the objects; who waits; (what, offset) of damage that ended the
+    /// reading.
     ///
     /// An object: ((offset, serial), kind, name, site, bytes, creator's pid, pids of its holders, offset of what it is
     /// a part of or 0, messages in flight that refer to it, what it is at or None).
+    ///
+    /// A wait: (pid, the thread's native id, its ident, action, offset of the object or a pid, detail, since when on the
+    /// monotonic clock, site).
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let picture = self.with(py, Observer::look);
         let mut teller = Teller { py, picture: &picture, labels: HashMap::new(), holders: HashMap::new() };
@@ -84,7 +88,8 @@ impl PyObserver {
         let usage = (picture.usage.used, picture.usage.limit);
         let members: Vec<_> = picture.members.iter().cloned().map(told).collect();
         let damaged = picture.damaged.map(|found| (found.what, found.offset));
-        (usage, members, objects, damaged).into_pyobject(py)
+        let waits = teller.waits()?;
+        (usage, members, objects, waits, damaged).into_pyobject(py)
     }
 }
 
@@ -122,6 +127,20 @@ impl<'py> Teller<'_, 'py> {
         let address = (block.offset, block.serial);
         (address, kind, name, site, nbytes, block.creator, holders, block.part_of, block.in_flight, state)
             .into_pyobject(self.py)
+    }
+
+    fn waits(&mut self) -> PyResult<Bound<'py, PyList>> {
+        let told = PyList::empty(self.py);
+        for entry in &self.picture.waits {
+            let Some(member) = self.picture.member(entry.owner.place()).filter(|member| member.owner == entry.owner)
+            else {
+                continue; // he has died, and another has his place
+            };
+            let (pid, action, since) = (member.pid, entry.action.name(), entry.since as f64 / 1e9);
+            let site = self.label(entry.site);
+            told.append((pid, entry.native, entry.ident, action, entry.object, entry.detail, since, site))?;
+        }
+        Ok(told)
     }
 
     /// (pid, thread ident, name, since).

@@ -8,8 +8,8 @@ from procession import _native
 from procession.errors import NoSuchProgram
 
 from . import proc
-from .reading import look, look_private
-from .records import ObjectInfo, Program
+from .reading import look
+from .records import Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Watch:
                     known.update(arenas[inode])
         for inode in self._observers.keys() - arenas.keys():
             del self._observers[inode]
-        seen = [self._look(inode, pids) for inode, pids in arenas.items() if pids]
+        seen = [look(self._observers[inode]) for inode, pids in arenas.items() if pids]
         return sorted(seen, key=lambda program: program.started)
 
     def program(self, pid: int) -> Program:
@@ -75,7 +75,7 @@ class Watch:
             observer = self._observer(inode, path)
             pids = () if observer is None else tuple(member[1] for member in observer.members() if member[5])
             if pids:
-                return self._look(inode, pids)
+                return look(self._observers[inode])
         status = proc.status(pid)
         if status is None or status.state in "ZX":
             raise NoSuchProgram(f"process {pid} has ended", pid=pid, reason="gone")
@@ -94,12 +94,3 @@ class Watch:
                 return None  # closed meanwhile, or no arena that this version knows
             self._observers[inode] = known
         return known
-
-    def _look(self, inode: int, pids: tuple[int, ...]) -> Program:
-        private: list[ObjectInfo] = []
-        notes: list[str] = []
-        for pid in pids:
-            objects, why = look_private(pid)
-            private += objects
-            notes += why
-        return look(self._observers[inode], tuple(notes), tuple(private))

@@ -61,12 +61,13 @@ def command(pid: int) -> str:
 
 
 def threads(pid: int) -> list[tuple[int, str]]:
-    """Native id and name of each thread."""
+    """Native id and name of each thread. (The kernel calls the first one as it calls the process.)"""
     try:
         ids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
     except OSError:
         return []
-    return [(id_, (_text(f"/proc/{pid}/task/{id_}/comm") or "").strip()) for id_ in sorted(ids)]
+    names = [(_text(f"/proc/{pid}/task/{id_}/comm") or "").strip() if id_ != pid else "MainThread" for id_ in ids]
+    return sorted(zip(ids, names, strict=True))
 
 
 def arenas(pid: int) -> dict[int, str]:

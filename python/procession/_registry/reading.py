@@ -27,6 +27,7 @@ from .records import (
     ValueStatistics,
     shown_name,
 )
+from .waiting import Waits
 
 __all__ = ["Look", "look", "oldest"]
 
@@ -47,9 +48,13 @@ class Look:
     """What one arena says of itself."""
 
     def __init__(self, observer: _native.Observer) -> None:
-        (self.used, self.limit), members, self.told, self.damaged = observer.look()
+        (self.used, self.limit), members, self.told, self.waits, self.damaged = observer.look()
         self.members: list[Member] = sorted(members, key=lambda member: member[4])
         self.token = observer.token
+
+    def addresses(self) -> dict[int, tuple[int, int]]:
+        """The objects' addresses, by offset."""
+        return {one[0][0]: one[0] for one in self.told} if self.waits else {}
 
 
 def oldest(members: list[Member]) -> int:
@@ -109,30 +114,37 @@ def processes_of(members: list[Member]) -> tuple[ProcessInfo, ...]:
     return tuple(found.values())
 
 
-def look(observer: _native.Observer, notes: tuple[str, ...] = (), private: tuple[ObjectInfo, ...] = ()) -> Program:
-    """The program that shares an observed arena. `private`: what its processes have of their own."""
-    seen = Look(observer)
-    processes = processes_of(seen.members)
-    pid = oldest(seen.members)
+def look(observer: _native.Observer) -> Program:
+    """The program that shares an observed arena, and what its processes have in their own memory."""
+    seen, waits, notes = Look(observer), Waits(), []
     if seen.damaged is not None:
         what, offset = seen.damaged
-        notes = (f"shared memory is damaged at {offset}: {what}; what lies behind it is missing", *notes)
+        notes.append(f"shared memory is damaged at {offset}: {what}; what lies behind it is missing")
+    waits.add(seen.waits, seen.addresses())
+    objects = objects_of(seen.told)
+    for member in seen.members:
+        if member[5]:
+            more, why = _look_inside(member[1], waits)
+            objects += more
+            notes += why
+    processes = processes_of(seen.members)
+    pid = oldest(seen.members)
     started = [process.started for process in processes if process.pid == pid]
     return Program(
         pid=pid,
         command=proc.command(pid),
         token=seen.token.hex(),
         started=started[0] if started else 0.0,
-        processes=processes,
-        objects=(*objects_of(seen.told), *private),
+        processes=tuple(waits.of_threads(process) for process in processes),
+        objects=tuple(waits.of_objects(objects)),
         pools=pools_of(observer, seen.told),
         used=seen.used,
         limit=seen.limit,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
-def look_private(pid: int) -> tuple[tuple[ObjectInfo, ...], tuple[str, ...]]:
+def _look_inside(pid: int, waits: Waits) -> tuple[list[ObjectInfo], list[str]]:
     """What a process has in its own memory, for its threads; and what to say if that cannot be seen."""
     found: list[ObjectInfo] = []
     for start, length in proc.private_spans(pid):
@@ -142,9 +154,13 @@ def look_private(pid: int) -> tuple[tuple[ObjectInfo, ...], tuple[str, ...]]:
             continue  # some other large span
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
-            return (), (
-                f"objects of process {pid} for its own threads are not shown: its memory cannot be read ({reason})",
-            )
-        # In the child of a fork the rest is a copy of its parent's.
-        found += [one for one in objects_of(seen.told, pid) if one.creator == pid]
-    return tuple(found), ()
+            return [], [
+                f"objects of process {pid} for its own threads are not shown: its memory cannot be read ({reason})"
+            ]
+        if pid not in [member[1] for member in seen.members]:
+            # In the child of a fork: a copy of its parent's, but for what it has made itself.
+            found += [one for one in objects_of(seen.told, pid) if one.creator == pid]
+        else:
+            waits.add(seen.waits, seen.addresses(), pid)
+            found += objects_of(seen.told, pid)
+    return found, []

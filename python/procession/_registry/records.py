@@ -44,6 +44,10 @@ class WaitInfo:
     """Since when."""
     site: str | None
     """Where in the program, as "FILE:LINE in FUNCTION"; None when that is not known (yet)."""
+    home: int = 0
+    """Of the object: see `ObjectInfo.home`."""
+    thread: int | None = None
+    """The native id of the thread whose end it waits for, for a join of a thread of its own process."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class OwnerInfo:
     """The thread's ident; 0 when it is no longer known."""
     name: str | None
     since: float | None
+    site: str | None = None
+    """Where it was acquired; known only where deadlocks are looked for."""
 
 
 @dataclass(frozen=True)

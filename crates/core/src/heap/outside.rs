@@ -5,13 +5,14 @@
 //! each block is as it stood at some time during the reading.
 
 use super::{
-    BLOCK_HEADER, BlockHeader, CLASSES, HEADER_SIZE, Header, Kind, LABELS, MAGIC, Role, START, Usage, class_size,
+    BLOCK_HEADER, BlockHeader, CLASSES, HEADER_SIZE, Header, Kind, LABELS, MAGIC, Role, START, Usage, WAITS, class_size,
 };
 use crate::error::{ArenaError, Corrupted};
 use crate::labels::Labels;
 use crate::loom::Ordering::Relaxed;
 use crate::owner::{PLACES, Processes};
 use crate::source::{Plain, Source};
+use crate::waits::{Entry, Waits};
 
 // SAFETY: structures of atomics, as is said where they are defined.
 unsafe impl Plain for Header {}
@@ -21,6 +22,8 @@ unsafe impl Plain for BlockHeader {}
 unsafe impl Plain for Processes {}
 // SAFETY: as above.
 unsafe impl Plain for Labels {}
+// SAFETY: as above.
+unsafe impl Plain for Waits {}
 
 /// What a block's header says.
 #[derive(Debug, Clone)]
@@ -102,6 +105,15 @@ impl Outside {
     pub fn labels(&self) -> Option<Box<Labels>> {
         let head: Box<Labels> = self.source.copy_large(LABELS, Labels::HEAD)?;
         self.source.copy_large(LABELS, head.extent())
+    }
+
+    /// Who waits for what, now. A slot's sequence is of no use in a copy, which may be torn where it was made; so there
+    /// are two, and what is the same in both was so in between.
+    pub fn waits(&self) -> Vec<Entry> {
+        let copy = || self.source.copy_large::<Waits>(WAITS, size_of::<Waits>());
+        let (Some(first), Some(second)) = (copy(), copy()) else { return Vec::new() };
+        let same = |&(slot, sequence, entry): &(usize, u32, Entry)| second.entry(slot) == Some((sequence, entry));
+        first.entries().filter(same).map(|(_, _, entry)| entry).collect()
     }
 
     /// Show `visit` every block in use, with something to read its contents from. Gives what made it stop, if

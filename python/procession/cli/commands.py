@@ -14,6 +14,7 @@ from importlib.metadata import version
 
 from procession.cli.checking import add_check
 from procession.cli.mapping import add_map
+from procession.cli.ps import add_ps
 from procession.cli.reducing import add_mapreduce
 from procession.cli.reporting import add_report
 from procession.cli.running import add_run
@@ -109,5 +110,6 @@ def parser() -> argparse.ArgumentParser:
     add_run(commands)
     add_check(commands)
     add_report(commands)
+    add_ps(commands)
     add_top(commands)
     return whole

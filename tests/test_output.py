@@ -369,10 +369,10 @@ if __name__ == "__main__":
     assert re.fullmatch(r"(\[\w+-1\] )err 1\n\1err 2\n", ended.stderr)
 
 
-# The marks
+# The signs
 
 
-def test_marks_are_found_wherever_reading_stops() -> None:
+def test_signs_are_found_wherever_reading_stops() -> None:
     token = b"t" * 16
     whole = b"a\0\0" + token + b"12\0b\n\0" + token + b"13\0\0" + token + b"14\0c\0x\0" + token + b"15\0"
     expected = {12: b"b\n", 14: b"c\0x"}

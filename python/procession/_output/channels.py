@@ -1,4 +1,4 @@
-"""The parent's end of one pipe: bytes, cut at a child's marks, and made into lines; and of the socket for log records.
+"""The parent's end of one pipe: bytes, cut at a child's signs, and made into lines; and of the socket for log records.
 
 What is read is first divided by turns (see `wires`), then sorted with what came on the child's other channels, and only
 then made into lines: a line counts where it ends. The bytes are taken for UTF-8; what is none is shown as `\\x..`.
@@ -10,7 +10,7 @@ import os
 import re
 
 from . import logs
-from .wires import MARK_END, mark
+from .wires import SIGN_END, sign
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -73,16 +73,16 @@ class Text(Channel):
 
     def __init__(self, name: str, fd: int, token: bytes) -> None:
         super().__init__(name, fd)
-        self._mark = mark(token)
-        self._pattern = re.compile(re.escape(self._mark) + rb"(\d+)" + MARK_END)
-        self._held = b""  # what may be the beginning of a mark
+        self._sign = sign(token)
+        self._pattern = re.compile(re.escape(self._sign) + rb"(\d+)" + SIGN_END)
+        self._held = b""  # what may be the beginning of a sign
         self._line = bytearray()  # whose end has not come
 
     def pieces(self, data: bytes) -> list[Piece]:
         """See `Channel`."""
         if self._held:
             data, self._held = self._held + data, b""
-        if MARK_END not in data:
+        if SIGN_END not in data:
             return [(self.turn, self, data)]
         texts = self._pattern.split(data)  # text, number, text, number, …, text
         texts[-1] = self._without_beginning(texts[-1])
@@ -93,15 +93,15 @@ class Text(Channel):
         return pieces
 
     def _without_beginning(self, data: bytes) -> bytes:
-        """The bytes without what may be the beginning of a mark at their end, which is kept for the next time."""
-        length = len(self._mark)
-        at = data.find(self._mark[:1], max(0, len(data) - length - DIGITS))
+        """The bytes without what may be the beginning of a sign at their end, which is kept for the next time."""
+        length = len(self._sign)
+        at = data.find(self._sign[:1], max(0, len(data) - length - DIGITS))
         while at >= 0:
             tail = data[at:]
-            if self._mark.startswith(tail) or (tail.startswith(self._mark) and tail[length:].isdigit()):
+            if self._sign.startswith(tail) or (tail.startswith(self._sign) and tail[length:].isdigit()):
                 self._held = tail
                 return data[:at]
-            at = data.find(self._mark[:1], at + 1)
+            at = data.find(self._sign[:1], at + 1)
         return data
 
     def cut(self, data: bytes) -> list[str]:

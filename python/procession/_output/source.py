@@ -1,9 +1,9 @@
 """The parent's end of one child: its pipes, its last lines, and the order of what comes through them.
 
 How the order is found. A child that turns to another channel gives its turn a number, and writes that in front (see
-`wires`). All of a lower turn was in its pipe before the mark of a higher one was written. So who has read a mark and
+`wires`). All of a lower turn was in its pipe before the sign of a higher one was written. So who has read a sign and
 then once more everything that is there has all that comes before it: it is sorted by turns, and passed on up to that
-mark. What the second reading brought of later turns waits for the next time, which comes at once.
+sign. What the second reading brought of later turns waits for the next time, which comes at once.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A child's side: its ends of the pipes, put in the place of its standard output and error.
 
 Two pipes and a socket have no order among each other. So a child that turns from one to another (a print, then a log
-record, then a print to standard error) says so: its Python streams write a mark with a number in front of what follows,
+record, then a print to standard error) says so: its Python streams write a sign with a number in front of what follows,
 and the parent sorts by these. It takes only one small write at each turn, and nobody waits. What does not go through
-Python's streams (C code, subprocesses) has no marks: it stays in order within its stream, and about in order otherwise.
+Python's streams (C code, subprocesses) has no signs: it stays in order within its stream, and about in order otherwise.
 
 A pipe whose reader has died raises BrokenPipeError, or kills. The child ends with its parent anyhow, but in half a
 second in which it may put things in order: so it holds the reading ends too, and its pipes do not break.
@@ -23,18 +23,18 @@ TYPE_CHECKING = False  # `typing` is slow to import, and children should start q
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["MARK_END", "TOKEN_BYTES", "Wires", "mark"]
+__all__ = ["SIGN_END", "TOKEN_BYTES", "Wires", "sign"]
 
 TOKEN_BYTES = 16  # random, of one child: what no program writes by accident
-MARK_END = b"\0"
+SIGN_END = b"\0"
 STREAMS = "stdout", "stderr"
 LOG = 0  # the channel of log records; the others are descriptors 1 and 2
 
 _old_streams: list[Any] = []  # never closed: their descriptors are the new ones'
 
 
-def mark(token: bytes) -> bytes:
-    """How the mark of a turn begins; its number and MARK_END follow."""
+def sign(token: bytes) -> bytes:
+    """How the sign of a turn begins; its number and SIGN_END follow."""
     return b"\0" + token
 
 
@@ -43,7 +43,7 @@ class Turns:
 
     def __init__(self, token: bytes) -> None:
         self.lock = threading.RLock()  # reentrant, for signals' handlers print
-        self._mark, self._number, self._last = mark(token), 0, -1
+        self._sign, self._number, self._last = sign(token), 0, -1
         self._on = True
         at_fork_in_child(self._stop)
 
@@ -59,7 +59,7 @@ class Turns:
         if channel != self._last:
             number = self._number + 1
             if channel != LOG:
-                os.write(channel, self._mark + b"%d" % number + MARK_END)  # whole or not at all, being small
+                os.write(channel, self._sign + b"%d" % number + SIGN_END)  # whole or not at all, being small
             self._number, self._last = number, channel
         return self._number
 

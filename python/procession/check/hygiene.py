@@ -103,7 +103,7 @@ def _never_joined(run: Run) -> list[Finding]:
             start, since = run.started.get(pid), event["time"] - ends.get(pid, event["time"])
             if start is None or start["daemon"] or since < UNASKED_S:
                 continue
-            title = f"{start['name']} had ended, and nobody asked for it for {since:.0f} s: it was never joined"
+            title = f"{start['name']} was never joined: it had ended {since:.0f} s before its parent, which never asked"
             advice = (
                 "process.join()  # frees what the system keeps of it, and tells how it ended:",
                 "if process.exitcode != 0:",

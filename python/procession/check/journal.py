@@ -28,7 +28,7 @@ VARIABLE = "PROCESSION_CHECK"
 MOST_FRAMES = 32
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_COMMAND = os.path.join(_PACKAGE, "cli", "")
+_BELOW = tuple(os.path.join(_PACKAGE, name, "") for name in ("cli", "_engines"))
 _LIBRARIES = tuple({os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib")})
 _TESTS = os.path.join(sysconfig.get_path("stdlib"), "test", "")  # of Python itself: programs like any other
 _SCRIPTS = os.path.join(sysconfig.get_path("scripts"), "")
@@ -54,8 +54,8 @@ def stack(frame: FrameType | None = None) -> list[str]:
     sites: list[str] = []
     while frame is not None and len(sites) < MOST_FRAMES:
         code = frame.f_code
-        if code.co_filename.startswith(_COMMAND):
-            break  # what lies below started the program
+        if code.co_filename.startswith(_BELOW):
+            break  # what lies below is our command, or of the parent that this process was forked from
         if is_users(code.co_filename):
             file = code.co_filename if code.co_filename.startswith("<") else os.path.abspath(code.co_filename)
             sites.append(f"{file}:{frame.f_lineno} in {code.co_qualname}")

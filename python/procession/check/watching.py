@@ -12,12 +12,12 @@ because they are forked). Without check mode nothing of this is loaded and nothi
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import time
+import weakref
 
-from .. import process
+from .. import context, process
 from ..executor import worker as executor_worker
 from ..pool import functions, worker
 from . import holding, sending
@@ -48,7 +48,7 @@ class _State:
         self.spent = 0.0  # seconds
         self.since = time.monotonic()
         self.functions: set[str] = set()
-        self.children: list[Any] = []
+        self.children: list[weakref.ref[Any]] = []
         self.own: Snapshot | None = None  # when the first child was started
         self.texts: dict[tuple[str, str], str] = {}
 
@@ -96,7 +96,7 @@ def _around_start(start: Callable[[Any], None]) -> Callable[[Any], None]:
         threads = holding.other_threads() if locked else []
         start(self)
         tell("started", child=self.pid, locked=locked, threads=threads, **facts)
-        _state.children.append(self)
+        _state.children.append(weakref.ref(self))
 
     return watched_start
 
@@ -108,7 +108,7 @@ def _about(started: Any) -> dict[str, Any]:
     else:
         target = type(started).run
     popen = type(started)._Popen
-    method = getattr(started, "_start_method", None) or multiprocessing.get_start_method(allow_none=True)
+    method = getattr(started, "_start_method", None) or context.default.get_start_method()
     return {
         "method": method,
         "target": _function(target),
@@ -169,7 +169,7 @@ def tell_end() -> None:
     tell("final", globals=_named(snapshot()), modules=_module_names())
     zombies = []
     for child in _state.children:
-        popen = getattr(child, "_popen", None)
+        popen = getattr(child(), "_popen", None)
         if popen is not None and popen.returncode is None and _is_zombie(popen.pid):
             zombies.append(popen.pid)
     if zombies:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -205,3 +206,14 @@ def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path) -> None:
     ended = run("-c", "print(1)", env={**os.environ, "TMPDIR": str(tmp_path)})
     assert ended.stdout == "1\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_example_in_the_documentation_is_what_is_printed(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "check.md").read_text()
+    code, *_ = re.findall(r"^```python\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    promised, *_ = re.findall(r"^```text\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    (tmp_path / "bank.py").write_text(code)
+    ended = run("bank.py", cwd=tmp_path)
+    words = [re.sub(r"pid \d+", "pid", text).split() for text in (promised, ended.stdout + ended.stderr)]
+    assert words[0] == words[1]

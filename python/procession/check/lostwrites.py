@@ -175,9 +175,10 @@ class _Case:
         name = self.key[1] + (f".{write.attribute}" if write.attribute else "")
         title = f"`{name}` is changed in a child process, which has a copy of its own: its parent never sees it"
         details = {"variable": name, "file": self.key[0], "before": event["before"], "after": event["after"]}
-        after = f" (there it became {event['after']}, from {event['before']})" if event["before"] else ""
+        known = event["before"] and event["before"] != event["after"]
+        values = f", from {event['before']} to {event['after']}" if known else ""
         places = (
-            Place.at(f"changed here in the child{after}", _site(write), process=self.run.who[event["pid"]]),
+            Place.at(f"changed here in the child{values}", _site(write), process=self.run.who[event["pid"]]),
             Place.at("read here in its parent", _site(read), process=self.run.who[self.parent]),
             _start_place(self.run, self.start),
         )
@@ -199,7 +200,7 @@ def _advice(name: str, event: Event, is_task: bool) -> tuple[str, ...]:
         return (
             "# queue.Queue is for the threads of one process. For processes:",
             f"{plain} = multiprocessing.Queue()",
-            f"process = Process(target={function}, args=({plain},))",
+            f"process = Process(target={function}, args=(..., {plain}))",
         )
     if is_task:
         return (
@@ -215,7 +216,7 @@ def _advice(name: str, event: Event, is_task: bool) -> tuple[str, ...]:
         return (
             "# A number that all processes share:",
             f'{plain} = multiprocessing.Value("{kind}", {zero})',
-            f"process = Process(target={function}, args=({plain},))",
+            f"process = Process(target={function}, args=(..., {plain}))",
             "",
             f"with {plain}.get_lock():  # in the child",
             f"    {plain}.value += 1",
@@ -223,7 +224,7 @@ def _advice(name: str, event: Event, is_task: bool) -> tuple[str, ...]:
     return (
         "# Send it back, and put it together in the parent:",
         "results = multiprocessing.Queue()",
-        f"process = Process(target={function}, args=(results,))",
+        f"process = Process(target={function}, args=(..., results))",
         "",
         "results.put(value)  # in the child",
         f"{plain} = results.get()  # in the parent, before process.join()",

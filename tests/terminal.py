@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -60,6 +61,7 @@ class Terminal:
         path = folder / "program.py"
         path.write_text(textwrap.dedent(program))
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.pid, self._end = pty.fork()
         if self.pid == 0:
             try:
@@ -70,10 +72,10 @@ class Terminal:
             finally:
                 os._exit(127)
 
-    def read_until(self, wanted: str, timeout_s: float = 30) -> None:
-        """Wait until the program has printed this. Raises AssertionError when it does not, or ends."""
+    def read_until(self, wanted: str, timeout_s: float = 30, *, times: int = 1) -> None:
+        """Wait until the program has printed this, so often. Raises AssertionError when it does not, or ends."""
         deadline = time.monotonic() + timeout_s
-        while wanted not in self.text:
+        while self.text.count(wanted) < times:
             assert time.monotonic() < deadline, self.text
             assert self._read(0.1), self.text
 
@@ -83,7 +85,7 @@ class Terminal:
                 data = os.read(self._end, 65536)
             except OSError:
                 return False  # nobody has the terminal any more
-            self.text += data.decode(errors="replace").replace("\r\n", "\n")
+            self.text += self._decoder.decode(data).replace("\r\n", "\n")
         return True
 
     def type(self, data: bytes) -> None:
@@ -94,6 +96,14 @@ class Terminal:
         """Read to the end, which is when the last process of the family has left; the program's exit code."""
         while self._read(1):
             pass
+        self.close()
+        return self.wait()
+
+    def close(self) -> None:
+        """Take the terminal away."""
         os.close(self._end)
+
+    def wait(self) -> int:
+        """The program's exit code, when it has ended."""
         _, status = os.waitpid(self.pid, 0)
         return os.waitstatus_to_exitcode(status)

@@ -43,6 +43,11 @@ class Meter:
         self._due = self._began + display.interval
         display.begin(self._now())
 
+    def __del__(self) -> None:
+        """Whoever had it was interrupted before it could say so."""
+        if not getattr(self, "ended", True) and hasattr(self, "_due"):
+            self.stop()
+
     def __enter__(self) -> Meter:
         return self
 

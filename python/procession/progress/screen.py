@@ -17,6 +17,7 @@ handler may print; what it would draw in the middle of a drawing is left to that
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -195,8 +196,12 @@ def on_screen(bar: Drawn, out: TextIO) -> Screen:
         if screen is None:
             screen = Screen(out)
             _live.append(screen)
-        screen.bars.append(bar)
-        screen._replace("")
+        try:
+            screen.bars.append(bar)
+            screen._replace("")
+        except BaseException:  # Ctrl-C
+            screen.end(bar)
+            raise
     return screen
 
 
@@ -243,6 +248,14 @@ def encodes(file: TextIO, text: str) -> bool:
     return True
 
 
+def _finish() -> None:
+    """At exit: what is live still, as after a Ctrl-C at an unlucky moment, stays, and the prompt is below it."""
+    with _lock:
+        for screen in list(_live):
+            for bar in list(screen.bars):
+                screen.end(bar, bar.lines(screen.size().columns, 1))
+
+
 def _forget() -> None:
     """In a forked child: the bars are the parent's."""
     global _lock
@@ -252,4 +265,5 @@ def _forget() -> None:
     _live.clear()
 
 
+atexit.register(_finish)
 os.register_at_fork(after_in_child=_forget)

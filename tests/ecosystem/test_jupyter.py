@@ -98,3 +98,53 @@ print(Parallel(n_jobs=2, backend="procession")(delayed(half)(i) for i in range(4
 procession.joblib.shutdown()
 """
     assert run(kernel, cell) == "[0.0, 0.5, 1.0, 1.5]\n"
+
+
+BARS = """
+import time
+from procession import progress
+def slow(x):
+    time.sleep(0.01)
+    return x
+with context.Pool(2) as pool:
+    pool.map(slow, range(100), progress="a <title>")
+    pool.map_async(slow, range(60), progress="beside").get()
+    list(pool.imap(slow, range(10), progress=True))
+    progress.write("written")
+"""
+
+
+@pytest.mark.parametrize("method", ["fork"], indirect=True)
+def test_bars_in_a_cell(kernel: Any, method: str) -> None:
+    shown: dict[str, list[dict[str, str]]] = {}
+    printed: list[str] = []
+
+    def output(message: Any) -> None:
+        content = message["content"]
+        if message["msg_type"] in ("display_data", "update_display_data"):
+            shown.setdefault(content["transient"]["display_id"], []).append(content["data"])
+        elif message["msg_type"] in ("stream", "error"):
+            printed.append(content.get("text", str(content)))
+
+    reply = kernel.execute_interactive(BARS, timeout=TIMEOUT_S, output_hook=output)
+    assert reply["content"]["status"] == "ok", printed
+    assert printed == ["written\n"]
+    first, second, third = shown.values()
+    assert len(first) >= 3, "it moves"
+    assert "0/100" in first[0]["text/plain"]
+    assert first[-1]["text/plain"].startswith("a <title> ━")
+    assert " 100%  100/100  " in first[-1]["text/plain"]
+    assert 'a &lt;title&gt; <progress value="1.0000" max="1"' in first[-1]["text/html"]
+    assert "60/60" in second[-1]["text/plain"]
+    assert third[-1]["text/plain"].startswith("slow ━")
+
+
+@pytest.mark.parametrize("method", ["fork"], indirect=True)
+def test_tqdm_for_notebooks(kernel: Any, method: str) -> None:
+    cell = """
+from tqdm.notebook import tqdm
+with context.Pool(2) as pool:
+    print(sum(pool.map(abs, range(10), progress=tqdm)))
+"""
+    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
+    assert run(kernel, cell).endswith("45\n")

@@ -1,7 +1,6 @@
 """The table of who waits for what: every kind of wait is in it while it lasts, and only then."""
 
 import os
-import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from parties import Team, kill
 
-from procession import _native
+from procession import _native, _store
 from procession.testing import wait_until
 
 
@@ -61,8 +60,10 @@ def made(ctx: Any, what: str) -> tuple[Any, Callable[[], object]]:
     return queue, queue.task_done
 
 
-def found(arena: Any, action: str) -> list[Any]:
-    return [entry for entry in _native.waits(arena) if entry[3][0] == action]
+def found(action: str) -> list[Any]:
+    """What is done in Python stands in the shared arena, if there is one."""
+    arenas = [_store.shared_arena(), _store.private_arena()]
+    return [entry for arena in arenas for entry in _native.waits(arena) if entry[3][0] == action]
 
 
 @pytest.mark.parametrize(
@@ -80,50 +81,46 @@ def found(arena: Any, action: str) -> list[Any]:
     ],
 )
 def test_a_wait_is_in_the_table_while_it_lasts(ctx: Any, team: Team, what: str, action: str) -> None:
-    arena = ctx._arena()
     obj, end = made(ctx, what)
     party = team.start(ctx, wait_for, what, obj)
-    wait_until(lambda: bool(found(arena, action)), timeout=20)
-    (entry,) = found(arena, action)
+    wait_until(lambda: bool(found(action)), timeout=20)
+    (entry,) = found(action)
     (_, sequence), pid, (native, ident), (_, offset, _), since, _, timed, looks = entry
     assert offset == (obj.address[0] if hasattr(obj, "address") else id(obj))
-    assert sequence % 2 == 0 and since > 0 and not timed and not looks
+    assert (sequence % 2, since > 0, timed, looks) == (0, True, False, False)
     if ctx.get_start_method() == "fork":
         assert pid == native == party.pid
     else:
         assert (pid, native, ident) == (os.getpid(), party.native_id, party.ident)
     end()
-    wait_until(lambda: not found(arena, action), timeout=20)
+    wait_until(lambda: not found(action), timeout=20)
 
 
 def test_a_join_is_in_the_table(ctx: Any, team: Team) -> None:
     event = ctx.Event()
     party = team.start(ctx, event.wait)
-    arena = ctx._arena()
     joiner = threading.Thread(target=party.join)
     joiner.start()
-    wait_until(lambda: bool(found(arena, "join")), timeout=20)
-    ((_, pid, (native, _), (_, joined, thread), *_),) = found(arena, "join")
+    wait_until(lambda: bool(found("join")), timeout=20)
+    ((_, pid, (native, _), (_, joined, thread), *_),) = found("join")
     assert (pid, native) == (os.getpid(), joiner.native_id)
     assert (joined, thread) == ((party.pid, 0) if ctx.get_start_method() == "fork" else (os.getpid(), party.native_id))
     event.set()
     joiner.join()
-    assert not found(arena, "join")
+    assert not found("join")
 
 
 def test_a_deadline_is_told(ctx: Any, team: Team) -> None:
     event = ctx.Event()
     team.start(ctx, event.wait, 30)
-    arena = ctx._arena()
-    wait_until(lambda: bool(found(arena, "wait")), timeout=20)
-    assert found(arena, "wait")[0][6]
+    wait_until(lambda: bool(found("wait")), timeout=20)
+    assert found("wait")[0][6]
     event.set()
 
 
 def test_what_the_dead_waited_for_is_not_in_the_table(fork: Any, team: Team) -> None:
     event = fork.Event()
     party = team.start(fork, event.wait)
-    arena = fork._arena()
-    wait_until(lambda: bool(found(arena, "wait")), timeout=20)
-    kill(party, signal.SIGKILL)
-    assert not found(arena, "wait")
+    wait_until(lambda: bool(found("wait")), timeout=20)
+    kill(party)
+    assert not found("wait")

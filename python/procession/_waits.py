@@ -79,10 +79,10 @@ def wait_here(condition: Any, timeout: float | None, action: str, owner: Any) ->
 
 
 def join_process(join: Callable[[float | None], object], popen: Any, timeout: float | None) -> None:
-    """Call `join(timeout)`, which waits for the process of `popen`. Raises: DeadlockError, where these are looked for."""
+    """Call `join(timeout)`, which waits for the process of `popen`. Raises: DeadlockError, if looked for."""
     _join(join, lambda: popen.returncode is not None, timeout, popen.pid)
 
 
 def join_thread(join: Callable[[float | None], object], thread: Any, timeout: float | None) -> None:
-    """Call `join(timeout)`, which waits for a thread. Raises: DeadlockError, where these are looked for."""
+    """Call `join(timeout)`, which waits for a thread. Raises: DeadlockError, if looked for."""
     _join(join, lambda: not thread.is_alive(), timeout, os.getpid(), thread.native_id or 0)

@@ -89,6 +89,7 @@ def _detach(work: Callable[[], None]) -> NoReturn:
             for standard in (0, 1):
                 os.dup2(null, standard)
             os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            os.chdir("/")  # what the program runs in may be unmounted
             work()
     except BaseException:
         traceback.print_exc()

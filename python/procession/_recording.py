@@ -34,7 +34,8 @@ PROCESS, NAME, EXIT, STARTED, ENDED = 1, 2, 3, 4, 5
 TASK, TASK_DONE, SUBMITTED, ANSWERED = 16, 17, 18, 19
 WAIT, WAIT_DONE = 32, 33
 DEPTH = 48
-ACTIONS = {1: "acquire", 2: "get", 3: "put", 4: "wait", 5: "join", 6: "result", 7: "tasks", 8: "receive"}
+# What a thread waits to do, as in crates/core/src/waits.rs
+ACTIONS = ("", "acquire", "get", "put", "wait", "poll", "finish", "join", "result", "any", "serve", "hold")
 
 PRIVATE = 1 << 15  # flag: the object lies in its process's own memory
 

@@ -194,6 +194,16 @@ impl Arena {
         self.heap.labels().text(label)
     }
 
+    /// What an object is called, for people, and its serial number; see `Heap::called`.
+    pub fn called(&self, offset: u64) -> Option<(u64, String)> {
+        self.heap.called(offset)
+    }
+
+    /// The serial number of an object.
+    pub fn serial(&self, offset: u64) -> u64 {
+        self.heap.serial(offset)
+    }
+
     /// Who waits for what.
     pub fn waits(&self) -> &Waits {
         self.heap.waits()

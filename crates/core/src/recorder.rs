@@ -75,34 +75,15 @@ pub mod kind {
     /// Answers came in. `object`: the ring of tasks; `a`: how many.
     pub const ANSWERED: u16 = 19;
 
-    /// A thread begins to wait. `object`: for what; `a`: one of [`super::action`]; `b`: the pid that is joined;
-    /// `site`: where.
+    /// A thread begins to wait. `object`: for what (a pid if it waits for the end of one); `a`: the action, as
+    /// [`crate::waits::Action`] numbers them; `b`: that one's detail; `site`: where; `extra`: the label of what the
+    /// object is called.
     pub const WAIT: u16 = 32;
-    /// It waits no longer. `a`: as before; `b`: 1 if it got what it waited for.
+    /// It waits no longer. `a`: as before; `b`: 1 if its time was over before it got what it waited for.
     pub const WAIT_DONE: u16 = 33;
 
     /// How many messages are in a ring. `object`: the ring; `a`: messages.
     pub const DEPTH: u16 = 48;
-}
-
-/// What a thread waits for.
-pub mod action {
-    /// A lock, a semaphore, a condition's or barrier's inner lock.
-    pub const ACQUIRE: u64 = 1;
-    /// Something in a queue.
-    pub const GET: u64 = 2;
-    /// Room in a queue.
-    pub const PUT: u64 = 3;
-    /// An event, a condition, a barrier.
-    pub const WAIT: u64 = 4;
-    /// The end of a process, or of a queue's work.
-    pub const JOIN: u64 = 5;
-    /// A pool's answers.
-    pub const RESULT: u64 = 6;
-    /// Tasks, in an idle worker of a pool.
-    pub const TASKS: u64 = 7;
-    /// Bytes or a message in a pipe.
-    pub const RECEIVE: u64 = 8;
 }
 
 /// Flag of a record: its object lies in one process's own memory, so that its offset means something there only.

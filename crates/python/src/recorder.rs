@@ -6,8 +6,10 @@
 
 use crate::once::name;
 use crate::site::{self, Whose};
+use crate::wait::Waiting;
 use procession_core::recorder::{self, Event, kind};
 use procession_core::sys;
+use procession_core::waits::Action;
 use pyo3::exceptions::PyOSError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -34,6 +36,8 @@ struct Memory {
     is_named: bool,
     sites: HashMap<(usize, i32), (Py<PyAny>, u32)>,
     stacks: HashMap<Vec<u32>, u32>,
+    /// What objects are called, by arena and offset: serial number and label.
+    objects: HashMap<(usize, u64), (u64, u32)>,
 }
 
 thread_local! {
@@ -54,12 +58,16 @@ impl Memory {
             self.is_named = false;
             self.sites.clear();
             self.stacks.clear();
+            self.objects.clear();
         }
         if self.sites.len() > MOST_KEPT {
             self.sites.clear();
         }
         if self.stacks.len() > MOST_KEPT {
             self.stacks.clear();
+        }
+        if self.objects.len() > MOST_KEPT {
+            self.objects.clear();
         }
     }
 
@@ -157,6 +165,44 @@ pub fn write(py: Python<'_>, nanos: u64, event: &Event) {
 /// The same of now.
 pub fn note(py: Python<'_>, event: &Event) {
     write(py, now(), event);
+}
+
+/// The calling thread waits, since `nanos`.
+pub fn wait_begun(py: Python<'_>, nanos: u64, what: &Waiting) {
+    let event = Event { kind: kind::WAIT, site: site(py), extra: called(what), ..of(what) };
+    write(py, nanos, &event);
+}
+
+/// It waits no longer.
+pub fn wait_over(py: Python<'_>, what: &Waiting, timed_out: bool) {
+    note(py, &Event { kind: kind::WAIT_DONE, b: u64::from(timed_out), ..of(what) });
+}
+
+fn of(what: &Waiting) -> Event {
+    let flags = if what.arena.is_shared() { 0 } else { recorder::PRIVATE };
+    let arena = what.arena.token()[0] as u32;
+    Event { flags, arena, object: what.object, a: what.action as u64, b: what.detail, ..Event::default() }
+}
+
+/// The label of what an object is called, 0 for one that is in no arena.
+fn called(what: &Waiting) -> u32 {
+    if what.action == Action::Join || what.detail != 0 {
+        return 0;
+    }
+    let place = (std::ptr::from_ref(what.arena) as usize, what.object);
+    let serial = what.arena.serial(what.object);
+    let known =
+        remembered(|memory| Ok(memory.objects.get(&place).map_or(0, |it| if it.0 == serial { it.1 } else { 0 })));
+    if let Ok(label @ 1..) = known {
+        return label;
+    }
+    let Some((serial, name)) = what.arena.called(what.object) else { return 0 };
+    let label = recorder::label(&name);
+    let _ = remembered(|memory| {
+        memory.objects.insert(place, (serial, label));
+        Ok(0)
+    });
+    label
 }
 
 /// Nanoseconds of the machine's clock.

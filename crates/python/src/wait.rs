@@ -5,15 +5,17 @@
 //! does not pay for it; where deadlocks are looked for, before.
 
 use crate::arena::Object;
+use crate::recorder as binding;
 use crate::{deadlocks, site};
 use procession_core::arena::Arena;
 use procession_core::error::WaitError;
+use procession_core::recorder::{self, TRACE};
 use procession_core::sys;
 use procession_core::wait::telling;
 use procession_core::waits::{Action, Entry, LOOKS, TIMED};
 use pyo3::prelude::*;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The moment `timeout` seconds from now; None is for ever, as is more than a century. Negative is now, NaN is an error.
@@ -58,6 +60,9 @@ pub struct Entered {
     /// Slot + 1; 0: it is not in the table (yet).
     slot: AtomicU32,
     site: AtomicU32,
+    /// For the timeline, when the thread went to sleep; 0: it did not, or that is recorded.
+    since: AtomicU64,
+    is_recorded: AtomicBool,
 }
 
 impl Entered {
@@ -66,7 +71,8 @@ impl Entered {
         let looks = deadlocks::notice(what.arena);
         let flags = if deadline.is_some() { TIMED } else { 0 } | if looks { LOOKS } else { 0 };
         let site = if looks { site::here(py, what.arena) } else { 0 };
-        Self { what, flags, slot: AtomicU32::new(0), site: AtomicU32::new(site) }
+        let (slot, site) = (AtomicU32::new(0), AtomicU32::new(site));
+        Self { what, flags, slot, site, since: AtomicU64::new(0), is_recorded: AtomicBool::new(false) }
     }
 
     /// This thread is about to sleep.
@@ -83,13 +89,33 @@ impl Entered {
             flags: self.flags,
             object,
             detail,
-            since: sys::monotonic().as_nanos() as u64,
+            since: binding::now(),
             site: self.site.load(Ordering::Relaxed),
         };
         if let Some(slot) = arena.waits().enter(&entry, HINT.get(), arena.processes()) {
             HINT.set(slot);
             ENTERED.set(true);
             self.slot.store(slot as u32 + 1, Ordering::Relaxed);
+            if recorder::is_on(TRACE) && action != Action::Serve {
+                self.since.store(entry.since, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Record that the wait has begun: once, when it has lasted for a slice or is over.
+    pub fn record(&self, py: Python<'_>) {
+        let since = self.since.swap(0, Ordering::Relaxed);
+        if since != 0 {
+            self.is_recorded.store(true, Ordering::Relaxed);
+            binding::wait_begun(py, since, &self.what);
+        }
+    }
+
+    /// Record that it is over.
+    pub fn record_end(&self, py: Python<'_>, timed_out: bool) {
+        self.record(py);
+        if self.is_recorded.swap(false, Ordering::Relaxed) {
+            binding::wait_over(py, &self.what, timed_out);
         }
     }
 
@@ -112,6 +138,7 @@ impl Entered {
     pub fn last(&self, py: Python<'_>, slices: u32) -> PyResult<()> {
         let Some(slot) = self.slot.load(Ordering::Relaxed).checked_sub(1) else { return Ok(()) };
         self.locate(py);
+        self.record(py);
         if self.looks() { deadlocks::look(py, self.what.arena, slot as usize, slices) } else { Ok(()) }
     }
 }
@@ -134,17 +161,22 @@ pub fn until<R: Send>(
 ) -> PyResult<Option<R>> {
     let entered = Entered::new(py, what, deadline);
     let mut slices = 0;
-    loop {
+    let outcome = loop {
         match py.detach(|| telling(&|| entered.enter(), || attempt(deadline))) {
-            Ok(result) => return Ok(Some(result)),
-            Err(WaitError::TimedOut) => return Ok(None),
+            Ok(result) => break Ok(Some(result)),
+            Err(WaitError::TimedOut) => break Ok(None),
             Err(WaitError::Interrupted) => {
-                py.check_signals()?;
                 slices += 1;
-                entered.last(py, slices)?;
+                if let Err(error) = py.check_signals().and_then(|()| entered.last(py, slices)) {
+                    break Err(error);
+                }
             }
         }
+    };
+    if recorder::is_on(TRACE) {
+        entered.record_end(py, matches!(outcome, Ok(None)));
     }
+    outcome
 }
 
 /// The same with a timeout in seconds.

@@ -65,13 +65,17 @@ impl PyWaiting {
         let entered = Entered::new(slf.py(), slf.get().what, slf.get().timed.then(Instant::now));
         entered.enter();
         entered.locate(slf.py());
+        entered.record(slf.py());
         *slf.get().lock() = Some(entered);
         slf
     }
 
-    #[pyo3(signature = (*_error))]
-    fn __exit__(&self, _error: &Bound<'_, PyTuple>) {
-        drop(self.lock().take());
+    #[pyo3(signature = (*error))]
+    fn __exit__(&self, error: &Bound<'_, PyTuple>) {
+        let entered = self.lock().take();
+        if let Some(entered) = entered {
+            entered.record_end(error.py(), false);
+        }
     }
 
     /// Whether this wait is to look for deadlocks: `look` is to be called every 20 ms.

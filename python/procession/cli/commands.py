@@ -24,6 +24,7 @@ from procession.cli.shared import (
     EXIT_INTERRUPTED,
     EXIT_PIPE_CLOSED,
     EXIT_USAGE,
+    begin_timeline,
     complain,
 )
 from procession.cli.signals import EXIT_TERMINATED, Terminated, terminable
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stand_in()
     options = parser().parse_args(arguments)
     try:
+        begin_timeline(options, list(arguments or sys.argv[1:]))
         with terminable():
             code: int = options.command(options)
             sys.stdout.flush()

@@ -12,7 +12,15 @@ from typing import Any
 import procession
 from procession import mapreduce
 from procession._sizes import shown_size
-from procession.cli.shared import EXIT_OK, add_checkpoint, add_workers, checkpoint_of, counted, size_argument
+from procession.cli.shared import (
+    EXIT_OK,
+    add_checkpoint,
+    add_timeline,
+    add_workers,
+    checkpoint_of,
+    counted,
+    size_argument,
+)
 from procession.cli.signals import ending_input
 from procession.progress.runs import LineBar
 
@@ -52,6 +60,7 @@ def add_map(commands: Any) -> None:
     one.set_defaults(command=run_map)
     one.add_argument("function", metavar="FUNCTION", help="module:function or path/to/file.py:function")
     add_workers(one)
+    add_timeline(one)
     one.add_argument("--raw", action="store_true", help="a line is not JSON but a str, without its end")
     one.add_argument("--unordered", action="store_true", help="results in the order they come")
     one.add_argument(

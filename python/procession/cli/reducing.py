@@ -16,6 +16,7 @@ from procession.cli.shared import (
     EXIT_FAILED,
     EXIT_OK,
     add_checkpoint,
+    add_timeline,
     add_workers,
     checkpoint_of,
     counted,
@@ -93,6 +94,7 @@ def add_mapreduce(commands: Any) -> None:
         "symbolic links), a glob pattern, or - for standard input",
     )
     add_workers(one)
+    add_timeline(one)
     one.add_argument(
         "--retries", type=int, default=1, metavar="N", help="how many workers a piece of the input may end (1)"
     )

@@ -26,7 +26,9 @@ __all__ = [
     "EXIT_PIPE_CLOSED",
     "EXIT_USAGE",
     "add_checkpoint",
+    "add_timeline",
     "add_workers",
+    "begin_timeline",
     "checkpoint_of",
     "complain",
     "counted",
@@ -60,6 +62,22 @@ def add_workers(one: Any) -> None:
     """The arguments about workers."""
     one.add_argument("--workers", type=int, metavar="N", help="how many workers (default: one per usable CPU)")
     one.add_argument("--context", choices=("fork", "spawn", "forkserver", "thread"), help="how workers are started")
+
+
+def add_timeline(one: Any) -> None:
+    """The arguments about what the command did, for those who want to look into that."""
+    group = one.add_argument_group("timeline")
+    group.add_argument("--trace", metavar="FILE", help="write a trace, for https://ui.perfetto.dev or chrome://tracing")
+    group.add_argument("--report", metavar="FILE", help="write a page about the run, for any browser")
+
+
+def begin_timeline(options: argparse.Namespace, command: list[str]) -> None:
+    """What these ask for, from now on. Raises: OSError."""
+    trace, report = getattr(options, "trace", None), getattr(options, "report", None)
+    if trace or report:
+        from procession.timeline.scribe import Wishes, begin
+
+        begin(Wishes(trace, report), command)
 
 
 def add_checkpoint(one: Any, unit: str) -> Any:

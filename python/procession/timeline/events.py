@@ -37,6 +37,13 @@ def short(site: str) -> str:
     return os.path.basename(place)
 
 
+def _unnamed(action: str, object_: int, detail: int) -> str:
+    """What is waited for and is no object of an arena."""
+    if action == "join":
+        return f"thread {detail}" if detail else f"process {object_}"
+    return "queue of a process's own" if detail else f"object {object_}"
+
+
 class Run:
     """A recording as a trace."""
 
@@ -144,14 +151,14 @@ class Run:
             yield self._slice(life, thread, "task", life.file.label(site) or "task", began, ended, args)
             yield from self._arrow(life, first)
             return
-        action = ACTIONS.get(a, "wait")
-        args = {"action": action, "object": life.file.label(extra) or f"object {object_}", "at": life.file.label(site)}
+        action = ACTIONS[a] if a < len(ACTIONS) else "wait"
+        what = life.file.label(extra) or _unnamed(action, object_, b)
+        args = {"action": action, "object": what, "at": life.file.label(site)}
         if last is None:
             args["unfinished"] = True
-        elif not last[7]:
-            args["in vain"] = True
-        name = f"{action}: {args['object']}" if action != "join" or not b else f"join: process {b}"
-        yield self._slice(life, thread, "wait", name, began, ended, args)
+        elif last[7]:
+            args["in vain"] = True  # its time was over
+        yield self._slice(life, thread, "wait", f"{action}: {what}", began, ended, args)
 
     @staticmethod
     def _arrow_id(record: tuple[int, ...], number: int, pid: int) -> str:

@@ -80,10 +80,11 @@ def _figures(summary: Summary) -> str:
             ("workers at work", words.share(summary.utilisation), "utilisation"),
         ]
         if summary.failed + summary.unfinished:
-            figures.append(("failed or never ended", words.count(summary.failed + summary.unfinished), "failed"))
+            label = "failed or never ended" if summary.unfinished else "failed"
+            figures.append((label, words.count(summary.failed + summary.unfinished), "failed"))
     if summary.contention:
         waited = sum(wait.seconds for wait in summary.contention)
-        figures.append(("waited, all threads", words.seconds(waited), "waited"))
+        figures.append(("spent waiting", words.seconds(waited), "waited"))
     if summary.peak[0]:
         figures.append(("peak memory", words.bytes_(summary.peak[0]), "peak"))
     drawn = (

@@ -18,7 +18,7 @@ __all__ = ["BINS", "Function", "Process", "Summary", "Task", "Wait", "Worker", "
 
 BINS = 240
 _MOST_TASKS = 15  # longest ones, and failed ones
-_IDLE = {"tasks", "result"}  # what a pool waits for where nothing holds it up
+_IDLE = {"serve", "result", "join"}  # waits that hold nobody up: for work, for answers, for an end
 
 
 @dataclass
@@ -145,7 +145,7 @@ class Summary:
 
     @property
     def contention(self) -> list[Wait]:
-        """What was waited for, the longest in sum first; without a pool's waits for work or answers."""
+        """What was waited for, the longest in sum first; without a pool's waits for work or answers, nor joins."""
         found = [wait for wait in self.waits.values() if wait.action not in _IDLE]
         return sorted(found, key=lambda wait: -wait.seconds)
 
@@ -272,7 +272,7 @@ class _Adding:
 
     def _wait(self, event: dict[str, Any], began: float, ended: float) -> None:
         args, seconds = event["args"], ended - began
-        key = args["action"], args["object"] if args["action"] != "join" else event["name"].partition(": ")[2]
+        key = args["action"], args["object"]
         wait = self.summary.waits.setdefault(key, Wait(*key))
         wait.count += 1
         wait.seconds += seconds

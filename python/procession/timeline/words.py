@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .summary import Summary, Wait
+from .summary import Summary
 
 __all__ = ["bytes_", "count", "place", "seconds", "sentences", "share"]
 
@@ -49,11 +49,6 @@ def place(site: str) -> str:
     return f"{short} in {function}" if function else short
 
 
-def wait(of: Wait) -> str:
-    """What was waited for: `acquire Lock 'accounts'`."""
-    return f"{of.action} {of.object}"
-
-
 def sentences(summary: Summary) -> list[str]:
     """The run in a few sentences, the most telling ones."""
     found = [*_work(summary), *_waiting(summary), *_memory(summary), *_ends(summary)]
@@ -89,8 +84,8 @@ def _waiting(summary: Summary) -> list[str]:
     if summary.contention:
         most = summary.contention[0]
         where = f", at {place(most.places.most_common(1)[0][0])}" if most.places else ""
-        text = f"Most was waited to {wait(most)}: {seconds(most.seconds)} in {count(most.count, 'wait')}{where}."
-        found.append(text)
+        long = f"{seconds(most.seconds)} in {count(most.count, 'wait')}"
+        found.append(f"The most waited for was {most.object} ({most.action}): {long}{where}.")
     return found
 
 

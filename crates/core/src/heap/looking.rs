@@ -64,4 +64,34 @@ impl Heap {
         let block = self.held(offset);
         (block.site.load(Relaxed), block.name.load(Relaxed))
     }
+
+    /// What a block is called, for people: `Lock 'accounts'`, or by the line that made it `Lock at bank.py:12`. Its serial
+    /// number comes along, since an offset is used again. None when there is no such block.
+    pub fn called(&self, offset: u64) -> Option<(u64, String)> {
+        let block = self.block(offset).ok()?;
+        let (kind, role) = (block.kind.load(Relaxed), Role::of(block.role.load(Relaxed)));
+        let what = match role {
+            Role::Queue => "Queue",
+            Role::JoinableQueue => "JoinableQueue",
+            Role::SimpleQueue => "SimpleQueue",
+            Role::PipeBack | Role::PipeForth | Role::PipeFlags => "Pipe",
+            Role::BoundedSemaphore => "BoundedSemaphore",
+            Role::Plain | Role::Inside => Kind::name(kind).trim_start_matches("an ").trim_start_matches("a "),
+        };
+        let text = |label: u32| self.labels().text(label);
+        let told = if let Some(name) = text(block.name.load(Relaxed)) {
+            format!("{what} '{name}'")
+        } else if let Some(site) = text(block.site.load(Relaxed)) {
+            let place = site.split(" in ").next().unwrap_or("");
+            format!("{what} at {}", place.rsplit('/').next().unwrap_or(place))
+        } else {
+            what.to_owned()
+        };
+        Some((block.serial.load(Relaxed), told))
+    }
+
+    /// The serial number of a block, which changes when its place is used again; 0 when there is none.
+    pub fn serial(&self, offset: u64) -> u64 {
+        self.block(offset).map_or(0, |block| block.serial.load(Relaxed))
+    }
 }

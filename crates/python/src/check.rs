@@ -300,10 +300,11 @@ fn write_synchronised(py: Python<'_>, kind: u16, name: Name, b: u64) {
     recorder::record_at(now(), &Event { kind, flags, arena, object, a: 0, b, site, stack, ticket, extra: 0 });
 }
 
-/// The name of an object of ours, or of a number that names something in the family.
+/// The name of an object of ours, or of a number that names something in the family, a negative one in this process.
 fn name_of(object: &Bound<'_, PyAny>) -> PyResult<Name> {
-    if let Ok(number) = object.extract::<u64>() {
-        return Ok(Name { arena: 0, object: number, flags: 0 });
+    if let Ok(number) = object.extract::<i64>() {
+        let flags = if number < 0 { PRIVATE } else { 0 };
+        return Ok(Name { arena: 0, object: number.unsigned_abs(), flags });
     }
     let py = object.py();
     let arena = object.getattr(name!(py, "arena"))?;

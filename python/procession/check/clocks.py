@@ -44,8 +44,8 @@ class Held:
 
     __slots__ = ("depth", "number", "site")
 
-    def __init__(self, number: int, site: str) -> None:
-        self.number, self.site, self.depth = number, site, 1
+    def __init__(self, number: int, site: str, depth: int) -> None:
+        self.number, self.site, self.depth = number, site, depth
 
 
 class Thread:
@@ -103,9 +103,9 @@ class State:
         elif kind == events.ACQUIRE:
             thread.acquire(*self._released.get(key, (NOTHING, NOTHING)))
         elif kind == events.LOCK:
-            self._lock(key, thread, record.site)
+            self._lock(key, thread, record.site, max(record.b, 1))
         elif kind == events.UNLOCK:
-            self._unlock(key, thread)
+            self._unlock(key, thread, max(record.b, 1))
         elif kind == events.JOINED:
             self.see(thread, self._of_pid.get(record.b, ()))
 
@@ -122,20 +122,20 @@ class State:
             full, strict = joined(known[0], full), joined(known[1], strict)
         self._released[key] = full, strict
 
-    def _lock(self, key: Key, thread: Thread, site: str) -> None:
+    def _lock(self, key: Key, thread: Thread, site: str, depth: int) -> None:
         if key in thread.held:
-            thread.held[key].depth += 1
+            thread.held[key].depth += depth
             return
         thread.acquire(*self._released.get(key, (NOTHING, NOTHING)))
         self._acquisitions += 1
-        thread.held[key] = Held(self._acquisitions, site)
+        thread.held[key] = Held(self._acquisitions, site, depth)
         self._lockers[key] = thread
         self._count(thread)
 
-    def _unlock(self, key: Key, thread: Thread) -> None:
+    def _unlock(self, key: Key, thread: Thread, depth: int) -> None:
         held = thread.held.get(key)
-        if held is not None and held.depth > 1:
-            held.depth -= 1
+        if held is not None and held.depth > depth:
+            held.depth -= depth
             return
         if held is None:  # acquired by another: a signal
             self._release(key, thread)

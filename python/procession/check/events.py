@@ -6,8 +6,8 @@ This file gives the records of kinds 64 to 95 their meaning; `hooks` and `crates
 | --- | --- | --- | --- |
 | RELEASE | anything | | what this thread did so far is before whatever a later ACQUIRE of the object begins |
 | ACQUIRE | the same | | |
-| LOCK, UNLOCK | a lock | | as ACQUIRE and RELEASE, and the lock is held in between |
-| JOINED | | pid | that process has ended, and this thread knows |
+| LOCK, UNLOCK | a lock | `b`: how many times, 0 for once | as ACQUIRE and RELEASE, and it is held in between |
+| JOINED | | `b`: pid | that process has ended, and this thread knows |
 | READ, WRITE | shared memory | see below | an access |
 | UPDATE | shared memory | see below | read and write in one step (`Value.add`) |
 | UNSEEN | | | this process synchronises by means that are not followed (`site`: which): nothing is said of it |

@@ -20,7 +20,7 @@ import weakref
 from .. import context, process
 from ..executor import worker as executor_worker
 from ..pool import functions, worker
-from . import holding, sending
+from . import holding, hooks, sending
 from .journal import is_users, stack, tell
 from .snapshots import describe, modules, snapshot
 
@@ -69,6 +69,7 @@ def watch() -> None:
     cls._bootstrap = _around_bootstrap(cls._bootstrap)
     for_executor: Any = executor_worker
     worker.main.__defaults__, for_executor.load = (_load, None), _load
+    hooks.watch()  # first: the others keep the methods that they find
     holding.watch()
     sending.watch()
     os.register_at_fork(after_in_child=_forget)

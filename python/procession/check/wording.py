@@ -86,9 +86,15 @@ def _role(access: Access) -> str:
 def _add(places: list[Place], access: Access, role: str, who: Who) -> None:
     """One place for each line of the program."""
     process, thread = who(access.thread)
-    place = Place.at(role, access.site, process=process, thread=thread, stack=access.stack)
+    place = Place.at(role, access.site, process=process, thread=thread, stack=_stack(access))
     if all((known.file, known.line) != (place.file, place.line) for known in places):
         places.append(place)
+
+
+def _stack(access: Access) -> tuple[str, ...]:
+    """The user's frames: without the line by which a spawned process was begun."""
+    stack = access.stack
+    return stack[:-1] if len(stack) > 1 and stack[-1].startswith("<string>:") else stack
 
 
 def _add_both_sides(places: list[Place], pairs: Pairs, who: Who) -> None:
@@ -97,7 +103,7 @@ def _add_both_sides(places: list[Place], pairs: Pairs, who: Who) -> None:
     if len(places) == 1:
         process, thread = who(other.thread)
         role = "does the same" if other.kind == one.kind else _role(other)
-        places.append(Place.at(role, other.site, process=process, thread=thread, stack=other.stack))
+        places.append(Place.at(role, other.site, process=process, thread=thread, stack=_stack(other)))
 
 
 def _holding(pairs: Pairs, who: Who) -> list[dict[str, Any]]:

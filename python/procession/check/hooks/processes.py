@@ -1,0 +1,111 @@
+"""A process's start comes before what it does, and that before whatever follows the news of its end."""
+
+from __future__ import annotations
+
+import os
+from multiprocessing import process as _standard
+
+from ... import _wait, connection, process
+from ..._engines.fork import BasePopen
+from . import objects, tokens
+
+TYPE_CHECKING = False  # `typing` is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["watch"]
+
+_TOKEN = "_check_token"  # an attribute of process objects, which travels with them
+
+
+def watch() -> None:
+    """Follow processes that are started through us, forked by `os.fork`, and waited for in whatever way."""
+    cls: Any = process.ProcessWithResult
+    cls.start = _around_start(cls.start)
+    cls._bootstrap = _around_bootstrap(cls._bootstrap)
+    _watch_popen(BasePopen)
+    os.waitpid = _around_waitpid(os.waitpid)
+    modules: tuple[Any, ...] = (_wait, connection)
+    modules[0].wait = modules[1].wait = _around_wait(_wait.wait)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+    tokens.named(_standard.current_process().name, thread=False)
+
+
+def _watch_popen(cls: Any) -> None:
+    """Once for each class that has a `poll` of its own."""
+    if "poll" in vars(cls) and not hasattr(cls.poll, "_is_recorded"):
+        cls.poll = _around_poll(cls.poll)
+        cls.poll._is_recorded = True
+
+
+def _around_start(start: Callable[[Any], None]) -> Callable[[Any], None]:
+    def recorded_start(self: Any) -> None:
+        objects.watch_managers()
+        token = self.__dict__[_TOKEN] = tokens.new()
+        tokens.releasing(token)
+        start(self)
+        _watch_popen(type(self._popen))
+
+    return recorded_start
+
+
+def _around_bootstrap(bootstrap: Callable[..., int]) -> Callable[..., int]:
+    def recorded_bootstrap(self: Any, *arguments: Any, **keywords: Any) -> int:
+        token = self.__dict__.pop(_TOKEN, None)
+        if token is not None:
+            tokens.acquired(token)
+        tokens.named(self.name, thread=False)
+        objects.watch_managers()
+        return bootstrap(self, *arguments, **keywords)
+
+    return recorded_bootstrap
+
+
+def _around_poll(poll: Callable[..., int | None]) -> Callable[..., int | None]:
+    def recorded_poll(self: Any, flag: int = os.WNOHANG) -> int | None:
+        code = poll(self, flag)
+        if code is not None:
+            tokens.joined(self.pid)
+        return code
+
+    return recorded_poll
+
+
+def _around_waitpid(waitpid: Callable[[int, int], tuple[int, int]]) -> Callable[[int, int], tuple[int, int]]:
+    def recorded_waitpid(pid: int, options: int, /) -> tuple[int, int]:
+        found, status = waitpid(pid, options)
+        if found > 0:
+            tokens.joined(found)
+        return found, status
+
+    return recorded_waitpid
+
+
+def _around_wait(wait: Callable[..., Any]) -> Callable[..., Any]:
+    """Of `connection.wait`, which also waits for the ends of processes, by their sentinels."""
+
+    def recorded_wait(object_list: Any, timeout: float | None = None) -> Any:
+        ready = wait(object_list, timeout)
+        numbers = {item for item in ready if isinstance(item, int)}
+        if numbers:
+            for child in list(_standard._children):  # type: ignore[attr-defined]
+                popen = child._popen
+                if popen is not None and popen.sentinel in numbers:
+                    tokens.joined(popen.pid)
+        return ready
+
+    return recorded_wait
+
+
+_forking: list[int] = []
+
+
+def _before_fork() -> None:
+    _forking[:] = [tokens.new()]
+    tokens.releasing(_forking[0])
+
+
+def _after_fork() -> None:
+    for token in _forking:
+        tokens.acquired(token)

@@ -11,3 +11,5 @@ data. `stacks` asks py-spy for the Python stacks of a process, `web` serves the 
 Needs textual and psutil, for the browser textual-serve, for stacks py-spy: `pip install procession[top]`. Nothing here
 is loaded before the command is given.
 """
+
+__all__: list[str] = []

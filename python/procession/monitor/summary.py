@@ -49,14 +49,14 @@ def _meters(model: Model, width: int, cores: int) -> Spans:
     used = sum(family.program.used for family in model.families.values())
     limit = sum(family.program.limit for family in model.families.values())
     meter: Spans = [("CPU ", "dim")]
-    if width >= 60:
+    if width >= 66:
         meter += [(words.bar((cpu or 0) / cores, BAR), "running"), (" ", "")]
     meter.append((f"{words.percent(cpu)}%", "strong"))
-    if width >= 60:
+    if width >= 66:
         meter.append((f" of {cores * 100}%", "dim"))
     meter += [("   Memory ", "dim"), (words.size(sum(private)) if private else words.UNKNOWN, "strong")]
     meter += [
-        (" private + " if width >= 60 else " + ", "dim"),
+        (" private + " if width >= 66 else " + ", "dim"),
         (words.size(sum(shared)) if shared else words.UNKNOWN, "strong"),
     ]
     meter.append((" shared", "dim"))
@@ -74,10 +74,10 @@ def _counts(model: Model, width: int) -> Spans:
     if waiting:
         line.append((f", {waiting} waiting", "waiting"))
     ended = sum(row.ended is not None for family in families for row in family.processes.values())
-    if ended and width >= 60:
+    if ended and width >= 66:
         line.append((f", {ended} ended", "dim"))
     pools = [pool for family in families for pool in family.pools.values() if pool.info.submitted]
-    if pools and width >= 60:
+    if pools and width >= 66:
         busiest = max(pools, key=lambda pool: pool.info.submitted - pool.finished)
         line.append((f"   pool {busiest.share * 100:.0f}%", "accent"))
         if busiest.left_s:

@@ -103,7 +103,7 @@ def test_contention_is_the_share_that_waited_lately() -> None:
 def test_a_pools_time_left_follows_its_rate() -> None:
     model = seen(
         look(0, program(pools=(pool(submitted=100, done=10),))),
-        look(1, program(pools=(pool(submitted=100, done=15, failed=5, running=2, waiting=78),))),
+        look(1, program(pools=(pool(submitted=100, done=20, failed=5, running=2, waiting=78),))),
     )
     (row,) = listed(model, POOLS)
     assert (row.rate, row.left_s, row.share) == (10.0, 8.0, 0.2)
@@ -118,7 +118,10 @@ def test_workers_stand_below_their_pool_with_their_task() -> None:
     )
     model = seen(look(1, watched))
     assert texts(listed(model, POOLS), POOLS, "POOL") == ["pool", "├ pid 2", "└ pid 3"]
-    assert texts(listed(model, POOLS), POOLS, "WORK")[1:] == ["runs work #3 for 1.0 s", "idle: waits for a task"]
+    assert texts(listed(model, POOLS), POOLS, "WORK")[1:] == [
+        "runs work, task 7 item 3 for 1.0 s",
+        "idle: waits for a task",
+    ]
     assert texts(listed(model, PROCESSES), PROCESSES, "STATE")[2] == "idle: waits for a task"
 
 

@@ -45,7 +45,7 @@ def title(row: Row) -> str:
     if isinstance(row, ObjectRow):
         return row.label
     if isinstance(row, PoolRow):
-        return f"pool '{row.info.name}'"
+        return row.label
     return f"worker, pid {row.pid}"
 
 
@@ -60,10 +60,10 @@ def hint(row: Row, model: Model) -> str:
         return f"{title(row)}: {_object_sentence(row, family)}"
     if isinstance(row, PoolRow):
         info = row.info
-        failed = f", {words.count(info.failed)} failed" if info.failed else ""
+        failed = f", {words.plural(info.failed, 'call')} raised" if info.failed else ""
         left = f", {words.duration(row.left_s)} left" if row.left_s else ""
         return (
-            f"{title(row)}: {words.count(row.finished)} of {words.plural(info.submitted, 'task')} finished{failed}, "
+            f"{title(row)}: {words.count(info.done)} of {words.plural(info.submitted, 'task')} done{failed}, "
             f"{words.rate(row.rate)} a second{left}"
         )
     return f"{title(row)}: {row.state.text}"
@@ -219,11 +219,11 @@ def _pool(row: PoolRow) -> Lines:
     lines = [
         ("Pool", info.name),
         ("Function", info.title or "none yet"),
-        ("Workers", f"started by {info.method}" if info.method else ""),
-        ("Made by", f"pid {info.pid}"),
+        ("Workers", f"{len(info.workers)} of {info.size}, started by {info.method}"),
+        ("Made by", f"pid {info.pid}{f' at {info.site}' if info.site else ''}"),
         ("Progress", f"{words.bar(row.share, 30)} {row.share * 100:.1f} %"),
-        ("Tasks", f"{info.submitted} given, {info.done} done, {info.failed} failed"),
-        ("", f"{info.running} running, {info.waiting} waiting"),
+        ("Tasks", f"{info.submitted} given (a chunk of items is one), {info.done} done"),
+        ("", f"{info.running} running, {info.waiting} waiting; {words.plural(info.failed, 'call')} raised"),
         ("Rate", f"{words.rate(row.rate)} a second"),
         ("Time left", words.duration(row.left_s)),
     ]

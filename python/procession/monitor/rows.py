@@ -293,19 +293,20 @@ class PoolRow(Row):
         return self.info.pid
 
     @property
-    def finished(self) -> int:
-        """Tasks that ended, well or not."""
-        return self.info.done + self.info.failed
+    def label(self) -> str:
+        """The pool in a sentence."""
+        name = self.info.name
+        return name if " at " in name else f"pool '{name}'"
 
     @property
     def share(self) -> float:
-        """How much of what was given to it is finished; 1 where nothing is to be done."""
-        return self.finished / self.info.submitted if self.info.submitted else 1.0
+        """How much of what was given to it is done; 1 where nothing is to be done."""
+        return min(self.info.done / self.info.submitted, 1.0) if self.info.submitted else 1.0
 
     @property
     def left_s(self) -> float | None:
         """Seconds until what was given to it is finished, as the rate of the last looks has it."""
-        left = self.info.submitted - self.finished
+        left = self.info.submitted - self.info.done
         if left <= 0:
             return 0.0
         return left / self.rate if self.rate else None
@@ -314,9 +315,9 @@ class PoolRow(Row):
         """Takes what a look found."""
         self.info = info
         self.haystack = f"{info.name} {info.title}".lower()
-        if self._window and self.finished < self._window[-1][1]:
+        if self._window and info.done < self._window[-1][1]:
             self._window.clear()
-        self._window.append((now, self.finished))
+        self._window.append((now, info.done))
         (then, before), (_, after) = self._window[0], self._window[-1]
         self.rate = (after - before) / (now - then) if now > then else None
         workers = {}

@@ -132,7 +132,7 @@ def _target(thread: ThreadRow, waits: WaitInfo, family: Family) -> tuple[str, st
     row = family.waited_for(thread.pid, waits.object)
     if row is None:
         pool = family.pools.get(waits.object)
-        return (f"pool {pool.info.name}" if pool else "an object that is gone"), ""
+        return (pool.label if pool else "an object that is gone"), ""
     return row.label, name_of_owner(row, family)
 
 
@@ -220,10 +220,10 @@ def _work(row: ProcessRow, main: State | None) -> State:
 
 
 def task(row: WorkerRow) -> str:
-    """What a worker works on: the pool's function and the number of the item or task."""
-    info, title = row.info, row.pool.info.title or "task"
-    number = info.item if info.item is not None else info.task
-    return f"{title} #{number}" if number is not None else title
+    """What a worker works on: the pool's function, the number of the task, and of the item in it."""
+    info, title = row.info, row.pool.info.title
+    item = f" item {info.item}" if info.item is not None else ""
+    return f"{title + ', ' if title else ''}task {info.task}{item}"
 
 
 def state_of_worker(row: WorkerRow, now: float) -> State:

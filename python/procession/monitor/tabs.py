@@ -246,10 +246,10 @@ def _doing(row: Any) -> str:
 
 _POOLS = (
     Column("POOL", 14, _pool_name, lambda row: row.info.name, "the pool; below it its workers", grow=1),
-    _count("DONE", 5, "done", "tasks done"),
+    _count("DONE", 5, "done", "tasks done; a chunk of items is one task"),
     _count("RUN", 4, "running", "tasks being worked on", 3),
     _count("WAIT", 5, "waiting", "tasks no worker has yet", 2),
-    _count("FAIL", 4, "failed", "tasks that raised", 2),
+    _count("FAIL", 4, "failed", "calls that raised", 2),
     numeric("DONE/s", 6, _pool_rate, lambda row: row.rate, "tasks a second; of a worker its CPU", 1),
     numeric("LEFT", 7, _left, lambda row: row.left_s, "time until all that was given to it is done", 1),
     Column("WORK", 12, _doing, lambda row: row.share, "progress; of a worker its task", grow=4, tint=_kind),

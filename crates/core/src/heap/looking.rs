@@ -76,6 +76,7 @@ impl Heap {
             Role::SimpleQueue => "SimpleQueue",
             Role::PipeBack | Role::PipeForth | Role::PipeFlags => "Pipe",
             Role::BoundedSemaphore => "BoundedSemaphore",
+            Role::Pool => "Pool",
             Role::Plain | Role::Inside => Kind::name(kind).trim_start_matches("an ").trim_start_matches("a "),
         };
         let text = |label: u32| self.labels().text(label);

@@ -79,7 +79,8 @@ pub mod kind {
     /// [`crate::waits::Action`] numbers them; `b`: that one's detail; `site`: where; `extra`: the label of what the
     /// object is called.
     pub const WAIT: u16 = 32;
-    /// It waits no longer. `a`: as before; `b`: 1 if its time was over before it got what it waited for.
+    /// It waits no longer. `extra`: 1 if its time was over before it got what it
+    /// waited for; the others as before.
     pub const WAIT_DONE: u16 = 33;
 
     /// How many messages are in a ring. `object`: the ring; `a`: messages.

@@ -6,7 +6,7 @@
 
 use crate::once::name;
 use crate::site::{self, Whose};
-use crate::wait::Waiting;
+use procession_core::arena::Arena;
 use procession_core::recorder::{self, Event, kind};
 use procession_core::sys;
 use procession_core::waits::Action;
@@ -167,36 +167,37 @@ pub fn note(py: Python<'_>, event: &Event) {
     write(py, now(), event);
 }
 
+/// What a thread waits for: where the object is, what is to be done with it, its offset, and the action's detail.
+pub type Wanted = (&'static Arena, Action, u64, u64);
+
 /// The calling thread waits, since `nanos`.
-pub fn wait_begun(py: Python<'_>, nanos: u64, what: &Waiting) {
+pub fn wait_begun(py: Python<'_>, nanos: u64, what: Wanted) {
     let event = Event { kind: kind::WAIT, site: site(py), extra: called(what), ..of(what) };
     write(py, nanos, &event);
 }
 
 /// It waits no longer.
-pub fn wait_over(py: Python<'_>, what: &Waiting, timed_out: bool) {
-    note(py, &Event { kind: kind::WAIT_DONE, b: u64::from(timed_out), ..of(what) });
+pub fn wait_over(py: Python<'_>, what: Wanted, timed_out: bool) {
+    note(py, &Event { kind: kind::WAIT_DONE, extra: u32::from(timed_out), ..of(what) });
 }
 
-fn of(what: &Waiting) -> Event {
-    let flags = if what.arena.is_shared() { 0 } else { recorder::PRIVATE };
-    let arena = what.arena.token()[0] as u32;
-    Event { flags, arena, object: what.object, a: what.action as u64, b: what.detail, ..Event::default() }
+fn of((arena, action, object, b): Wanted) -> Event {
+    let flags = if arena.is_shared() { 0 } else { recorder::PRIVATE };
+    Event { flags, arena: arena.token()[0] as u32, object, a: action as u64, b, ..Event::default() }
 }
 
 /// The label of what an object is called, 0 for one that is in no arena.
-fn called(what: &Waiting) -> u32 {
-    if what.action == Action::Join || what.detail != 0 {
+fn called((arena, action, object, detail): Wanted) -> u32 {
+    if action == Action::Join || detail != 0 {
         return 0;
     }
-    let place = (std::ptr::from_ref(what.arena) as usize, what.object);
-    let serial = what.arena.serial(what.object);
-    let known =
-        remembered(|memory| Ok(memory.objects.get(&place).map_or(0, |it| if it.0 == serial { it.1 } else { 0 })));
-    if let Ok(label @ 1..) = known {
+    let place = (std::ptr::from_ref(arena) as usize, object);
+    let serial = arena.serial(object);
+    let known = |memory: &mut Memory| memory.objects.get(&place).filter(|it| it.0 == serial).map_or(0, |it| it.1);
+    if let Ok(label @ 1..) = remembered(|memory| Ok(known(memory))) {
         return label;
     }
-    let Some((serial, name)) = what.arena.called(what.object) else { return 0 };
+    let Some((serial, name)) = arena.called(object) else { return 0 };
     let label = recorder::label(&name);
     let _ = remembered(|memory| {
         memory.objects.insert(place, (serial, label));

@@ -53,6 +53,12 @@ impl Waiting {
     }
 }
 
+impl Waiting {
+    fn wanted(&self) -> binding::Wanted {
+        (self.arena, self.action, self.object, self.detail)
+    }
+}
+
 /// A wait, and where it stands in the table.
 pub struct Entered {
     what: Waiting,
@@ -107,7 +113,7 @@ impl Entered {
         let since = self.since.swap(0, Ordering::Relaxed);
         if since != 0 {
             self.is_recorded.store(true, Ordering::Relaxed);
-            binding::wait_begun(py, since, &self.what);
+            binding::wait_begun(py, since, self.what.wanted());
         }
     }
 
@@ -115,7 +121,7 @@ impl Entered {
     pub fn record_end(&self, py: Python<'_>, timed_out: bool) {
         self.record(py);
         if self.is_recorded.swap(false, Ordering::Relaxed) {
-            binding::wait_over(py, &self.what, timed_out);
+            binding::wait_over(py, self.what.wanted(), timed_out);
         }
     }
 

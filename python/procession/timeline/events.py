@@ -156,7 +156,7 @@ class Run:
         args = {"action": action, "object": what, "at": life.file.label(site)}
         if last is None:
             args["unfinished"] = True
-        elif last[7]:
+        elif last[11]:
             args["in vain"] = True  # its time was over
         yield self._slice(life, thread, "wait", f"{action}: {what}", began, ended, args)
 

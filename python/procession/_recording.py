@@ -31,9 +31,8 @@ TRACE, CHECK = 1, 2  # what is recorded
 
 # Kinds, as in crates/core/src/recorder.rs
 PROCESS, NAME, EXIT, STARTED, ENDED = 1, 2, 3, 4, 5
-TASK, TASK_DONE, SUBMITTED, ANSWERED = 16, 17, 18, 19
+TASK, TASK_DONE, SUBMITTED, WORKER = 16, 17, 18, 19
 WAIT, WAIT_DONE = 32, 33
-DEPTH = 48
 # What a thread waits to do, as in crates/core/src/waits.rs
 ACTIONS = ("", "acquire", "get", "put", "wait", "poll", "finish", "join", "result", "any", "serve", "hold")
 

@@ -51,7 +51,7 @@ pub fn is_on(what: u32) -> bool {
 
 /// Kinds of records. `_recording.py` has the same names; what `object`, `a`, `b` and `extra` mean is told here.
 ///
-/// 1 to 15 lives, 16 to 31 tasks, 32 to 47 waits, 48 to 63 counters; from 64 on synchronisation and accesses, which the
+/// 1 to 15 lives, 16 to 31 tasks, 32 to 63 waits; from 64 on synchronisation and accesses, which the
 /// race detector gives their meaning.
 pub mod kind {
     /// The first record of each process. `a`: its parent's pid; `b`: its start time, as [`crate::sys::start_time`] has it.
@@ -72,8 +72,8 @@ pub mod kind {
     pub const TASK_DONE: u16 = 17;
     /// Tasks were handed in. `object`: the ring; `a`: the first one's number; `b`: how many; `site`: where.
     pub const SUBMITTED: u16 = 18;
-    /// Answers came in. `object`: the ring of tasks; `a`: how many.
-    pub const ANSWERED: u16 = 19;
+    /// A worker is ready for tasks of a pool. `object`: the ring.
+    pub const WORKER: u16 = 19;
 
     /// A thread begins to wait. `object`: for what (a pid if it waits for the end of one); `a`: the action, as
     /// [`crate::waits::Action`] numbers them; `b`: that one's detail; `site`: where; `extra`: the label of what the
@@ -82,9 +82,6 @@ pub mod kind {
     /// It waits no longer. `extra`: 1 if its time was over before it got what it
     /// waited for; the others as before.
     pub const WAIT_DONE: u16 = 33;
-
-    /// How many messages are in a ring. `object`: the ring; `a`: messages.
-    pub const DEPTH: u16 = 48;
 }
 
 /// Flag of a record: its object lies in one process's own memory, so that its offset means something there only.

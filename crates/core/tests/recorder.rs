@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use support::{alone, fork, kill, wait};
 
+const NUMBERED: u16 = 200; // a kind that nobody else writes
+
 struct Directory(PathBuf);
 
 impl Directory {
@@ -58,12 +60,12 @@ fn of_file(path: &Path) -> Vec<(u32, u16, u64, u64)> {
 }
 
 fn numbered(a: u64) {
-    recorder::record(&Event { kind: kind::DEPTH, a, b: !a, ..Event::default() });
+    recorder::record(&Event { kind: NUMBERED, a, b: !a, ..Event::default() });
 }
 
 /// Numbers that were written whole, each with its complement.
 fn numbers(records: &[(u32, u16, u64, u64)]) -> Vec<u64> {
-    let ours = records.iter().filter(|record| record.1 == kind::DEPTH);
+    let ours = records.iter().filter(|record| record.1 == NUMBERED);
     ours.map(|&(_, _, a, b)| if a == !b { a } else { panic!("a torn record") }).collect()
 }
 
@@ -93,7 +95,7 @@ fn threads_and_forks_lose_nothing_and_take_tickets_once() {
                         for number in 0..5000 {
                             let ticket = recorder::ticket();
                             let a = from + 5000 * thread + number;
-                            recorder::record(&Event { kind: kind::DEPTH, a, b: !a, ticket, ..Event::default() });
+                            recorder::record(&Event { kind: NUMBERED, a, b: !a, ticket, ..Event::default() });
                         }
                     });
                 }

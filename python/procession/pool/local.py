@@ -24,7 +24,7 @@ from .state import BROKEN, RAISED, READY, VALUE, Ended
 __all__ = ["LocalEngine"]
 
 MANY, STREAM = 4, 8  # bits of a kind; see crates/python/src/pool
-TRACE, TASK, TASK_DONE, SUBMITTED, PRIVATE = 1, 16, 17, 18, 1 << 15  # see crates/core/src/recorder.rs
+TRACE, TASK, TASK_DONE, SUBMITTED, WORKER, PRIVATE = 1, 16, 17, 18, 19, 1 << 15  # see crates/core/src/recorder.rs
 PART = 1 << 20  # a status: of a chunk that is not done yet
 PART_NS = 1_000_000  # of a chunk in parts: for so long outcomes are kept, as in processes
 _STOP = None
@@ -306,6 +306,8 @@ def _serve(
         except Exception as error:
             dispatcher.answer((number, BROKEN, error, 0))
             return
+    if _native.recording() & TRACE:
+        _native.record(WORKER, id(dispatcher), flags=PRIVATE, label="")
     dispatcher.answer((number, READY, None, 0))
     done = 0
     while not most or done < most:

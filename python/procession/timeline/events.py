@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import _recording
-from .._recording import ACTIONS, SUBMITTED, TASK, TASK_DONE, WAIT, WAIT_DONE, Recording
+from .._recording import ACTIONS, SUBMITTED, TASK, TASK_DONE, WAIT, WAIT_DONE, WORKER, Recording
 from .lives import Life, lives
 from .samples import samples
 
@@ -134,6 +134,9 @@ class Run:
                     yield from self._span(life, first, record[0], None)
             elif kind == SUBMITTED:
                 yield from self._submitted(life, record)
+            elif kind == WORKER:
+                at = {"ts": self.us(record[0]), "pid": life.key, "tid": thread, "args": {"pool": record[5]}}
+                yield {"ph": "i", "s": "t", "cat": "worker", "name": "ready for tasks", **at}
         for begun in open_.values():
             for first in begun:
                 yield from self._span(life, first, max(life.ended, first[0]), None)

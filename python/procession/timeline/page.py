@@ -52,7 +52,9 @@ def page(summary: Summary) -> str:
 
 def _title(summary: Summary) -> str:
     command = str(summary.about.get("command", "")).strip()
-    return command if len(command) <= 120 else f"{command[:119]}…" if command else "A run"
+    if not command:
+        return "A run"
+    return command if len(command) <= 120 else f"{command[:119]}…"
 
 
 def _when(summary: Summary) -> str:

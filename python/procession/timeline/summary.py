@@ -10,6 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from .chrome import Source
@@ -55,7 +56,7 @@ class Process:
 
 @dataclass
 class Worker:
-    """A thread that did tasks."""
+    """A thread that tasks were for."""
 
     process: int
     thread: int
@@ -152,7 +153,8 @@ class Summary:
     @property
     def peak(self) -> tuple[int, float]:
         """The most private memory of all processes together, and when."""
-        return max(((total, at) for at, total in self.memory()), default=(0, 0.0))
+        peak, at = max(((total, -at) for at, total in self.memory()), default=(0, 0.0))
+        return peak, -at
 
     def memory(self) -> Iterator[tuple[float, int]]:
         """Private memory of all processes together, by part."""
@@ -162,9 +164,11 @@ class Summary:
 
     def memory_of(self, process: Process) -> list[int]:
         """Private memory of one process, by part: the last sample holds until the next, or its end."""
-        parts = [0] * BINS
-        for at, private, _ in process.memory:
-            for place in range(self.part(at), min(self.part(process.ended) + 1, BINS)):
+        parts, last = [0] * BINS, self.part(process.ended)
+        for (at, private, _), (until, _, _) in pairwise([*process.memory, (process.ended, 0, 0)]):
+            first = self.part(at)
+            parts[first] = max(parts[first], private)  # of several samples in a part the highest counts
+            for place in range(first + 1, min(self.part(until), last) + 1):
                 parts[place] = private
         return parts
 
@@ -208,6 +212,9 @@ class _Adding:
             self._threads[event["pid"], event["tid"]] = event["args"]["name"]
         elif phase == "C":
             self._count(event)
+        elif phase == "i" and cat == "worker":
+            at = event["ts"] / 1e6
+            self._worker(event["pid"], event["tid"], at, at)
         elif phase == "X":
             began = event["ts"] / 1e6
             span = began, began + event["dur"] / 1e6

@@ -36,6 +36,14 @@ pub(super) fn submitted(py: Python<'_>, tasks: &Object<Ring>, nanos: u64, first:
 }
 
 impl Tracer {
+    /// The worker is ready for tasks.
+    pub(super) fn serves(py: Python<'_>, tasks: &Object<Ring>) -> Self {
+        if recorder::is_on(TRACE) {
+            binding::note(py, &event(kind::WORKER, tasks, 0, 0, 0));
+        }
+        Self::default()
+    }
+
     /// The task begins. `how` is its kind, which tells what `payload` is.
     #[inline]
     pub(super) fn begin(

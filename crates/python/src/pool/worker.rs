@@ -295,7 +295,7 @@ pub fn serve<'py>(
     // For who looks on: since when it is at a task (0: it has none), how many it and its predecessors did, and failed.
     let (busy, did, failed) = (claim.cell(cell + 4)?, claim.cell(cell + 5)?, claim.cell(cell + 6)?);
     let (answers, functions, outgoing) = (&answers.get().object, HashMap::new(), Outgoing::default());
-    let tracer = Tracer::default();
+    let tracer = Tracer::serves(py, tasks);
     let mut worker =
         Worker { py, tasks, answers, progress, started, failed, load, explain, functions, outgoing, tracer };
     let mut done = 0;

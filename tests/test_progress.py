@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import signal
 import subprocess
@@ -212,6 +213,33 @@ def test_an_executor(method: str, options: dict[str, Any]) -> None:
         assert list(executor.map(add, range(3), iter(range(3)), progress=True)) == [0, 2, 4]
         with pytest.raises(ValueError, match="negative"):
             list(executor.map(raise_for, [1, -1], progress="title", **options))
+
+
+def test_asyncio(pool: Pool) -> None:
+    told: list[Snapshot] = []
+
+    async def main() -> None:
+        assert await pool.map_async(double, range(10), progress=told.append) == list(range(0, 20, 2))
+        assert told[-1].ended
+        assert [result async for result in pool.imap(double, range(10), progress=told.append)][-1] == 18
+        assert told[-1].ended
+        with pytest.raises(ZeroDivisionError):
+            await pool.map_async(double, range(10), progress=lambda now: 1 / 0)  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+def test_callbacks_hear_what_a_function_raised(pool: Pool) -> None:
+    heard: list[BaseException] = []
+    result = pool.map_async(
+        double,
+        range(10),
+        error_callback=heard.append,
+        progress=lambda now: 1 / 0,  # type: ignore[arg-type]
+    )
+    result.wait()
+    assert not result.successful()
+    assert [type(error) for error in heard] == [ZeroDivisionError]
 
 
 class Bar:

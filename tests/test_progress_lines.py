@@ -130,15 +130,15 @@ def test_texts_are_cut_by_columns() -> None:
 
 def test_what_a_line_says() -> None:
     assert lines.line(lines.view_of(at(failed=2)), 80) == (
-        "squares ━━━━━━━━━━━━────────  62%  620/1,000  84.0/s  0:07  0:05 left  2 failed"
+        "squares ━━━━━━━━━━───────  62%    620/1,000   84.0/s  0:07  0:05 left  2 failed"
     )
     assert lines.line(lines.view_of(at()), 100) == (
-        "squares ━━━━━━━━━━━━━━━━━━━━━━━━────────────────  62%  620/1,000  84.0/s  0:07  0:05 left"
+        "squares ━━━━━━━━━━━━━━━━━━━━━━━━────────────────  62%    620/1,000   84.0/s  0:07  0:05 left"
     )
-    assert lines.line(lines.view_of(at(total=None)), 80) == "squares 620  84.0/s  0:07"
+    assert lines.line(lines.view_of(at(total=None)), 80) == "squares 620   84.0/s  0:07"
     assert lines.line(lines.view_of(at(done=999)), 40, lines.ASCII) == "squares ##############.  99%  0:00 left"
     assert lines.line(lines.view_of(at(done=1000, ended=True)), 80).endswith(" 100%  1,000/1,000  84.0/s  in 7.4 s")
-    assert lines.line(lines.view_of(at(), stopped=True), 80).endswith("  62%  620/1,000  84.0/s  stopped after 7.4 s")
+    assert lines.line(lines.view_of(at(), stopped=True), 80).endswith("  62%    620/1,000  84.0/s  stopped after 7.4 s")
     assert lines.line(lines.view_of(at(0, 0, ended=True, title="")), 80).startswith("━━━━")
 
 

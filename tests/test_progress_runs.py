@@ -115,7 +115,23 @@ def test_the_line_of_a_map() -> None:
     assert endless.lines(80) == ["sqrt 1 line  1.0 MiB  512 KiB/s"]
 
 
-@pytest.mark.parametrize("progress", [None, False, "title", print])
-def test_what_is_told_where_nothing_is_shown(progress: Any) -> None:
+@pytest.mark.parametrize("progress", [None, False, "title"])
+def test_nothing_is_told_where_nothing_is_shown(progress: Any) -> None:
     with runs.keyed_reporter(progress, "words") as tell:
-        assert tell is (print if progress is print else None)
+        assert tell is None
+
+
+def test_a_function_is_told_all_there_is() -> None:
+    told: list[KeyedProgress] = []
+    with runs.keyed_reporter(told.append, "words") as tell:
+        assert tell is not None
+        tell(at("map", 1, 2))
+        tell(at("reduce", 1, 2))
+    assert [(now.phase, now.title, now.ended) for now in told] == [
+        ("map", "words", False),
+        ("reduce", "words", False),
+        ("reduce", "words", True),
+    ]
+    with pytest.raises(KeyError), runs.keyed_reporter(told.append, "words") as tell:
+        raise KeyError
+    assert len(told) == 3

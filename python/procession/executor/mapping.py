@@ -25,10 +25,12 @@ def start(
     timeout: float | None,
     chunksize: int,
     buffersize: int | None,
+    over: Callable[[], object] = lambda: None,
 ) -> Iterator[Any]:
     """Submit the first calls (all, if there is no buffersize) and return the iterator over the results.
 
     `submit(executor, call)` gives a future; `call` is a tuple of arguments, or of more than one a list of such.
+    `over` is called when the iterator has given its last result, or ends early.
     """
     deadline = None if timeout is None else monotonic() + timeout
     items = zip(*iterables, strict=False)
@@ -39,7 +41,7 @@ def start(
     else:
         futures = deque(submit(executor, call) for call in islice(calls, buffersize))
     more = lambda alive: [submit(alive, call) for call in islice(calls, 1)]
-    results = _results(futures, deadline, more, weakref.ref(executor))
+    results = _results(futures, deadline, more, weakref.ref(executor), over)
     return results if chunksize == 1 else _flat(results)
 
 
@@ -49,7 +51,11 @@ def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _results(
-    futures: deque[Any], deadline: float | None, more: Callable[[Any], list[Any]], executor: weakref.ref[Any]
+    futures: deque[Any],
+    deadline: float | None,
+    more: Callable[[Any], list[Any]],
+    executor: weakref.ref[Any],
+    over: Callable[[], object],
 ) -> Iterator[Any]:
     try:
         while futures:
@@ -60,6 +66,7 @@ def _results(
     finally:
         for future in futures:
             future.cancel()
+        over()
 
 
 def _result(future: Any, deadline: float | None) -> Any:

@@ -7,8 +7,11 @@ lie in front, between few that are not. Nobody has to be told of each, which wou
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
+from functools import partial
 
+from .._native import Job
 from ..pool.progressing import length_of
 from ..progress.displays import display_for
 from ..progress.meters import Meter
@@ -26,42 +29,51 @@ __all__ = ["start_shown"]
 class _Count:
     """Counts futures. One that is done is counted once, and not kept."""
 
-    def __init__(self, total: int | None, workers: int) -> None:
+    def __init__(self, total: int | None, workers: int, chunksize: int) -> None:
         self.total = total
         self.submitted = 0
+        self._chunksize = chunksize
+        self._short: tuple[Any, int] = (None, 0)  # the last one, with how many items it stands for
         self._done = self._failed = 0
         self._most_open = 2 * workers + 16  # not done, before those behind are looked at; arbitrary
-        self._open: deque[tuple[Any, int]] = deque()
+        self._open: deque[Any] = deque()
         self._lock = threading.Lock()
 
     def add(self, future: Any, items: int) -> None:
         """One that stands for so many items."""
-        self._open.append((future, items))
+        if items != self._chunksize:
+            self._short = future, items
+        self._open.append(future)
         self.submitted += items
 
     def __call__(self) -> tuple[int, int, int | None]:
         with self._lock:
-            still: list[tuple[Any, int]] = []
+            still: list[Any] = []
             while self._open and len(still) < self._most_open:
-                future, items = self._open.popleft()
-                if not future.done():
-                    still.append((future, items))
+                future = self._open.popleft()
+                done, failed = future.tally if isinstance(future, Job) else (0, 0)
+                if not done:  # a subclass's own, or one that nobody will answer
+                    done = future.done()
+                    failed = done and (future.cancelled() or future.exception() is not None)
+                if not done:
+                    still.append(future)
                     continue
+                items = self._short[1] if future is self._short[0] else self._chunksize
                 self._done += items
-                if future.cancelled() or future.exception() is not None:
+                if failed:
                     self._failed += items
             self._open.extendleft(reversed(still))
             return self._done, self._failed, self.total
 
 
-class _Shown:
-    """The iterator."""
+class _Told:
+    """The iterator, with what is told in the thread that takes the results."""
 
     def __init__(self, results: Iterator[Any], meter: Meter) -> None:
         self._results: Any = results
         self._meter = meter
 
-    def __iter__(self) -> _Shown:
+    def __iter__(self) -> _Told:
         return self
 
     def __next__(self) -> Any:
@@ -73,12 +85,11 @@ class _Shown:
         except BaseException:
             self._meter.stop()
             raise
-        if not self._meter.display.own:
-            try:
-                self._meter.tell()
-            except BaseException:
-                self._results.close()
-                raise
+        try:
+            self._meter.tell()
+        except BaseException:
+            self._results.close()
+            raise
         return result
 
     def close(self) -> None:
@@ -105,7 +116,7 @@ def start_shown(
     if display is None:
         return mapping.start(submit, executor, iterables, timeout, chunksize, buffersize)
     lengths = [length for items in iterables if (length := length_of(items)) is not None]
-    count = _Count(min(lengths, default=None), executor._max_workers)
+    count = _Count(min(lengths, default=None), executor._max_workers, chunksize)
 
     def watched(alive: Any, call: Any) -> Any:
         future = submit(alive, call)
@@ -113,21 +124,23 @@ def start_shown(
         return future
 
     meter = Meter(display, title, count)
+    over = meter.end if display.own else lambda: None
     try:
-        results = mapping.start(watched, executor, iterables, timeout, chunksize, buffersize)
+        results = mapping.start(watched, executor, iterables, timeout, chunksize, buffersize, over)
     except BaseException:
         meter.stop()
         raise
     if buffersize is None:
         count.total = count.submitted
-    if display.own:
-        drive(meter, lambda: _look(meter, count))
-    return _Shown(results, meter)
+    if not display.own:
+        return _Told(results, meter)
+    drive(meter, partial(_look, meter, count, weakref.ref(results)))
+    return results
 
 
-def _look(meter: Meter, count: _Count) -> bool:
-    """In the thread: end with the last call, for who takes the results may not come to it."""
+def _look(meter: Meter, count: _Count, results: weakref.ref[Any]) -> bool:
+    """In the thread: end with the last call, for who takes the results may not come to it, and with the iterator."""
     done, _, total = count()
     if done == total:
         meter.end()
-    return True
+    return results() is not None

@@ -152,12 +152,12 @@ class KeyedProgress:
         done, total = (self.bytes, self.total_bytes) if self.total_bytes else (self.items, self.total_items)
         return None if not done or total is None else max(0.0, self.seconds * (total - done) / done)
 
-    def at_the_end(self) -> KeyedProgress:
-        """The last one."""
+    def told(self, title: str, *, ended: bool = False) -> KeyedProgress:
+        """The same with a title, and whether it is the last one."""
         values = (self.phase, self.items, self.total_items, self.bytes, self.total_bytes, self.seconds, self.workers)
-        last = KeyedProgress(*values)
-        last.__dict__["ended"] = True
-        return last
+        told = KeyedProgress(*values)
+        told.__dict__.update(title=title, ended=ended)
+        return told
 
 
 @dataclass(frozen=True)

@@ -350,14 +350,14 @@ class Maps:
     def _shown_imap(
         self, in_order: bool, progress: Any, function: Any, iterable: Iterable[Any], *given: Any
     ) -> IMapIterator:
-        from .progressing import ShownIMap, ShownIMapUnordered
+        from .progressing import shown_imap
 
         display = _display(progress)
         if display is None:
             job = IMapIterator(self) if in_order else IMapUnorderedIterator(self)
             return self._imap(job, function, iterable, *given)
-        shown = ShownIMap(self) if in_order else ShownIMapUnordered(self)
-        shown.show(display, progress, function, iterable)  # its end, too, if it cannot begin
+        shown = shown_imap(self, in_order, display)
+        shown.show(display, progress, function, iterable)
         return self._imap(shown, function, iterable, *given)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..progress.displays import Display
     from .supervisor import Supervisor
 
-__all__ = ["ShownIMap", "ShownIMapUnordered", "ShownMapResult", "Tally", "length_of", "map_shown", "title_of"]
+__all__ = ["ShownMapResult", "Tally", "length_of", "map_shown", "shown_imap", "title_of"]
 
 
 def title_of(progress: Any, function: Any) -> str:
@@ -211,9 +211,10 @@ class _Shown:
     if TYPE_CHECKING:
         tally: tuple[int, int]
         done: bool
+        has_arrived: bool
         _core: Supervisor
         _at: int
-        _input: Any
+        _ready: dict[int, Any]
 
         def abandon(self) -> None: ...
         def _may_go_on(self) -> bool: ...
@@ -231,7 +232,7 @@ class _Shown:
                 count = (*job.tally, job._at if exhausted else given)
             return count
 
-        self._meter = Meter(display, title_of(progress, function), read)  # type: ignore[misc]  # the slot is in the classes below
+        self._meter = Meter(display, title_of(progress, function), read)  # type: ignore[misc]  # the slot is below
         if display.own:
             drive(self._meter, partial(_look_at_iterator, this))
 
@@ -251,6 +252,30 @@ class _Shown:
             self._meter.stop()
             raise
 
+    def __del__(self) -> None:
+        meter = getattr(self, "_meter", None)
+        if meter is not None:
+            meter.stop()
+
+
+class _Drawn(_Shown):
+    """With a bar of ours: the thread draws it, and taking a result costs what it costs without."""
+
+    __slots__ = ()
+
+    def _choose(self) -> int:
+        """As `IMapIterator`; when there is nothing to choose any more the bar ends, before the loop does."""
+        if self.done and not self._ready and not self.has_arrived:
+            self._meter.end()
+        chosen: int = super()._choose()  # type: ignore[misc]
+        return chosen
+
+
+class _Told(_Shown):
+    """With what is told in the consumer's thread."""
+
+    __slots__ = ()
+
     def next_nowait(self, pending: Any) -> Any:
         """As `IMapIterator`. Raises also what a function given as `progress=` raises: then this is the end."""
         try:
@@ -258,16 +283,14 @@ class _Shown:
         except StopIteration:
             self._meter.end()
             raise
-        if not self._meter.display.own:
+        if monotonic() >= self._meter.due:
             self._tell()
         return result
 
     def next(self, timeout: float | None = None) -> Any:
-        """As `IMapIterator`."""
+        """As `IMapIterator`, and as `next_nowait`."""
+        end = None if timeout is None else monotonic() + timeout
         try:
-            if self._meter.display.own:
-                return super().next(timeout)  # type: ignore[misc]
-            end = None if timeout is None else monotonic() + timeout
             while (result := self.next_nowait(_PENDING)) is _PENDING:
                 due = self._meter.due_in()
                 if not self._core.wait(self._may_go_on, due if end is None else min(due, end - monotonic())):
@@ -288,22 +311,28 @@ class _Shown:
             self.abandon()
             raise
 
-    def __del__(self) -> None:
-        meter = getattr(self, "_meter", None)
-        if meter is not None:
-            meter.stop()
 
-
-class ShownIMap(_Shown, IMapIterator):
-    """The iterator of an `imap` that is shown."""
-
+class _DrawnInOrder(_Drawn, IMapIterator):
     __slots__ = ("_meter",)
 
 
-class ShownIMapUnordered(_Shown, IMapUnorderedIterator):
-    """The same of `imap_unordered`."""
-
+class _DrawnUnordered(_Drawn, IMapUnorderedIterator):
     __slots__ = ("_meter",)
+
+
+class _ToldInOrder(_Told, IMapIterator):
+    __slots__ = ("_meter",)
+
+
+class _ToldUnordered(_Told, IMapUnorderedIterator):
+    __slots__ = ("_meter",)
+
+
+def shown_imap(pool: Any, in_order: bool, display: Display) -> Any:
+    """The iterator of an `imap` that is shown; `show` comes next, then `begin`."""
+    if display.own:
+        return (_DrawnInOrder if in_order else _DrawnUnordered)(pool)
+    return (_ToldInOrder if in_order else _ToldUnordered)(pool)
 
 
 def _look_at_iterator(this: weakref.ref[Any]) -> bool:

@@ -53,7 +53,8 @@ def line(view: View, columns: int, marks: tuple[str, str, str] = MARKS) -> str:
 
 def view_of(now: Snapshot, stopped: bool = False) -> View:
     """What is said of a count of items. `stopped`: it ended before everything was done."""
-    done = f"{now.done:,}" if now.total is None else f"{now.done:,}/{now.total:,}"
+    total = "" if now.total is None else f"{now.total:,}"
+    done = f"{now.done:>{len(total)},}/{total}" if total else f"{now.done:,}"  # so that bars keep their length
     part = None if now.total is None else now.done / now.total if now.total else 1.0
     percent = "" if part is None else f"{int(part * 100):3d}%"  # 100% is said when it is all, and not before
     speed = words.rate(now.rate or 0.0)
@@ -62,6 +63,7 @@ def view_of(now: Snapshot, stopped: bool = False) -> View:
         word = "stopped after" if stopped else "in"
         passed = left = f"{word} {words.short_duration(now.elapsed)}"
     else:
+        speed = speed and f"{speed:>7}"
         left = "" if now.left is None else f"{words.duration(now.left)} left"
     failed = f"{now.failed:,} failed" if now.failed else ""
     told = [(percent, done, speed, passed, left), (percent, done, speed, left), (percent, done, left), (percent, left)]

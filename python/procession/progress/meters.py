@@ -40,12 +40,12 @@ class Meter:
         self.ended = False
         self._began = monotonic()
         self._rate = Rate(self._began)
-        self._due = self._began + display.interval
+        self.due = self._began + display.interval  # when it is time to tell
         display.begin(self._now())
 
     def __del__(self) -> None:
         """Whoever had it was interrupted before it could say so."""
-        if not getattr(self, "ended", True) and hasattr(self, "_due"):
+        if not getattr(self, "ended", True) and hasattr(self, "due"):
             self.stop()
 
     def __enter__(self) -> Meter:
@@ -59,15 +59,15 @@ class Meter:
 
     def due_in(self) -> float:
         """Seconds until it is time to tell, 0 if it is."""
-        return max(0.0, self._due - monotonic())
+        return max(0.0, self.due - monotonic())
 
     def tell(self) -> None:
         """Show how far it is, if it is time. Raises: what a function given by the caller raises."""
-        if monotonic() >= self._due:
+        if monotonic() >= self.due:
             with self._lock:
                 if self._is_over():
                     return
-                self._due = monotonic() + self.display.interval
+                self.due = monotonic() + self.display.interval
                 try:
                     self.display.show(self._now())
                 except BaseException:

@@ -77,7 +77,8 @@ def keyed_reporter(progress: Any, title: str) -> Iterator[Callable[[KeyedProgres
 
     Raises: TypeError for anything else.
     """
-    view = KeyedView(progress if isinstance(progress, str) else title)
+    title = progress if isinstance(progress, str) else title
+    view = KeyedView(title)
     last: KeyedProgress | None = None
     map_phase: KeyedProgress | None = None
 
@@ -85,15 +86,18 @@ def keyed_reporter(progress: Any, title: str) -> Iterator[Callable[[KeyedProgres
         return view.last(map_phase) if now.ended and map_phase is not None else view(now, stopped)
 
     display = display_for(progress, shown)
-    if display is None or isinstance(display, Called):  # a function is told all there is
-        yield None if display is None else progress
+    if display is None:
+        yield None
         return
+
+    hears_all = display.own or isinstance(display, Called)  # others count items, of which the reduce phase has none
 
     def tell(now: KeyedProgress) -> None:
         nonlocal last, map_phase
+        now = now.told(title)
         if last is None:
             display.begin(now)
-        elif now.phase == "map" or display.own:  # others' bars count items, of which the reduce phase has none
+        if now.phase == "map" or hears_all:
             display.show(now)
         last, map_phase = now, now if now.phase == "map" else map_phase
 
@@ -104,7 +108,7 @@ def keyed_reporter(progress: Any, title: str) -> Iterator[Callable[[KeyedProgres
             display.end(last, True)
         raise
     if last is not None:
-        display.end(last.at_the_end(), False)
+        display.end(last.told(title, ended=True), False)
 
 
 class _Shown:

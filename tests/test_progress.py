@@ -17,6 +17,7 @@ import pytest
 from pool_tasks import add, die_for, double, raise_for, wait_for
 
 import procession
+from procession import mapreduce
 from procession.errors import WorkerDied
 from procession.executor import Executor
 from procession.pool import Pool
@@ -308,6 +309,19 @@ def test_a_keyed_map_reduce_tells_what_bars_need(fork_pool: Pool) -> None:
     Bar.made = []
     assert fork_pool.map_reduce_by_key(_parity, range(1000), "count", progress=Bar)[1] == 500
     assert [(bar.n, bar.total, bar.closed) for bar in Bar.made] == [(1000, 1000, 1)]
+
+
+def test_a_job_over_files(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("one two two\n" * 100)
+    Bar.made = []
+    for progress in (True, "title", Bar):
+        answer = mapreduce.run(
+            "wordcount", [str(tmp_path / "text")], context=procession.get_context("fork"), workers=1, progress=progress
+        )
+        assert answer.total["two"] == 200
+    assert [(bar.n > 0, bar.closed) for bar in Bar.made] == [(True, 1)]
+    with pytest.raises(TypeError, match="progress must be"):
+        mapreduce.run("wordcount", [str(tmp_path / "text")], context=procession.get_context("fork"), progress=3)
 
 
 def _parity(number: int) -> list[int]:

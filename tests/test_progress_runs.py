@@ -96,8 +96,9 @@ def test_lines_are_drawn_over_themselves_and_taken_away(monkeypatch: pytest.Monk
     assert sent() == "\r\x1b[K\x1b[J"
 
 
-@pytest.mark.parametrize("why", ["no terminal", "dumb", "not wanted"])
+@pytest.mark.parametrize("why", ["no terminal", "dumb", "not wanted", "turned off"])
 def test_nothing_is_drawn_where_nothing_can_be(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROCESSION_PROGRESS", "0" if why == "turned off" else "")
     monkeypatch.setenv("TERM", "dumb" if why == "dumb" else "xterm")
     out = io.StringIO() if why == "no terminal" else Terminal()
     with runs.Bar("wordcount", out, show=why != "not wanted") as bar:

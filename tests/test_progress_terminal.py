@@ -147,6 +147,20 @@ print(" of line")
     assert "3/3" in bar
 
 
+def test_what_many_threads_print_stays_whole(run: Run) -> None:
+    body = """
+def speak(name):
+    for number in range(25):
+        print("thread", name, "says", number)
+    return name
+with threads.Pool(4) as pool:
+    pool.map(speak, "abcd", chunksize=1, progress="bar")
+"""
+    lines = lines_of(run(body))
+    assert lines.pop().startswith("bar ━")
+    assert sorted(lines) == sorted(f"thread {name} says {number}" for name in "abcd" for number in range(25))
+
+
 def test_bars_within_bars(run: Run) -> None:
     body = """
 def outer(number):

@@ -63,7 +63,7 @@ class Meter:
 
     def tell(self) -> None:
         """Show how far it is, if it is time. Raises: what a function given by the caller raises."""
-        if monotonic() >= self.due:
+        if monotonic() >= self.due and not self._is_over():
             with self._lock:
                 if self._is_over():
                     return
@@ -71,11 +71,13 @@ class Meter:
                 try:
                     self.display.show(self._now())
                 except BaseException:
-                    self._give_up()
+                    self.stop()  # it may have something to put away
                     raise
 
     def end(self, completed: bool = True) -> None:
         """Show how it ended: with everything done, or not. A second time: nothing. Raises: as `tell`."""
+        if self._is_over():  # in a forked child the lock may be held for ever
+            return
         with self._lock:
             if self._is_over():
                 return
@@ -91,10 +93,6 @@ class Meter:
             self.end(completed=False)
         except Exception:
             self.ended = True
-
-    def _give_up(self) -> None:
-        """What shows it failed, or was interrupted: have it put away what it shows, if it can."""
-        self.stop()
 
     def _is_over(self) -> bool:
         return self.ended or self._pid != os.getpid()

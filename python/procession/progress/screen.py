@@ -163,7 +163,8 @@ class Guard:
     def __init__(self, screen: Screen, file: Any) -> None:
         self.file = file
         self.original: Callable[[str], object] = file.write
-        self._screen, self._part = screen, ""
+        self._screen = screen
+        self._parts: dict[int, str] = {}  # by thread: lines that have no end yet
         self._is_set = is_terminal(file) and "write" not in vars_of(file)
         if self._is_set:
             try:
@@ -174,7 +175,10 @@ class Guard:
     def write(self, text: str) -> int:
         """In the place of the file's."""
         with _lock:
-            whole, end, self._part = f"{self._part}{text}".rpartition("\n")
+            thread = threading.get_ident()  # a print is several writes
+            whole, end, part = f"{self._parts.pop(thread, '')}{text}".rpartition("\n")
+            if part:
+                self._parts[thread] = part
             if end:
                 self._screen.above(whole + end, self.file)
         return len(text)
@@ -185,8 +189,8 @@ class Guard:
             self._is_set = False
             if vars_of(self.file).get("write") == self.write:
                 del self.file.write
-            if self._part and not quiet:
-                self.original(self._part)
+            if self._parts and not quiet:
+                self.original("".join(self._parts.values()))
 
 
 def on_screen(bar: Drawn, out: TextIO) -> Screen:

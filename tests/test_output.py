@@ -16,7 +16,7 @@ import output_tasks as tasks
 import pytest
 
 import procession
-from procession._output import relay
+from procession._output import channels, relay
 from procession._output.channels import Text
 from procession.errors import NotSupported, WorkerDied
 from procession.testing import wait_until
@@ -369,7 +369,20 @@ if __name__ == "__main__":
     assert re.fullmatch(r"(\[\w+-1\] )err 1\n\1err 2\n", ended.stderr)
 
 
-# The signs
+# One pipe by itself
+
+
+def test_a_line_without_measure_comes_in_pieces(monkeypatch: Any) -> None:
+    monkeypatch.setattr(channels, "LINE_BYTES", 10)
+    channel = Text("stdout", -1, b"t" * 16)
+    assert [channel.cut(part) for part in (b"a" * 10, b"b", b"c" * 9, b"d\ne\nf")] == [
+        [],
+        ["a" * 10 + "b"],
+        [],
+        ["c" * 9 + "d", "e"],
+    ]
+    assert channel.rest() == ["f"]
+    assert channel.rest() == []
 
 
 def test_signs_are_found_wherever_reading_stops() -> None:

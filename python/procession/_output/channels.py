@@ -109,16 +109,20 @@ class Text(Channel):
         end = data.rfind(b"\n")
         if end < 0:
             self._line += data
-            return self.rest() if len(self._line) > LINE_BYTES else []
+            return self._so_far() if len(self._line) > LINE_BYTES else []
         whole = bytes(self._line) + data[:end]
         self._line = bytearray(data[end + 1 :])
         return whole.decode("utf-8", "backslashreplace").split("\n")
 
     def rest(self) -> list[str]:
         """The line whose end does not come any more."""
-        line = bytes(self._line) + self._held
-        self._line, self._held = bytearray(), b""
-        return [line.decode("utf-8", "backslashreplace")] if line else []
+        self._line += self._held
+        self._held = b""
+        return self._so_far() if self._line else []
+
+    def _so_far(self) -> list[str]:
+        line, self._line = self._line, bytearray()
+        return [line.decode("utf-8", "backslashreplace")]
 
 
 class Records(Channel):

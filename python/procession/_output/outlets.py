@@ -54,7 +54,9 @@ class Calling:
     """Calls a function with each line."""
 
     def __init__(self, function: Callable[[Any], object]) -> None:
-        self._function = function
+        from .line import Line  # here, in the caller's thread: a fork in the middle of an import would be a pity
+
+        self._function, self._line = function, Line
 
     def lines(self, source: Source, stream: str, lines: list[str]) -> None:
         """Call it for each."""
@@ -67,10 +69,8 @@ class Calling:
         self._call(source, "log", logs.shown(record), record.created, record)
 
     def _call(self, source: Source, stream: str, text: str, when: float, record: logging.LogRecord | None) -> None:
-        from .line import Line
-
         try:
-            self._function(Line(source.name, source.pid, stream, text, when, record))
+            self._function(self._line(source.name, source.pid, stream, text, when, record))
         except Exception:
             report()
 

@@ -337,3 +337,48 @@ def test_names_of_what_has_none() -> None:
     assert _registry.shown_name("Lock", None, None) == "Lock"
     assert _registry.shown_site("/home/u/a b.py:3 in <module>") == "a b.py:3"
     assert _registry.shown_site("/home/u in v/b.py:3 in f") == "b.py:3"
+
+
+BARE = """
+    import sys, time, procession
+
+    def sleep():
+        time.sleep(600)
+
+    if __name__ == "__main__":
+        child = procession.get_context(sys.argv[1]).Process(target=sleep, name="sleeper")
+        child.start()
+        procession.Thread(target=sleep, name="a thread", daemon=True).start()
+        print("ready", flush=True)
+        child.join()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_and_threads_that_share_nothing_are_seen(method: str, tmp_path: Path) -> None:
+    with running(tmp_path, BARE, method) as outside:
+        wait_until(lambda: "sleeper" in [one.name for one in _registry.program(outside.pid).processes])
+        wait_until(lambda: "a thread" in [one.name for one in _registry.program(outside.pid).processes[0].threads])
+        seen = _registry.program(outside.pid)
+        assert seen.objects == ()
+        assert [one.name for one in seen.processes] == ["MainProcess", "sleeper"]
+        assert [one.name for one in seen.processes[0].threads] == ["MainThread", "a thread"]
+
+
+def make_objects(answers: Any) -> None:
+    lock = procession.Lock()
+    lock.name = "a grandchild's"
+    answers.put(lock)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_what_a_child_makes_is_in_its_parents_memory(method: str) -> None:
+    context = procession.get_context(method)
+    answers = context.Queue()
+    child = context.Process(target=make_objects, args=(answers,))
+    child.start()
+    lock = answers.get(timeout=PATIENCE_S)
+    assert lock.arena.token == answers.arena.token
+    child.join()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "Family",
     "at_fork_in_child",
     "end_with_parent",
     "exit_child",
@@ -222,6 +223,8 @@ def run_child(outcome: Outcome, parent_sentinel: int) -> int:
             if data["hears_interrupts"]:
                 let_end()
             prepare(data)
+            if not isinstance(_standard.family, Exception | None):
+                _standard.family.introduce(name.encode(errors="replace").decode())
             runnable = pickle.load(file)
     except Exception as error:
         outcome.write_exception(_explain(error, name), name)
@@ -230,6 +233,32 @@ def run_child(outcome: Outcome, parent_sentinel: int) -> int:
         del current._inheriting
     runnable._outcome, runnable._wires = outcome, wires
     return int(runnable._bootstrap(parent_sentinel))
+
+
+class Family:
+    """The parent's shared arena on its way: who unpickles this is in it, and can be seen there from outside.
+
+    What else is pickled for the child then need not bring a descriptor of its own (`_store.reduce_arena`).
+    """
+
+    def __init__(self, duplicate: Any, token: bytes) -> None:
+        self.duplicate, self.token = duplicate, token
+
+    def __reduce__(self) -> Any:
+        return _join_family, (self.duplicate, self.token)
+
+
+def _join_family(duplicate: Any, token: bytes) -> None:
+    """Without `_store`, which costs a child of a fork server more than all the rest of its start."""
+    from . import _native
+
+    descriptor = duplicate.detach()
+    try:
+        _standard.family = _native.Arena.attach(descriptor, token)
+    except Exception as error:  # no place is left in it, say: who needs it is told so
+        _standard.family = error
+    finally:
+        os.close(descriptor)
 
 
 def prepare(data: dict[str, Any]) -> None:

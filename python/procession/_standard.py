@@ -13,12 +13,13 @@ TYPE_CHECKING = False  # `typing` is slow to import, and children should start q
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["default_context", "installer", "original", "replaced"]
+__all__ = ["default_context", "family", "installer", "original", "replaced"]
 
 default_context: Any = multiprocessing.context._default_context
 
 replaced: dict[tuple[str, str], tuple[Any, Any, Any]] = {}
 """By module (or class in it) and name, what is replaced now: whose attribute it is, what it was, what it is."""
+family: Any = None  # in a spawned child: its parent's shared arena, or why it has not got it; see `_bootstrap`
 installer: str | None = None  # the module whose `install` children call before anything else; None: not installed
 
 

@@ -9,7 +9,8 @@ at any time, not only while a child is being spawned. What the receiver needs be
 - any other relative finds the descriptor through the sender's `/proc` entry. The token, random and kept in the arena
   itself, tells it from every other file, so a reused pid or descriptor number is noticed.
 
-A program has one shared arena, made when first needed; its children and their children use the same one.
+A program has one shared arena, made when first needed, or when it starts its first process; its children and their
+children use the same one. So each process of a program can be seen in it from outside (`_registry`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from multiprocessing import process as _mp_process
 from multiprocessing import reduction as _mp_reduction
 from multiprocessing import util as _mp_util
 
-from . import _chaos, _native
+from . import _chaos, _native, _standard
 from .errors import NotShared, ObjectGone
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -37,6 +38,8 @@ def shared_arena() -> _native.Arena:
     Its size is bounded by `PROCESSION_ARENA_LIMIT` (bytes; by default three quarters of memory).
     """
     global _shared
+    if _shared is None and isinstance(_standard.family, _native.Arena):
+        return _adopt(_standard.family)
     if _shared is None:
         _shared = _native.Arena.create(_limit())
         introduce()
@@ -90,9 +93,20 @@ def reduce_arena(arena: _native.Arena) -> tuple[Any, ...]:
             "this object lives in one process's own memory (the 'thread' context) and cannot be sent to another; "
             "make it with get_context('fork'), 'spawn' or 'forkserver'"
         )
-    if _mp_context.get_spawning_popen() is not None:
+    popen: Any = _mp_context.get_spawning_popen()
+    if popen is not None and getattr(popen, "family", None) == arena.token:
+        return _attach_family, (arena.token,)
+    if popen is not None:
         return _attach_inherited, (_mp_reduction.DupFd(arena.fd), arena.token)
     return _attach_relative, (os.getpid(), arena.fd, arena.token)
+
+
+def _attach_family(token: bytes) -> _native.Arena:
+    """In a child that was given the arena before anything else (`_bootstrap.Family`)."""
+    known = _native.Arena.find(token)
+    if known is None:
+        raise _standard.family
+    return _adopt(known)
 
 
 def _attach_inherited(duplicate: Any, token: bytes) -> _native.Arena:

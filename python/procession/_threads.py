@@ -11,6 +11,7 @@ import threading
 from _weakrefset import WeakSet
 from multiprocessing.process import current_process
 
+from . import _native
 from ._waits import join_thread
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -199,6 +200,7 @@ class _RecordedHere:
     def __call__(self) -> None:
         thread, self._thread = self._thread, None  # no cycle once it has run
         assert thread is not None
+        _native.name_thread(thread.name)
         try:
             thread._value = self._run()
         except SystemExit as error:

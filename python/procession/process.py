@@ -116,6 +116,7 @@ class ProcessWithResult(BaseProcess):
         """
         current: Any = current_process()
         force_at_exit()
+        _begin_family()
         forward = self._forwards()
         with Held() as self._hears_interrupts:
             if forward:
@@ -257,6 +258,16 @@ class ProcessWithResult(BaseProcess):
         for name in ("_outcome", "_forward", "_wires", "_source"):
             state.pop(name, None)
         return state
+
+
+def _begin_family() -> None:
+    """See to it that there is a shared arena before there is a child: in it both can be seen from outside."""
+    from contextlib import suppress
+
+    from ._store import shared_arena
+
+    with suppress(OSError):  # no descriptor left, say: then the start will tell
+        shared_arena()
 
 
 def _note_start(process: Any) -> None:

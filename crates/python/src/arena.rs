@@ -384,6 +384,14 @@ pub fn site_of(object: &Bound<'_, PyAny>) -> Option<String> {
     handle_of(object).and_then(|handle| handle.site())
 }
 
+/// What others see the calling thread called: the first 15 bytes of its name.
+#[pyfunction]
+pub fn name_thread(name: &Bound<'_, PyAny>) {
+    if let Ok(name) = name.str() {
+        procession_core::sys::name_thread(&name.to_string_lossy());
+    }
+}
+
 /// Take back what process `pid` held, in every arena of this process. True if it was known and has ended.
 #[pyfunction]
 pub fn reap(py: Python<'_>, pid: u32) -> bool {

@@ -27,7 +27,7 @@ mod _native {
     use super::{Bound, PyModule, PyResult};
 
     #[pymodule_export]
-    use crate::arena::{PyArena, PyBlock, PyClaim, reap, site_of};
+    use crate::arena::{PyArena, PyBlock, PyClaim, name_thread, reap, site_of};
     #[pymodule_export]
     use crate::chaos::{arm, disarm, unleash};
     #[pymodule_export]

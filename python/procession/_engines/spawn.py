@@ -11,7 +11,7 @@ import io
 import os
 from multiprocessing import context, util
 
-from .._bootstrap import fallback_path, has_pidfd, lifeline, own_sentinel, preparation_data, tracker_fd
+from .._bootstrap import Family, fallback_path, has_pidfd, lifeline, own_sentinel, preparation_data, tracker_fd
 from .._outcome import HEADER_BYTES
 from .fork import BasePopen
 
@@ -118,6 +118,7 @@ def pickle_process(process_obj: Any, popen: Any) -> None:
     previous: Any = context.get_spawning_popen()
     context.set_spawning_popen(popen)
     try:
+        data = {**_family(popen), **data}  # first: the rest may refer to it
         context.reduction.dump(data, buffer)  # type: ignore[attr-defined]
         _dump(process_obj, buffer, pickler)
     finally:
@@ -125,6 +126,19 @@ def pickle_process(process_obj: Any, popen: Any) -> None:
     os.pwrite(popen.outcome.fd, bytes(HEADER_BYTES), 0)
     with popen.outcome.open("wb") as file:
         file.write(buffer.getbuffer())
+
+
+def _family(popen: Any) -> dict[str, Any]:
+    """What takes the child into the program's shared arena. Nothing where there is none: no descriptor is left, say."""
+    from .._store import shared_arena
+
+    try:
+        arena = shared_arena()
+        family = Family(context.reduction.DupFd(arena.fd), arena.token)  # type: ignore[attr-defined]
+    except OSError:
+        return {}
+    popen.family = arena.token
+    return {"family": family}
 
 
 def _dump(process_obj: Any, buffer: io.BytesIO, pickler: Any) -> None:

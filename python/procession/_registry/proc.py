@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ __all__ = ["Status", "arenas", "command", "private_spans", "status", "threads", 
 
 _ARENA = "/memfd:procession-arena (deleted)"  # as `segment.rs` of the core calls it
 _TICK = os.sysconf("SC_CLK_TCK")
+_NAMELESS = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 *$", re.MULTILINE)
 _LEAST_PRIVATE = 1 << 26  # bytes: a private arena is never smaller
 
 
@@ -89,14 +91,8 @@ def arenas(pid: int) -> dict[int, str]:
 
 def private_spans(pid: int) -> list[tuple[int, int]]:
     """Spans of a process's own memory that may be an arena for its threads: start and length."""
-    spans = []
-    for line in (_text(f"/proc/{pid}/maps") or "").splitlines():
-        fields = line.split()
-        if len(fields) == 5 and fields[1] == "rw-p" and fields[4] == "0":
-            start, end = (int(bound, 16) for bound in fields[0].split("-"))
-            if end - start >= _LEAST_PRIVATE:
-                spans.append((start, end - start))
-    return spans
+    bounds = [(int(start, 16), int(end, 16)) for start, end in _NAMELESS.findall(_text(f"/proc/{pid}/maps") or "")]
+    return [(start, end - start) for start, end in bounds if end - start >= _LEAST_PRIVATE]
 
 
 def processes() -> list[int]:

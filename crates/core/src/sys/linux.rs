@@ -78,6 +78,15 @@ pub fn native_thread() -> u32 {
     unsafe { libc::gettid() as u32 }
 }
 
+/// What others see the calling thread called, in the kernel's lists: the first 15 bytes of this.
+pub fn name_thread(name: &str) {
+    let end = (0..=15.min(name.len())).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+    let mut text = [0u8; 16];
+    text[..end].copy_from_slice(&name.as_bytes()[..end]);
+    // SAFETY: reads the text, which ends in a NUL.
+    unsafe { libc::prctl(libc::PR_SET_NAME, text.as_ptr()) };
+}
+
 /// Send a signal to the main thread of another process. (One that is sent to the process goes to whichever of its
 /// threads comes first.) False: it was not sent.
 pub fn signal_main_thread(pid: i32, signal: i32) -> bool {

@@ -331,6 +331,31 @@ def test_ten_thousand_objects_are_all_there() -> None:
     assert {lock.address for lock in locks} <= addresses
 
 
+def test_what_has_not_changed_is_not_made_again() -> None:
+    lock, event = procession.Lock(), procession.Event()
+    lock.name, event.name = "changing", "unchanged"
+    with _registry.Watch() as watch:
+        first = watch.program(os.getpid())
+        lock.acquire()
+        event.name = "renamed"
+        second = watch.program(os.getpid())
+        third = watch.program(os.getpid())
+        assert named(first, "changing") != named(second, "changing")
+        assert named(second, "changing") is named(third, "changing")
+        assert named(second, "renamed").address == named(first, "unchanged").address
+        lock.release()
+        del lock
+        assert "changing" not in [one.name for one in watch.program(os.getpid()).objects]
+
+
+def test_a_part_is_renamed_with_its_whole() -> None:
+    value = procession.Value("i")
+    with _registry.Watch() as watch:
+        for name in ("first", "second"):
+            value.name = name
+            assert named(watch.program(os.getpid()), f"RLock of {name}").part_of == value.address[0]
+
+
 def test_names_of_what_has_none() -> None:
     assert _registry.shown_name("Lock", None, "/home/u/bank.py:12 in deposit") == "Lock at bank.py:12"
     assert _registry.shown_name("Lock", "accounts", "/home/u/bank.py:12 in deposit") == "accounts"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 
 from procession import _native
 from procession.errors import NoSuchProgram
 
 from . import proc
-from .reading import look
+from .reading import Known, look
 from .records import Program
 
 TYPE_CHECKING = False
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
+BARREN_S = 2.0  # seconds before a process that had no arena is asked again
+
 
 class Watch:
     """Who looks at programs repeatedly. Keeps a descriptor of each program's memory, which lives as long: close it, or
@@ -24,6 +27,8 @@ class Watch:
 
     def __init__(self) -> None:
         self._observers: dict[int, _native.Observer] = {}  # by inode
+        self._known: dict[int, Known] = {}  # likewise, what was made of what they saw
+        self._barren: dict[int, float] = {}  # processes without an arena, and when that was found
 
     def __enter__(self) -> Self:
         return self
@@ -34,18 +39,26 @@ class Watch:
     def close(self) -> None:
         """Give back the descriptors. Idempotent."""
         self._observers.clear()
+        self._known.clear()
 
     def programs(self) -> list[Program]:
         """Every program of this user, the longest-running first. Those of which nothing lives any more are left out."""
         known: set[int] = set()
         arenas: dict[int, tuple[int, ...]] = {}
+        now, barren = time.monotonic(), self._barren
+        self._barren = {}
         for pid in sorted(proc.processes()):
             if pid in known:
+                continue
+            if now - barren.get(pid, -BARREN_S) < BARREN_S:
+                self._barren[pid] = barren[pid]
                 continue
             try:
                 found = proc.arenas(pid)
             except OSError:
                 continue  # it ended, or hides what it has open
+            if not found:
+                self._barren[pid] = now
             for inode, path in found.items():
                 observer = None if inode in arenas else self._observer(inode, path)
                 if observer is not None:
@@ -53,7 +66,8 @@ class Watch:
                     known.update(arenas[inode])
         for inode in self._observers.keys() - arenas.keys():
             del self._observers[inode]
-        seen = [look(self._observers[inode]) for inode, pids in arenas.items() if pids]
+            self._known.pop(inode, None)
+        seen = [self._look(inode) for inode, pids in arenas.items() if pids]
         return sorted(seen, key=lambda program: program.started)
 
     def program(self, pid: int) -> Program:
@@ -75,7 +89,7 @@ class Watch:
             observer = self._observer(inode, path)
             pids = () if observer is None else tuple(member[1] for member in observer.members() if member[5])
             if pids:
-                return look(self._observers[inode])
+                return self._look(inode)
         status = proc.status(pid)
         if status is None or status.state in "ZX":
             raise NoSuchProgram(f"process {pid} has ended", pid=pid, reason="gone")
@@ -94,3 +108,6 @@ class Watch:
                 return None  # closed meanwhile, or no arena that this version knows
             self._observers[inode] = known
         return known
+
+    def _look(self, inode: int) -> Program:
+        return look(self._observers[inode], self._known.setdefault(inode, {}))

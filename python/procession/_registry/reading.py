@@ -29,7 +29,7 @@ from .records import (
 )
 from .waiting import Waits
 
-__all__ = ["Look", "look", "oldest"]
+__all__ = ["Known", "Look", "look", "oldest"]
 
 _HIDDEN = {"Buffer", "Claim", "PipeFlags", "Pool"}  # the insides of others
 _PLAIN = {
@@ -42,6 +42,9 @@ _PLAIN = {
 
 Member = tuple[int, int, int, str | None, int, bool]  # as `Observer.members` gives them
 Told = tuple[Any, ...]  # an object, as `Observer.look` gives it
+Address = tuple[int, int]
+# By home and address, what was told of an object and of the whole that it is a part of, and what was made of that
+Known = dict[int, dict[Address, tuple[Told, Told | None, ObjectInfo]]]
 
 
 class Look:
@@ -64,20 +67,33 @@ def oldest(members: list[Member]) -> int:
     return 0 if first is None else first[1]
 
 
-def objects_of(told: list[Told], home: int = 0) -> list[ObjectInfo]:
-    """The objects that programs made, without what is inside others."""
+def objects_of(told: list[Told], home: int = 0, known: Known | None = None) -> list[ObjectInfo]:
+    """The objects that programs made, without what is inside others. What is as it was is the one it was."""
+    before = {} if known is None else known.get(home, {})
     wholes = {one[0][0]: one for one in told if one[7] == 0}
-    return [_object(one, home, wholes) for one in told if one[1] not in _HIDDEN]
+    now: dict[Address, tuple[Told, Told | None, ObjectInfo]] = {}
+    for one in told:
+        if one[1] in _HIDDEN:
+            continue
+        whole = wholes.get(one[7]) if one[7] else None
+        if whole is not None:
+            whole = whole[1:4]  # what the part is called by
+        entry = before.get(one[0])
+        if entry is None or entry[0] != one or entry[1] != whole:
+            entry = one, whole, _object(one, home, whole)
+        now[one[0]] = entry
+    if known is not None:
+        known[home] = now
+    return [entry[2] for entry in now.values()]
 
 
-def _name(kind: str, given: str | None, site: str | None, part_of: int, wholes: dict[int, Told]) -> str:
-    whole = wholes.get(part_of) if part_of and given is None else None
-    if whole is None or kind == "Pipe":
+def _name(kind: str, given: str | None, site: str | None, whole: Told | None) -> str:
+    if whole is None or given is not None or kind == "Pipe":
         return shown_name(kind, given, site)
-    return f"{kind} of {shown_name(whole[1], whole[2], whole[3])}"
+    return f"{kind} of {shown_name(*whole)}"
 
 
-def _object(told: Told, home: int, wholes: dict[int, Told]) -> ObjectInfo:
+def _object(told: Told, home: int, whole: Told | None) -> ObjectInfo:
     address, kind, given, site, nbytes, creator, holders, part_of, _in_flight, state = told
     owner = statistics = None
     if state is not None:
@@ -91,7 +107,7 @@ def _object(told: Told, home: int, wholes: dict[int, Told]) -> ObjectInfo:
             statistics = ValueStatistics(typecode, first) if kind == "Value" else ArrayStatistics(typecode, count)  # type: ignore[assignment]
         else:
             statistics = _PLAIN[what](*state[1:])
-    name = _name(kind, given, site, part_of, wholes)
+    name = _name(kind, given, site, whole)
     return ObjectInfo(address, kind, name, given, site, nbytes, creator, holders, owner, statistics, (), part_of, home)
 
 
@@ -114,17 +130,20 @@ def processes_of(members: list[Member]) -> tuple[ProcessInfo, ...]:
     return tuple(found.values())
 
 
-def look(observer: _native.Observer) -> Program:
-    """The program that shares an observed arena, and what its processes have in their own memory."""
+def look(observer: _native.Observer, known: Known) -> Program:
+    """The program that shares an observed arena, and what its processes have in their own memory.
+
+    `known`: what was made of it at the last look; brought up to date.
+    """
     seen, waits, notes = Look(observer), Waits(), []
     if seen.damaged is not None:
         what, offset = seen.damaged
         notes.append(f"shared memory is damaged at {offset}: {what}; what lies behind it is missing")
     waits.add(seen.waits, seen.addresses())
-    objects = objects_of(seen.told)
+    objects = objects_of(seen.told, 0, known)
     for member in seen.members:
         if member[5]:
-            more, why = _look_inside(member[1], waits)
+            more, why = _look_inside(member[1], waits, known)
             objects += more
             notes += why
     processes = processes_of(seen.members)
@@ -144,7 +163,7 @@ def look(observer: _native.Observer) -> Program:
     )
 
 
-def _look_inside(pid: int, waits: Waits) -> tuple[list[ObjectInfo], list[str]]:
+def _look_inside(pid: int, waits: Waits, known: Known) -> tuple[list[ObjectInfo], list[str]]:
     """What a process has in its own memory, for its threads; and what to say if that cannot be seen."""
     found: list[ObjectInfo] = []
     for start, length in proc.private_spans(pid):
@@ -162,5 +181,5 @@ def _look_inside(pid: int, waits: Waits) -> tuple[list[ObjectInfo], list[str]]:
             found += [one for one in objects_of(seen.told, pid) if one.creator == pid]
         else:
             waits.add(seen.waits, seen.addresses(), pid)
-            found += objects_of(seen.told, pid)
+            found += objects_of(seen.told, pid, known)
     return found, []

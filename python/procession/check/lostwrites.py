@@ -150,7 +150,7 @@ class _Case:
         program = self.run.program
         binds = [use for use in self._parents_binds() if use.name != "self"]
         if all(write.how == "bind" and not _is_of_old(program, write) for write in writes):
-            return bool(binds)
+            return bool(binds) or all(_is_made_once(program, write) for write in writes)
         return any(use.within == region.where and use.line > region.line for use in binds for region in regions)
 
     def _parents_binds(self) -> list[Use]:
@@ -240,6 +240,16 @@ def _is_of_old(program: Program, write: Use) -> bool:
     assert function is not None
     return any(
         use.how == "read" and use.line == write.line and (use.file, use.name) == (write.file, write.name)
+        for use in function.uses
+    )
+
+
+def _is_made_once(program: Program, write: Use) -> bool:
+    """Whether a name is bound where it has been looked at, as by `if client is None: client = connect()`."""
+    function = program.function(write.within)
+    assert function is not None
+    return any(
+        use.how == "read" and use.line < write.line and (use.file, use.name) == (write.file, write.name)
         for use in function.uses
     )
 

@@ -30,6 +30,8 @@ _CHANGING = {
     *("add", "update", "discard", "setdefault", "popitem", "put", "put_nowait", "subtract", "fill"),
 }
 
+_HANDLERS = {"signal", "add_signal_handler"}  # methods and functions that take a handler of signals
+
 
 @dataclass(frozen=True)
 class Use:
@@ -295,6 +297,9 @@ class _Reader:
         if isinstance(target, ast.Name):
             self._mention(target)
         elif isinstance(target, ast.Attribute):
+            if target.attr in _HANDLERS:  # whoever sends a signal, and to whom, is not in the text
+                for argument in node.args:
+                    self._consume(argument)
             owner = target.value
             while isinstance(owner, ast.Subscript):
                 owner = owner.value

@@ -17,6 +17,7 @@ import threading
 import time
 
 from .. import synchronize
+from .hooks.threads import RecordedLock, RecordedRLock
 from .journal import stack, tell
 from .snapshots import _attributes, modules
 
@@ -24,7 +25,7 @@ TYPE_CHECKING = False  # `typing` is slow to import, and every process of a chec
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["locked_now", "other_threads", "tell_held", "watch"]
+__all__ = ["locked_now", "other_threads", "plain", "tell_held", "watch"]
 
 _held: dict[tuple[int, int], tuple[float, list[str]]] = {}  # by address: time and stack of the acquisition
 _RLOCK: Any = _thread.RLock
@@ -73,7 +74,7 @@ def locked_now() -> list[dict[str, Any]]:
         for name, value in list(vars(module).items()):
             for dotted, lock in [(name, value), *_inner(name, value)]:
                 if _is_locked(lock):
-                    found.append({"file": file, "name": dotted, "kind": type(lock).__name__})
+                    found.append({"file": file, "name": dotted, "kind": type(plain(lock)).__name__})
     return found
 
 
@@ -95,9 +96,15 @@ def _inner(name: str, value: Any) -> list[tuple[str, Any]]:
         return []
 
 
+def plain(lock: Any) -> Any:
+    """The lock of `threading` that one of ours stands for (see `hooks.threads`); anything else as it is."""
+    return lock._lock if isinstance(lock, (RecordedLock, RecordedRLock)) else lock
+
+
 def _is_locked(lock: Any) -> bool:
     if isinstance(lock, threading.Condition):
         lock = lock._lock  # type: ignore[attr-defined]
+    lock = plain(lock)
     if isinstance(lock, _thread.LockType):
         return lock.locked()
     if isinstance(lock, _RLOCK):

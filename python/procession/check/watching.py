@@ -148,9 +148,10 @@ def _tell_shared(started: Any, facts: dict[str, Any]) -> None:
     for name, value in given:
         inner = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else ()
         for part in (value, *list(inner)[:16]):
-            cls = type(part)
-            if cls.__module__ in _SHARED and cls.__name__ not in ("Thread", "_MainThread", "local"):
-                tell("shared", argument=name, kind=cls.__name__, **facts)
+            kind = type(holding.plain(part))
+            kind = next(cls for cls in kind.__mro__ if not cls.__module__.startswith(f"{__package__}."))
+            if kind.__module__ in _SHARED and kind.__name__ not in ("Thread", "_MainThread", "local"):
+                tell("shared", argument=name, kind=kind.__name__, **facts)
                 break
 
 

@@ -37,7 +37,7 @@ class Registration(_native.Claim):
     def _make(cls, arena: _native.Arena, size: int, method: str) -> Registration:
         self = cls(arena, WORKERS + size)
         self.serve_as(POOL)
-        self[SIZE], self[WIDTH], self[METHOD] = size, CELLS, arena.label(method)
+        self[SIZE], self[WIDTH], self[METHOD] = size, CELLS, arena.label(str(method))
         return self
 
     @classmethod

@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from .finding import Finding, merged, noted
+from .journal import events
 from .suppression import is_suppressed
 
 TYPE_CHECKING = False  # `typing` is slow to import
@@ -44,6 +45,9 @@ def analyse(directory: str, only: Collection[str] = (), ignored: Collection[str]
         qualified = f"{__package__}.{name}"
         if find_spec(qualified) is not None:
             found += _attempt(f"the analysis '{name}'", partial(_find, qualified), directory, result)
+    for event in events(directory):
+        if event["event"] == "failed":
+            result.failures.append(f"{event['who']} could not be watched:\n{event['text']}")
     for finding in merged(found):
         if (only and finding.kind not in only) or finding.kind in ignored or is_suppressed(finding):
             result.suppressed += 1

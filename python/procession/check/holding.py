@@ -73,7 +73,7 @@ def locked_now() -> list[dict[str, Any]]:
     for file, module in modules().items():
         for name, value in list(vars(module).items()):
             for dotted, lock in [(name, value), *_inner(name, value)]:
-                if _is_locked(lock):
+                if _safely_locked(lock):
                     found.append({"file": file, "name": dotted, "kind": type(plain(lock)).__name__})
     return found
 
@@ -94,6 +94,13 @@ def _inner(name: str, value: Any) -> list[tuple[str, Any]]:
         return [(f"{name}.{key}", part) for key, part in _attributes(value).items()]
     except Exception:
         return []
+
+
+def _safely_locked(lock: Any) -> bool:
+    try:
+        return _is_locked(lock)
+    except Exception:  # a proxy that nothing is behind
+        return False
 
 
 def plain(lock: Any) -> Any:

@@ -7,6 +7,7 @@ object that is changed before it is sent again is another one.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import zlib
@@ -90,6 +91,11 @@ def _looked_at(payloads: Iterable[Any], facts: dict[str, Any]) -> Iterable[Any]:
 
 
 def _look(payload: Any, facts: dict[str, Any]) -> None:
+    with contextlib.suppress(Exception):  # of objects that cannot be looked at
+        _tell_large(payload, facts)
+
+
+def _tell_large(payload: Any, facts: dict[str, Any]) -> None:
     global _told
     if _told >= MOST_TOLD:
         return

@@ -50,10 +50,12 @@ def snapshot() -> Snapshot:
     budget = MOST_IN_ALL
     for file, module in modules().items():
         for name, value in list(vars(module).items()):
-            if name.startswith("__") or _is_code(value, module):
+            if name.startswith("__"):
                 continue
             digest = _Digest(min(MOST_PARTS, budget))
             try:
+                if _is_code(value, module):
+                    continue
                 whole = digest.of(value)
                 parts = {key: _Digest(MOST_PARTS).of(part) for key, part in _attributes(value).items()}
             except Exception:  # it changes while we look, or is made to be looked at in no way
@@ -64,16 +66,26 @@ def snapshot() -> Snapshot:
 
 
 def describe(value: Any) -> str:
-    """A value in a few characters, if that means something; else its type."""
-    if isinstance(value, (*_PLAIN, str, bytes, list, tuple, dict, set, frozenset)):
-        short = reprlib.Repr()
-        short.maxstring = short.maxother = 40
-        short.maxlist = short.maxdict = short.maxset = short.maxtuple = 4
-        try:
-            return short.repr(value)[:80]
-        except Exception:
-            pass
+    """A value in a few characters, if that means something; else its type. Runs no code of the user's."""
+    if type(value) in (*_PLAIN, str, bytes, list, tuple, dict, set, frozenset):
+        return _Short().repr(value)[:80]
     return f"a {type(value).__name__}"
+
+
+class _Short(reprlib.Repr):
+    """The beginning of a value; of objects of other classes their name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring = 3, 40
+        self.maxlist = self.maxdict = self.maxset = self.maxtuple = 4
+
+    def repr1(self, x: Any, level: int) -> str:
+        if type(x) in (*_PLAIN, bytes):
+            return repr(x)[:40]
+        if type(x) in (str, list, tuple, dict, set, frozenset):
+            return super().repr1(x, level)
+        return f"<{type(x).__name__}>"
 
 
 def _is_code(value: Any, module: ModuleType) -> bool:

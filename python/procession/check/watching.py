@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 import weakref
 
 from .. import context, process
@@ -78,6 +79,15 @@ def watch() -> None:
     atexit.register(tell_end)  # before the children are waited for: what is registered later comes first
 
 
+def _safely(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Look at what the program has without doing it harm: what goes wrong is told, and None."""
+    try:
+        return function(*arguments)
+    except Exception:
+        tell("failed", text=traceback.format_exc())
+        return None
+
+
 def _forget() -> None:
     global _state
     _state = _State()
@@ -88,18 +98,23 @@ def _forget() -> None:
 
 def _around_start(start: Callable[[Any], None]) -> Callable[[Any], None]:
     def watched_start(self: Any) -> None:
-        facts = _about(self)
-        if _state.own is None:
-            _state.own = snapshot()
-            tell("base", globals=_named(_state.own), modules=_module_names())
-        _tell_shared(self, facts)
-        locked = holding.locked_now() if facts["method"] == "fork" else []
-        threads = holding.other_threads() if locked else []
+        facts = _safely(_before_start, self)
         start(self)
-        tell("started", child=self.pid, locked=locked, threads=threads, **facts)
-        _state.children.append(weakref.ref(self))
+        if facts is not None:
+            tell("started", child=self.pid, **facts)
+            _state.children.append(weakref.ref(self))
 
     return watched_start
+
+
+def _before_start(started: Any) -> dict[str, Any]:
+    facts = _about(started)
+    if _state.own is None:
+        _state.own = snapshot()
+        tell("base", globals=_named(_state.own), modules=_module_names())
+    _tell_shared(started, facts)
+    locked = holding.locked_now() if facts["method"] == "fork" else []
+    return {**facts, "locked": locked, "threads": holding.other_threads() if locked else []}
 
 
 def _about(started: Any) -> dict[str, Any]:
@@ -166,6 +181,10 @@ def _module_names() -> dict[str, str]:
 
 def tell_end() -> None:
     """This process's code has ended, or a test in it; its children are still to be waited for."""
+    _safely(_tell_end)
+
+
+def _tell_end() -> None:
     if _state.own is None:
         return
     tell("final", globals=_named(snapshot()), modules=_module_names())
@@ -191,17 +210,17 @@ def _is_zombie(pid: int) -> bool:
 
 def _around_bootstrap(bootstrap: Callable[..., int]) -> Callable[..., int]:
     def watched_bootstrap(self: Any, parent_sentinel: int | None = None) -> int:
-        run, target = self.run, _function(getattr(self, "_target", None))
+        run, target = self.run, _safely(_function, getattr(self, "_target", None))
         standard = sys.modules.get("concurrent.futures.process")
         if standard is not None and getattr(self, "_target", None) is standard._process_worker:
             _watch_call_items(standard)
 
         def watched_run() -> Any:
-            _begin()
+            _safely(_begin)
             try:
                 return run()
             finally:
-                _compare(target)
+                _safely(_compare, target)
                 holding.tell_held()
                 tell_end()
                 tell("ended")
@@ -237,20 +256,22 @@ def _load(arena: Any, offset: int, serial: int) -> Any:
 
 def _task(function: Any) -> Any:
     """A function as a worker calls it. What its initializer did is the worker's own business: nothing of it is lost."""
-    where = _function(function)
+    where = _safely(_function, function)
     if _state.tasks == 0:
-        _begin()
+        _safely(_begin)
 
     def watched_task(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         finally:
-            _after_task(where if where is None or is_users(where[0]) else _function(args[0] if args else None))
+            _safely(_after_task, where, args)
 
     return watched_task
 
 
-def _after_task(where: list[Any] | None) -> None:
+def _after_task(where: list[Any] | None, args: tuple[Any, ...]) -> None:
+    if where is not None and not is_users(where[0]):  # it calls what it is given
+        where = _function(args[0]) if args else None
     _state.tasks += 1
     key = repr(where)
     if key not in _state.functions:

@@ -181,7 +181,7 @@ class ProcessEngine(Control):
                 _leave_quietly()
                 raise
         self.workers[number] = process
-        self.registration.enter(number, process.pid)
+        self.registration.enter(number, getattr(process, "pid", 0))
 
     def _process(self, given: Surroundings) -> Any:
         return self._make(self._context, target=main, args=(given,))

@@ -211,6 +211,12 @@ def test_a_process_that_ended_stays_for_a_while() -> None:
     assert len(listed(model, PROCESSES)) == 1
 
 
+def test_the_dead_are_listed_once_as_long_as_the_registry_has_them() -> None:
+    dead = replace(process(2, 0), alive=False)
+    model = seen(*(look(now, program(process(1, 0), dead)) for now in range(30)))
+    assert [(row.pid, row.ended) for row in listed(model, PROCESSES)] == [(1, None), (2, START)]
+
+
 def test_a_number_that_is_used_again_is_another_process() -> None:
     first, second = process(2, 1, "old"), replace(process(2, 1, "new"), started=START + 50)
     model = seen(look(0, program(process(1, 0), first)), look(60, program(process(1, 0), second)))

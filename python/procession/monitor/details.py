@@ -179,17 +179,12 @@ def _process(row: ProcessRow, family: Family | None, model: Model) -> Lines:
 
 
 def _object(row: ObjectRow, family: Family | None, now: float) -> Lines:
+    """First what changes, then where it comes from, so that a small screen shows what one looks for."""
     info = row.info
-    lines = [
-        ("Object", row.label),
-        ("Made at", info.site or "not known"),
-        ("Made by", _waiter(family, info.creator, 0) if family is not None else f"pid {info.creator}"),
-        ("Memory", f"{words.size(info.nbytes)} bytes" if info.nbytes < 1000 else words.size(info.nbytes)),
-    ]
+    lines = [("Object", row.label)]
+    if family is not None and info.owner is not None:
+        lines.append(("Held by", name_of_owner(row, family) + _since(row)))
     if family is not None:
-        lines += _list("Used by", [_waiter(family, pid, 0) for pid in info.holders])
-        if info.owner is not None:
-            lines.append(("Held by", name_of_owner(row, family) + _since(row)))
         lines += _list("Waiting", [_wait_of(family, *waiter, now=now) for waiter in info.waiters])
     if row.group == "queue":
         put, taken = row.rates or (None, None)
@@ -201,7 +196,13 @@ def _object(row: ObjectRow, family: Family | None, now: float) -> Lines:
     if statistics is not None:
         shown = [field.name for field in fields(statistics) if field.name != "owner"]
         lines += _list("Counters", [f"{name.replace('_', ' ')}: {getattr(statistics, name)}" for name in shown])
-    return lines
+    lines += [
+        ("Made at", info.site or "not known"),
+        ("Made by", _waiter(family, info.creator, 0) if family is not None else f"pid {info.creator}"),
+    ]
+    if family is not None:
+        lines += _list("Used by", [_waiter(family, pid, 0) for pid in info.holders])
+    return [*lines, ("Memory", f"{words.size(info.nbytes)} bytes" if info.nbytes < 1000 else words.size(info.nbytes))]
 
 
 def _wait_of(family: Family, pid: int, native_id: int, *, now: float) -> str:

@@ -12,6 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from procession.monitor.bars import escaped
 from procession.monitor.stacks import NoStack, Stack
 from procession.monitor.words import place
 
@@ -28,7 +29,8 @@ STYLE = """
         border-title-color: $accent; border-subtitle-color: $text-muted;
     }}
     & VerticalScroll {{ height: auto; max-height: 100%; scrollbar-size-vertical: 1; }}
-    & Static {{ height: auto; }}
+    & Static {{ height: auto; link-style: not underline; link-color: $foreground; link-color-hover: $accent;
+                link-background-hover: $surface; }}
 }}
 """
 
@@ -171,16 +173,15 @@ class EndScreen(ModalScreen[str]):
 
     def compose(self) -> ComposeResult:
         """The question and the three answers."""
-        text = Text(self.explained + "\n\n")
-        for key, meta, name, what in (
-            ("t", "terminate", "Terminate", "ask it to end (SIGTERM)"),
-            ("k", "kill", "Kill", "end it at once (SIGKILL)"),
-            ("Esc", "", "Leave it", "nothing happens"),
+        lines = [escaped(self.explained), ""]
+        for key, answer, what in (
+            ("t", "terminate", "Terminate: ask it to end (SIGTERM)"),
+            ("k", "kill", "Kill: end it at once (SIGKILL)"),
+            ("Esc", "", "Leave it alone"),
         ):
-            text.append(f" {key} ", style="reverse")
-            text.append(f" {name}: {what}\n", style=f"@click=screen.answer('{meta}')")
+            lines.append(f"[@click=screen.answer('{answer}')][reverse] {key} [/] {what}[/]")
         with Vertical():
-            yield Static(text)
+            yield Static("\n".join(lines))
 
     def on_mount(self) -> None:
         """The question stands in the border."""

@@ -45,12 +45,12 @@ class Family:
     objects: dict[Address, ObjectRow] = field(default_factory=dict)
     pools: dict[tuple[int, int], PoolRow] = field(default_factory=dict)
 
-    def process(self, pid: int) -> ProcessRow | None:
-        """The row of a process, the living one where the number was used twice."""
+    def process(self, pid: int, started: float | None = None) -> ProcessRow | None:
+        """The row of a process: the one that started then, or else the living one where the number was used twice."""
         found = None
         for row in self.processes.values():
-            if row.info.pid == pid and (found is None or row.ended is None):
-                found = row
+            if row.info.pid == pid and (started is None or abs(row.info.started - started) < SAME_START_S):
+                found = row if found is None or row.ended is None else found
         return found
 
     def waited_for(self, pid: int, address: tuple[int, int] | None) -> ObjectRow | None:
@@ -101,25 +101,29 @@ class Model:
 
     def _processes(self, family: Family, look: Look) -> None:
         program = family.program
-        present: set[Hashable] = set()
+        listed: set[Hashable] = set()
         for info in program.processes:
-            row = family.process(info.pid)
-            if row is None or row.ended is not None or abs(row.info.started - info.started) > SAME_START_S:
+            row = family.process(info.pid, info.started)
+            if row is None:
                 key = ("process", info.pid, info.started)
                 row = family.processes[key] = ProcessRow(key, program, info=info)
                 row.stands_for = program.command if info.pid == program.pid else ""
-            row.program = program
+            row.program, row.worker = program, None
+            listed.add(row.key)
             if info.alive:
-                present.add(row.key)
+                row.ended = None
                 row.see(info, look.samples.get(info.pid), look.now)
-            row.worker = None
+            elif row.ended is None:  # dead, and listed for what it left behind
+                self._ended(row)
         for known, row in list(family.processes.items()):
-            if known in present:
-                continue
-            if row.ended is None:
-                row.ended, row.cpu, row.threads = look.now, None, {}
-            elif look.now - row.ended >= LINGER_S:
-                del family.processes[known]
+            if known not in listed:
+                if row.ended is None:
+                    self._ended(row)
+                elif look.now - row.ended >= LINGER_S:
+                    del family.processes[known]
+
+    def _ended(self, row: ProcessRow) -> None:
+        row.ended, row.cpu, row.threads, row.worker = self.now, None, {}, None
 
     def _objects(self, family: Family) -> None:
         now, rows, program = self.now, family.objects, family.program

@@ -7,7 +7,6 @@ is drawn. A look never raises for what it looks at: programs may end at any inst
 from __future__ import annotations
 
 import asyncio
-import gc
 from typing import ClassVar
 
 import psutil
@@ -88,9 +87,6 @@ class Top(App[None]):
         self.filter = ""
         self.paused = False
         self._looking = False
-        # A look makes tens of thousands of small objects, and the next lets them go, without cycles. Collections
-        # triggered by their number would visit all of them several times a look: half of the monitor's work.
-        gc.set_threshold(200_000, 20, 20)
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         self.theme = DARK.name
@@ -145,8 +141,8 @@ class Top(App[None]):
 
     def draw(self) -> None:
         """Put everything on the screen as it is now."""
-        if not self.screen_stack:
-            return  # it is being left
+        if not self.screen_stack or not self.screen_stack[0].query("#summary"):
+            return  # not there yet, or being left
         self._draw_top()
         self._draw_rows()
         for screen in self.screen_stack[1:]:

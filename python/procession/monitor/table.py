@@ -94,6 +94,11 @@ class Table(ScrollView, can_focus=True):
         return self._rows[self._cursor] if self._cursor < len(self._rows) else None
 
     @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, shown or not."""
+        return self._columns
+
+    @property
     def rows(self) -> list[Row]:
         """All rows, in the order shown."""
         return self._rows

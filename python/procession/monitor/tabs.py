@@ -54,7 +54,10 @@ def command(line: str) -> str:
 
 
 def _memory(attribute: str) -> Callable[[Any], str]:
-    return lambda row: words.size(getattr(row, attribute)) if isinstance(row, ProcessRow) else ""
+    def text(row: Any) -> str:
+        return words.size(getattr(row, attribute)) if isinstance(row, ProcessRow) and row.ended is None else ""
+
+    return text
 
 
 def _private(row: Any) -> int | None:
@@ -66,7 +69,7 @@ def _shared(row: Any) -> int | None:
 
 
 def _cpu(row: Any) -> str:
-    return words.percent(row.cpu)
+    return words.percent(row.cpu) if row.ended is None else ""
 
 
 def _name_order(row: Any) -> str:

@@ -1,0 +1,84 @@
+"""`procession top` as a command: where it runs, where it does not, and what it says there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import procession
+from terminal import Terminal
+
+pytest.importorskip("textual")
+
+RUN = "from procession.cli import main; import sys; sys.exit(main([{arguments}]))"
+
+
+def said(text: str) -> str:
+    """What was printed, without the line ends put in to fit the width."""
+    return " ".join(text.split())
+
+
+def test_without_a_terminal_it_names_what_works_there(tmp_path: Path) -> None:
+    outcome = procession("top", cwd=tmp_path)
+    assert outcome.returncode == 2
+    assert "needs a terminal" in said(outcome.stderr)
+    assert "`procession ps`" in said(outcome.stderr)
+    assert "--web" in said(outcome.stderr)
+    assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--interval", "0"), "--interval is between"),
+        (("--port", "80"), "--port goes with --web"),
+        (("--web", "--port", "70000"), "--port is between"),
+        (("x",), "invalid int value"),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...], text: str, tmp_path: Path) -> None:
+    outcome = procession("top", *arguments, cwd=tmp_path)
+    assert outcome.returncode == 2
+    assert text in said(outcome.stderr)
+
+
+def test_a_number_that_is_gone_or_not_ours(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    for pid, text in ((child.pid, "there is no process"), (os.getppid(), "")):
+        outcome = procession("top", "--web", str(pid), cwd=tmp_path)
+        assert outcome.returncode == 1
+        assert text in said(outcome.stderr)
+        assert "`procession ps` lists what can be watched" in said(outcome.stderr)
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['textual_serve'] = None; " + RUN.format(arguments="'top', '--web'")
+    outcome = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=50)
+    assert outcome.returncode == 2
+    assert "needs textual-serve; install with: pip install 'procession[top]'" in said(outcome.stderr)
+
+
+@pytest.mark.slow
+def test_a_dumb_terminal_gets_a_hint(tmp_path: Path) -> None:
+    program = "import os; os.environ['TERM'] = 'dumb'; " + RUN.format(arguments="'top'")
+    terminal = Terminal(program, tmp_path)
+    assert terminal.finish() == 2
+    assert "TERM=dumb" in terminal.text
+    assert "procession ps" in said(terminal.text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variable", ["", "NO_COLOR"])
+def test_in_a_terminal_it_runs_and_is_left(variable: str, tmp_path: Path) -> None:
+    program = f"import os; os.environ['TERM'] = 'xterm-256color'; os.environ['{variable or 'X'}'] = '1'; " + RUN.format(
+        arguments="'top', '--interval', '0.1'"
+    )
+    terminal = Terminal(program, tmp_path)
+    terminal.read_until("Processes")
+    terminal.read_until("Quit")
+    terminal.type(b"q")
+    assert terminal.finish() == 0

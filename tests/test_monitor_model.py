@@ -367,6 +367,10 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert words.duration(seconds) == text
 
 
+def test_names_give_no_orders_to_the_terminal() -> None:
+    assert words.visible("a\x1b]0;x\x07b\x9bc\nd") == "a·]0;x·b·c\nd"
+
+
 def test_sparklines_and_bars() -> None:
     assert words.sparkline([0, 1, 50, 100], 6) == "  ▁▂▅█"
     assert words.sparkline([], 3) == "   "

@@ -20,8 +20,9 @@ from procession.monitor.rows import ProcessRow
 pytestmark = pytest.mark.slow  # each starts a program of seven processes
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def watched() -> Iterator[Family]:
+    """For tests that leave it as it is."""
     with family() as running:
         yield running
 
@@ -158,10 +159,9 @@ def test_a_stack_that_cannot_be_had_says_what_to_do(watched: Family, monkeypatch
     drive(test)
 
 
-def test_a_process_is_ended_after_a_question(watched: Family) -> None:
-    thief = watched.pids["thief"]
-
-    async def test() -> None:
+def test_a_process_is_ended_after_a_question() -> None:
+    async def test(watched: Family) -> None:
+        thief = watched.pids["thief"]
         async with screen(watched.pid) as shown:
             await shown.choose("thief")
             await shown.press("k")
@@ -174,7 +174,8 @@ def test_a_process_is_ended_after_a_question(watched: Family) -> None:
             await shown.until(lambda: "ended" in shown.line(f"{thief} "))
             assert next(row for row in shown.top.table.rows if row.pid == thief).state.kind == "ended"
 
-    drive(test)
+    with family() as watched:
+        drive(lambda: test(watched))
 
 
 def test_a_program_that_dies_while_it_is_watched_stays_as_ended() -> None:

@@ -22,7 +22,7 @@ from watching import Family, drive, family
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def watched() -> Iterator[Family]:
     with family() as running:
         yield running

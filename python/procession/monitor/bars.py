@@ -5,12 +5,14 @@ from __future__ import annotations
 from textual import events
 from textual.widgets import Static
 
+from procession.monitor.words import visible
+
 __all__ = ["Bar", "Line", "escaped"]
 
 
 def escaped(text: str) -> str:
     """Text that is to stand as it is where markup is understood."""
-    return text.replace("\\", "\\\\").replace("[", "\\[")
+    return visible(text).replace("\\", "\\\\").replace("[", "\\[")
 
 
 class Line(Static):

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from procession.monitor.bars import escaped
 from procession.monitor.stacks import NoStack, Stack
-from procession.monitor.words import place
+from procession.monitor.words import place, visible
 
 __all__ = ["DetailsScreen", "EndScreen", "HelpScreen", "Lines", "StackScreen"]
 
@@ -52,7 +52,7 @@ class Dialog(ModalScreen[None]):
 
     def __init__(self, title: str, text: Text | None = None) -> None:
         super().__init__()
-        self.heading, self.text = title, text or Text()
+        self.heading, self.text = visible(title), text or Text()
 
     def compose(self) -> ComposeResult:
         """A box around what scrolls."""
@@ -106,7 +106,7 @@ class DetailsScreen(Dialog):
         text = Text()
         for name, value in lines:
             text.append(name.ljust(width) + "  ", style="dim" if name else "")
-            text.append(value + "\n", style="bold red" if value.startswith("DEADLOCK") else "")
+            text.append(visible(value) + "\n", style="bold red" if value.startswith("DEADLOCK") else "")
         if explained:
             text.append("\n" + explained, style="italic")
         return text
@@ -146,12 +146,12 @@ def stack_text(stacks: list[Stack]) -> Text:
     text = Text()
     for number, stack in enumerate(stacks):
         text.append("\n" if number else "")
-        text.append(stack.name or "thread", style="bold")
+        text.append(visible(stack.name) or "thread", style="bold")
         text.append(f"  {stack.native_id or ''}  {'computes' if stack.active else 'waits'}\n", style="dim")
         for depth, frame in enumerate(stack.frames):
             ours = "/procession/" in frame.file or "/lib/python" in frame.file
-            text.append(f"  {'▸' if depth == 0 else ' '} {frame.function}", style="dim" if ours else "")
-            text.append(f"  {place(frame.file)}:{frame.line}\n", style="dim")
+            text.append(f"  {'▸' if depth == 0 else ' '} {visible(frame.function)}", style="dim" if ours else "")
+            text.append(f"  {visible(place(frame.file))}:{frame.line}\n", style="dim")
     if not stacks:
         text.append("No Python thread was found.")
     return text

@@ -19,9 +19,12 @@ __all__ = [
     "rate",
     "size",
     "sparkline",
+    "visible",
 ]
 
 UNKNOWN = "–"
+# A name may have anything in it; what moves the cursor of a terminal must not reach it.
+_CONTROL = {code: "·" for code in (*range(32), *range(127, 160)) if code != 10}
 _LEVELS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -97,6 +100,11 @@ def clock(epoch: float) -> str:
     import time
 
     return time.strftime("%H:%M:%S", time.localtime(epoch))
+
+
+def visible(text: str) -> str:
+    """A text from a program, without what would be orders to the terminal. Ends of lines stay."""
+    return text.translate(_CONTROL)
 
 
 def plural(number: int, noun: str) -> str:

@@ -28,7 +28,7 @@ from procession.synchronize import Barrier, Condition, Event, Lock, RLock, Semap
 
 PATIENCE_S = 20  # for a child that takes a tenth of a second
 MOMENT = 0.005  # seconds to wait where nothing will come
-HEADER, BLOCKS = 4096, 1446080
+HEADER, BLOCKS = 4096, 1577344
 LOCKS = (48, 52)  # in the header
 LARGE = bytes(100_000)
 CONTENTS = 192  # from an object's address on

@@ -21,7 +21,7 @@ from multiprocessing import process as _mp_process
 from multiprocessing import reduction as _mp_reduction
 from multiprocessing import util as _mp_util
 
-from . import _chaos, _native, _standard
+from . import _chaos, _native, _standard, _waits
 from .errors import NotShared, ObjectGone
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -44,6 +44,7 @@ def shared_arena() -> _native.Arena:
         _shared = _native.Arena.create(_limit())
         introduce()
         _begin_chaos(_shared)
+        _begin_detecting(_shared, is_new=True)
     return _shared
 
 
@@ -58,6 +59,7 @@ def private_arena() -> _native.Arena:
     if _private is None:
         _private = _native.Arena.private()
         introduce()
+        _begin_detecting(_private, is_new=True)
     return _private
 
 
@@ -84,6 +86,21 @@ def _begin_chaos(arena: _native.Arena) -> None:
     else:
         _native.unleash(*orders, first)
         arena.enter_chaos()
+
+
+def _begin_detecting(arena: _native.Arena, *, is_new: bool) -> None:
+    """Of an arena that this process has just come to: look for deadlocks if that is wanted in it."""
+    if _native.detecting(arena) or (is_new and _waits.is_wanted()):
+        detect(arena, True)
+
+
+def detect(arena: _native.Arena, on: bool) -> None:
+    """Look for deadlocks among those who share an arena, or do not."""
+    _native.detect(arena, on)
+    if on:
+        from . import _descent
+
+        _waits.descent = _descent.watch(_waits.join_thread)
 
 
 def reduce_arena(arena: _native.Arena) -> tuple[Any, ...]:
@@ -141,6 +158,7 @@ def _adopt(arena: _native.Arena) -> _native.Arena:
         _shared = arena
         introduce()
         _begin_chaos(arena)
+        _begin_detecting(arena, is_new=False)
     return arena
 
 

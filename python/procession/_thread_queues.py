@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 from time import monotonic
 
-from ._waits import wait_here
+from ._waits import is_wanted, wait_here
 from .errors import Closed, Empty, Full, InvalidSize, ShutDown
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -49,6 +49,10 @@ class ThreadQueue(_PlainQueue):
         """`max_bytes` is checked and otherwise ignored: nothing is encoded here, so there are no bytes to count."""
         super().__init__(bound(maxsize))
         check_max_bytes(max_bytes)
+        if is_wanted():
+            from ._store import private_arena
+
+            private_arena()  # or its waits would stand in no table
         self.is_shutdown = False  # whether `shutdown` was called; the standard library's name from 3.13 on
         self.closed = False  # whether `close` was called
 

@@ -17,10 +17,21 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
-__all__ = ["IN_PROCESS", "blocking_here", "join_process", "join_thread", "waiting", "wait_here"]
+__all__ = [
+    "IN_PROCESS",
+    "VARIABLE",
+    "blocking_here",
+    "is_wanted",
+    "join_process",
+    "join_thread",
+    "wait_here",
+    "waiting",
+]
 
 IN_PROCESS = 1  # the detail of a wait for an object that is not in an arena: the object is its `id`
 blocking_here: dict[int, Any] = {}  # those objects, by that
+
+VARIABLE = "PROCESSION_DETECT_DEADLOCKS"  # 1: look for deadlocks; inherited by children
 
 _SLICE_S = 0.02  # between two looks for deadlocks
 
@@ -51,18 +62,18 @@ def _join(
     timeout: float | None,
     pid: int,
     thread: int = 0,
+    ident: int = 0,
 ) -> None:
     with waiting("join", pid, thread, timed=timeout is not None) as entered:
         if entered is None or not entered.looks:
             join(timeout)
-            return
-        slices = 0
-        while True:
-            join(_SLICE_S)
-            if is_over():
-                return
-            slices += 1
-            entered.look(slices)
+        else:
+            slices = 0
+            while join(_SLICE_S) or not is_over():
+                slices += 1
+                entered.look(slices)
+    if descent is not _unknown and is_over():
+        _native.joined(pid, ident)
 
 
 def wait_here(condition: Any, timeout: float | None, action: str, owner: Any) -> None:
@@ -85,4 +96,17 @@ def join_process(join: Callable[[float | None], object], popen: Any, timeout: fl
 
 def join_thread(join: Callable[[float | None], object], thread: Any, timeout: float | None) -> None:
     """Call `join(timeout)`, which waits for a thread. Raises: DeadlockError, if looked for."""
-    _join(join, lambda: not thread.is_alive(), timeout, os.getpid(), thread.native_id or 0)
+    _join(join, lambda: not thread.is_alive(), timeout, os.getpid(), thread.native_id or 0, thread.ident)
+
+
+def is_wanted() -> bool:
+    """Whether the environment says that deadlocks are to be looked for."""
+    return os.environ.get(VARIABLE, "0") not in ("", "0")
+
+
+def _unknown(_thread: Any) -> tuple[int, tuple[tuple[int, int], ...]]:
+    return 0, ()
+
+
+descent = _unknown
+"""When a thread began, and who came before it; see `_descent`, which is put here where deadlocks are looked for."""

@@ -33,6 +33,7 @@ __all__ = [
     "CheckpointInUse",
     "CheckpointMismatch",
     "Closed",
+    "DeadlockError",
     "DeliveredTooOften",
     "Empty",
     "Full",
@@ -41,6 +42,7 @@ __all__ = [
     "ItemTooLarge",
     "JobError",
     "LockAbandoned",
+    "LockOrderWarning",
     "MainNotImportable",
     "MemoryLimitExceeded",
     "NoSuchProgram",
@@ -299,6 +301,21 @@ class AbandonedLockWarning(RuntimeWarning):
     """The last owner of a lock died holding it; the data the lock guards may be half-changed."""
 
     describe = staticmethod(_describe_abandoned)
+
+
+class DeadlockError(ProcessionError, RuntimeError):
+    """Threads wait for each other and for nobody else, so none of them would ever go on.
+
+    Raised in one of them, the one whose wait began last, whose wait thereby ends; nothing was acquired. When it gives
+    back what it holds, the others go on. Only where deadlocks are looked for, see `procession.detect_deadlocks`.
+    """
+
+    participants: tuple[Any, ...] = ()
+    """Each has `pid`, `process`, `thread`, `holds` and `waits`; the one that this was raised in comes first."""
+
+
+class LockOrderWarning(RuntimeWarning):
+    """Two locks are taken in one order here and in the other elsewhere: on another day a deadlock."""
 
 
 class LockAbandoned(ProcessionError, RuntimeError):

@@ -12,6 +12,7 @@
 mod fork;
 mod handle;
 mod local;
+mod obstacle;
 mod storage;
 mod watches;
 
@@ -19,6 +20,7 @@ use crate::error::{ArenaError, Corrupted};
 use crate::failpoint::{self, step};
 use crate::heap::{Direction, Duty, Heap, Usage};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
+use crate::orders::Orders;
 use crate::owner::{Liveness, OwnerId, PLACES, Processes};
 use crate::ring::{Message, Ring, Wait};
 use crate::segment::Segment;
@@ -29,6 +31,7 @@ use std::os::fd::RawFd;
 
 pub use crate::heap::{Kind, Role};
 pub use handle::Handle;
+pub use obstacle::State;
 pub use watches::Watching;
 
 /// One arena as this process sees it.
@@ -207,6 +210,11 @@ impl Arena {
     /// Who waits for what.
     pub fn waits(&self) -> &Waits {
         self.heap.waits()
+    }
+
+    /// In which order locks are taken.
+    pub fn orders(&self) -> &Orders {
+        self.heap.orders()
     }
 
     /// How much is in use.

@@ -5,6 +5,7 @@
 //! 4096     Processes (64 bytes a place, and a line)
 //! LABELS   Labels: names and places in programs, for people
 //! WAITS    Waits (64 bytes a slot, and a line)
+//! ORDERS   Orders (128 bytes a row, and a line)
 //! START    blocks, one after another up to `top`: BlockHeader (192 bytes), then the contents
 //! ```
 //!
@@ -36,6 +37,7 @@ use crate::failpoint::step;
 use crate::labels::Labels;
 use crate::lock::{Acquired, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::orders::Orders;
 use crate::owner::{OwnerId, PLACES, Processes};
 use crate::segment::Segment;
 use crate::waits::Waits;
@@ -51,7 +53,9 @@ const MAGIC: u64 = u64::from_le_bytes(*b"procesn\x02");
 const HEADER_SIZE: u64 = 4096;
 const LABELS: u64 = HEADER_SIZE + size_of::<Processes>() as u64;
 /// Where the first block stands.
-pub const START: u64 = WAITS + size_of::<Waits>() as u64;
+pub const START: u64 = ORDERS + size_of::<Orders>() as u64;
+/// Where the table of the orders in which locks are taken stands.
+const ORDERS: u64 = (WAITS + size_of::<Waits>() as u64).next_multiple_of(128);
 /// Where the table of who waits for what stands.
 const WAITS: u64 = LABELS + size_of::<Labels>() as u64;
 /// Bytes before a block's contents.
@@ -215,6 +219,12 @@ impl Heap {
     pub fn waits(&self) -> &Waits {
         // SAFETY: as in `processes`; this table stands behind that one, aligned to its 64 bytes.
         unsafe { &*self.segment.base().add(WAITS as usize).cast::<Waits>() }
+    }
+
+    /// In which order locks are taken.
+    pub fn orders(&self) -> &Orders {
+        // SAFETY: as in `processes`; this table stands behind that of the waits, aligned to its 128 bytes.
+        unsafe { &*self.segment.base().add(ORDERS as usize).cast::<Orders>() }
     }
 
     /// The contents of a block that this process holds, in its address space.

@@ -9,6 +9,7 @@
 //! - [`segment`]: a span of mapped memory. The byte tables of what lives in it are in `docs/memory.md`.
 //! - [`owner`]: which processes there are, and whether they live. [`labels`]: strings that all of them can read.
 //! - [`wait`]: the only spinning and sleeping. [`waits`]: who waits for what, for all to read.
+//! - [`orders`]: in which order locks are taken, where that is wanted.
 //! - [`lock`]: a lock that knows its owner.
 //! - [`heap`]: space within a segment. [`arena`]: a segment with processes, a heap, and counted objects.
 //! - [`semaphore`], [`event`], [`condition`], [`barrier`], [`mutex`]: what users synchronise with.
@@ -40,6 +41,8 @@ pub mod heap;
 pub mod labels;
 #[cfg(not(loom))]
 pub mod observe;
+#[cfg(not(loom))]
+pub mod orders;
 #[cfg(not(loom))]
 pub mod recorder;
 #[cfg(not(loom))]

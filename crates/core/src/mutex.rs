@@ -33,6 +33,11 @@ const LOOK_EVERY: u32 = 5;
 /// Bit 31 of the depth: the holder took it over from the dead, and has not said that what it guards is repaired.
 const HEIR: u32 = 1 << 31;
 
+/// In `policy`: finding a dead holder is [`Policy::Raise`].
+const RAISES: u32 = 1;
+/// In `policy`: it was released by a thread that did not hold it, so its holder is not who will release it.
+const SIGNAL: u32 = 2;
+
 /// A lock with holder, depth and counters: 64 bytes of shared memory; all-zero is a free one that warns.
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -57,7 +62,7 @@ pub struct Mutex {
     pid: AtomicU32,
     /// When the holder took it, in whole seconds since 1970.
     since: AtomicU32,
-    /// Never changes: 1 for [`Policy::Raise`].
+    /// [`RAISES`] never changes; [`SIGNAL`] comes once and stays.
     policy: AtomicU32,
     /// From whom the heir has it, as it stood in the lock word, in `pid` and in `since`.
     dead: [AtomicU32; 3],
@@ -95,7 +100,17 @@ impl Mutex {
 
     /// What finding a dead holder means.
     pub fn policy(&self) -> Policy {
-        if self.policy.load(Ordering::Relaxed) == 0 { Policy::Warn } else { Policy::Raise }
+        if self.policy.load(Ordering::Relaxed) & RAISES == 0 { Policy::Warn } else { Policy::Raise }
+    }
+
+    /// Whether somebody released it who did not hold it, as far as that was noticed: where deadlocks are looked for.
+    pub fn is_signal(&self) -> bool {
+        self.policy.load(Ordering::Relaxed) & SIGNAL != 0
+    }
+
+    /// Somebody releases it who does not hold it.
+    pub fn note_signal(&self) {
+        self.policy.fetch_or(SIGNAL, Ordering::Relaxed);
     }
 
     /// Who holds it, or died holding it. A moment's view.

@@ -48,7 +48,7 @@ pub struct Semaphore {
     /// How many are in the waiting half of `acquire`; one killed there stays counted.
     waiting: AtomicU32,
     signal: Signal,
-    /// Never changes: 1 for [`Policy::Raise`].
+    /// Bit 0 never changes: 1 for [`Policy::Raise`]. Bit 1: see `is_signal`.
     policy: AtomicU32,
     /// Who died last holding a permit (an owner), and its process id.
     dead: AtomicU32,
@@ -103,7 +103,17 @@ impl Semaphore {
 
     /// What a permit of the dead means.
     pub fn policy(&self) -> Policy {
-        if self.policy.load(Ordering::Relaxed) == 0 { Policy::Warn } else { Policy::Raise }
+        if self.policy.load(Ordering::Relaxed) & 1 == 0 { Policy::Warn } else { Policy::Raise }
+    }
+
+    /// Whether somebody released a permit who held none, as far as that was noticed: where deadlocks are looked for.
+    pub fn is_signal(&self) -> bool {
+        self.policy.load(Ordering::Relaxed) & 2 != 0
+    }
+
+    /// Somebody releases a permit who holds none.
+    pub fn note_signal(&self) {
+        self.policy.fetch_or(2, Ordering::Relaxed);
     }
 
     /// Take a permit, which will be nobody's, if there is one and nothing to be told.

@@ -7,6 +7,7 @@ mod codec;
 mod deadlocks;
 mod errors;
 mod gather;
+mod holds;
 mod lifeline;
 mod observe;
 mod once;
@@ -55,7 +56,9 @@ mod _native {
     #[pymodule_export]
     use crate::synchronize::{PyBarrier, PyCondition, PyEvent, PyLock, PyRLock, PySemaphore};
     #[pymodule_export]
-    use crate::waiting::{PyWaiting, detect, detecting, waits};
+    use crate::waiting::{
+        PyWaiting, detect, detecting, joined, label_text, labels_at, obstacle, orders, process_names, waits,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

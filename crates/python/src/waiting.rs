@@ -3,11 +3,15 @@
 use crate::arena::PyArena;
 use crate::deadlocks;
 use crate::wait::{Entered, Waiting};
+use procession_core::arena::{Arena, Kind, State};
+use procession_core::orders::Order;
 use procession_core::owner::Liveness;
+use procession_core::sys;
 use procession_core::waits::{Action, Entry, LOOKS, TIMED};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -28,6 +32,70 @@ pub fn waits(arena: &PyArena) -> Vec<Waiter> {
         Some(((slot, sequence), pid, thread, what, entry.since as f64 / 1e9, entry.site, timed, looks))
     };
     waits.entries().filter_map(told).collect()
+}
+
+/// The object at an offset, for those who wait for it: kind, serial number and what its kind has. None: there is none.
+///
+/// Of a lock (pid of the holder, his thread) or None, and whether it is a signal; of a semaphore the free permits, and
+/// the same; of a queue whether it is empty, is full, is closed, and how many items are not done with.
+#[pyfunction]
+pub fn obstacle<'py>(py: Python<'py>, arena: &PyArena, offset: u64) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    let Some((kind, serial, state)) = arena.arena.obstacle(offset) else { return Ok(None) };
+    let kind = Kind::name(kind);
+    let told = match state {
+        State::Lock { holder, is_signal } => {
+            (kind, serial, holder.map(|holder| (holder.pid, holder.thread)), is_signal).into_pyobject(py)?
+        }
+        State::Semaphore { value, is_signal } => (kind, serial, value, is_signal).into_pyobject(py)?,
+        State::Ring { is_empty, is_full, unfinished, is_closed } => {
+            (kind, serial, is_empty, is_full, is_closed, unfinished).into_pyobject(py)?
+        }
+        State::Other => (kind, serial).into_pyobject(py)?,
+    };
+    Ok(Some(told))
+}
+
+/// What the living processes that share an arena are called, by pid; None: it never said.
+#[pyfunction]
+pub fn process_names(arena: &PyArena) -> HashMap<u32, Option<String>> {
+    let life = arena.arena.processes();
+    let alive = life.owners().filter(|&owner| life.is_alive(owner));
+    let named = |owner| life.identity(owner).map(|(pid, _)| (pid, life.name(owner, pid)));
+    alive.filter_map(named).filter(|(pid, _)| *pid != 0).collect()
+}
+
+/// Labels of the line that made the object at an offset, and of its name; 0: not known.
+#[pyfunction]
+pub fn labels_at(arena: &PyArena, offset: u64) -> (u32, u32) {
+    arena.arena.labels_at(offset)
+}
+
+/// A row of the table of orders, for Python.
+type Row = (usize, (u32, u64), (u64, u64), (u32, u32), u64, u64, (u64, u32));
+
+/// In which order locks are taken: (number, (pid, ident), serial numbers of the lock held and of the one taken, labels of
+/// their lines, gates, last seen (ns), (when joined (ns, 0: not), by which thread, the kernel's id)).
+#[pyfunction]
+pub fn orders(arena: &PyArena) -> Vec<Row> {
+    let told = |(number, order): (usize, Order)| {
+        let [held, taken] = order.sites;
+        let (thread, locks) = ((order.pid, order.ident), (order.held, order.taken));
+        (number, thread, locks, (held, taken), order.gates, order.last, (order.joined, order.joined_by))
+    };
+    arena.arena.orders().rows().map(told).collect()
+}
+
+/// The calling thread has waited for the end of a thread, or (`ident` 0) of a process.
+#[pyfunction]
+pub fn joined(pid: u32, ident: u64) {
+    let now = sys::monotonic().as_nanos() as u64;
+    Arena::everywhere().for_each(|arena| arena.orders().join(pid, ident, sys::native_thread(), now));
+}
+
+/// The text of a label; None for 0.
+#[pyfunction]
+pub fn label_text(arena: &PyArena, label: u32) -> Option<String> {
+    arena.arena.label_text(label)
 }
 
 /// Whether the processes that share an arena look for deadlocks.

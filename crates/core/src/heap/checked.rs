@@ -41,6 +41,14 @@ impl Heap {
         if block.size.load(Relaxed) <= room { Ok(block) } else { Err(corrupted) }
     }
 
+    /// Kind and serial number of the block at an offset that came from anywhere; None: none is in use there.
+    pub fn identify(&self, offset: u64) -> Option<(u32, u64)> {
+        let top = self.header().top.load(crate::loom::Ordering::Acquire);
+        let block = self.block(offset).ok().filter(|_| offset.saturating_add(BLOCK_HEADER) <= top)?;
+        let kind = block.kind.load(Relaxed);
+        (kind != 0).then(|| (kind, block.serial.load(Relaxed)))
+    }
+
     /// Bytes of a block whose offset was read in shared memory; 0 when it cannot be one.
     pub fn room(&self, offset: u64) -> u64 {
         self.sound(offset).map_or(0, |block| block.size.load(Relaxed))

@@ -4,6 +4,7 @@ use super::death::Thing;
 use super::lock::{AnyLock, PyLock, PyRLock};
 use super::{Address, deadline, opened, release_error};
 use crate::arena::{Object, PyArena};
+use crate::holds;
 use crate::wait::Waiting;
 use crate::{errors, wait};
 use procession_core::arena::Kind;
@@ -11,7 +12,7 @@ use procession_core::condition::{self, Condition};
 use procession_core::mutex::Mutex;
 use procession_core::owner::{Policy, Taken};
 use procession_core::sys;
-use procession_core::waits::Action;
+use procession_core::waits::{Action, is_watching};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -45,16 +46,18 @@ impl Guard {
     fn take(&self, py: Python<'_>, deadline: impl FnOnce() -> PyResult<Option<Instant>>) -> PyResult<bool> {
         let thread = sys::thread_ident();
         match self {
-            Self::Lock(lock) => Ok(lock.get().try_take(thread) || lock.get().take(py, thread, deadline()?)?),
-            Self::RLock(lock) => Ok(lock.get().try_take(thread) || lock.get().take(py, thread, deadline()?)?),
+            Self::Lock(lock) if lock.get().try_take(thread) => lock.get().noted(py, true),
+            Self::Lock(lock) => lock.get().take(py, thread, deadline()?),
+            Self::RLock(lock) if lock.get().try_take(thread) => lock.get().noted(py, true),
+            Self::RLock(lock) => lock.get().take(py, thread, deadline()?),
         }
     }
 
     fn give(&self, py: Python<'_>) -> PyResult<()> {
         let thread = sys::thread_ident();
         let given = match self {
-            Self::Lock(lock) => lock.get().try_give(thread),
-            Self::RLock(lock) => lock.get().try_give(thread),
+            Self::Lock(lock) => lock.get().give(thread),
+            Self::RLock(lock) => lock.get().give(thread),
         };
         given.map_err(|error| release_error(py, error))
     }
@@ -191,6 +194,7 @@ impl PyCondition {
         })?;
         let mutex = self.guard.object();
         // Cannot fail: the lock is the calling thread's.
+        let held = if is_watching() { holds::suspended(mutex) } else { None };
         let depth = mutex.release_fully(mutex.me(), sys::thread_ident()).unwrap_or(1);
         let waited = wait::until(py, Waiting::on(Action::Wait, &self.object), deadline, |deadline| {
             condition.park(&enrolment, life, deadline)
@@ -202,7 +206,9 @@ impl PyCondition {
                 Err(error)
             }
         };
-        self.retake(py, depth)?;
+        let retaken = self.retake(py, depth);
+        holds::resumed(held);
+        retaken?;
         notified
     }
 

@@ -8,6 +8,7 @@
 use super::lock::{AnyLock, PyLock, PyRLock};
 use super::{deadline, release_error};
 use procession_core::sys;
+use procession_core::waits::is_watching;
 use pyo3::PyClass;
 use pyo3::exceptions::{PySystemError, PyTypeError};
 use pyo3::ffi;
@@ -137,7 +138,7 @@ fn none(_: ()) -> *mut ffi::PyObject {
 fn take<L: Fast>(lock: &L, deadline: impl FnOnce(Python<'_>) -> PyResult<Option<Instant>>) -> *mut ffi::PyObject {
     let thread = sys::thread_ident();
     if lock.try_take(thread) {
-        return boolean(true);
+        return if is_watching() { with_python(|py| lock.noted(py, true), boolean) } else { boolean(true) };
     }
     with_python(|py| lock.take(py, thread, deadline(py)?), boolean)
 }
@@ -156,7 +157,7 @@ pub(super) unsafe extern "C" fn release<L: Fast>(
 ) -> *mut ffi::PyObject {
     // SAFETY: called through a method descriptor of `L`.
     let lock = unsafe { lock::<L>(object) };
-    match lock.try_give(sys::thread_ident()) {
+    match lock.give(sys::thread_ident()) {
         Ok(()) => none(()),
         Err(error) => with_python(|py| Err(release_error(py, error)), none),
     }
@@ -186,7 +187,7 @@ pub(super) unsafe extern "C" fn acquire<L: Fast>(
         // SAFETY: these are the arguments of this very call, by the convention METH_FASTCALL | METH_KEYWORDS.
         let until = unsafe { parse(py, arguments, count.unsigned_abs(), names)? };
         let thread = sys::thread_ident();
-        if lock.try_take(thread) { Ok(true) } else { lock.take(py, thread, until) }
+        if lock.try_take(thread) { lock.noted(py, until.is_none()) } else { lock.take(py, thread, until) }
     };
     with_python(acquire, boolean)
 }

@@ -3,13 +3,14 @@
 use super::death::{self, Thing};
 use super::{Address, briefly, opened, policy, release_error};
 use crate::arena::{Object, PyArena};
+use crate::holds;
 use crate::wait::{self, Waiting};
 use procession_core::arena::{Kind, Role};
 use procession_core::error::ReleaseError;
 use procession_core::mutex::Mutex;
 use procession_core::owner::Policy;
 use procession_core::sys;
-use procession_core::waits::Action;
+use procession_core::waits::{Action, is_watching};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::time::Instant;
@@ -42,12 +43,34 @@ pub trait AnyLock {
         let (mutex, me, life) = (object.get(), object.me(), object.life());
         let elsewhere = mutex.owner().is_some_and(|holder| holder.pid != sys::pid());
         if elsewhere && briefly(deadline, || !mutex.is_locked() && mutex.try_acquire(me, thread)) {
-            return Ok(true);
+            return self.noted(py, deadline.is_none());
         }
         let taken = wait::until(py, Waiting::on(Action::Acquire, object), deadline, |deadline| {
             mutex.acquire(me, thread, life, deadline)
         })?;
-        self.thing().answer(py, taken, || _ = mutex.release())
+        if self.thing().answer(py, taken, || _ = mutex.release())? {
+            self.noted(py, deadline.is_none())
+        } else {
+            Ok(false)
+        }
+    }
+
+    /// It was taken: where deadlocks are looked for, that is noted. `surely`: without a deadline.
+    #[inline]
+    fn noted(&self, py: Python<'_>, surely: bool) -> PyResult<bool> {
+        if is_watching() {
+            holds::taken(py, self.object(), true, surely).inspect_err(|_| _ = self.give(sys::thread_ident()))?;
+        }
+        Ok(true)
+    }
+
+    /// Give it back, and note that.
+    #[inline]
+    fn give(&self, thread: u64) -> Result<(), ReleaseError> {
+        if is_watching() && !holds::given(self.object()) && !Self::RECURSIVE {
+            self.object().note_signal();
+        }
+        self.try_give(thread)
     }
 
     /// Take it whatever a dead holder left. The error that tells of that, if one did.

@@ -3,11 +3,12 @@
 use super::death::Thing;
 use super::{Address, briefly, deadline, opened, policy, release_error};
 use crate::arena::{Object, PyArena};
+use crate::holds;
 use crate::wait::{self, Waiting};
 use procession_core::arena::Kind;
 use procession_core::owner::Policy;
 use procession_core::semaphore::{self, Semaphore};
-use procession_core::waits::Action;
+use procession_core::waits::{Action, is_watching};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -75,7 +76,7 @@ impl PySemaphore {
     #[pyo3(signature = (block = None, timeout = None))]
     fn acquire(&self, py: Python<'_>, block: Option<&Bound<'_, PyAny>>, timeout: Option<f64>) -> PyResult<bool> {
         if self.object.try_acquire() {
-            return Ok(true);
+            return self.noted(py, false);
         }
         self.take(py, false, deadline(block.map_or(Ok(true), Bound::is_truthy)?, timeout)?)
     }
@@ -86,12 +87,15 @@ impl PySemaphore {
             return Err(PyValueError::new_err(format!("n must be one or more, not {n}")));
         }
         let count = u32::try_from(n).unwrap_or(u32::MAX);
+        if is_watching() {
+            (0..count.min(64)).for_each(|_| self.given());
+        }
         self.object.release(count).map_err(|error| release_error(py, error))
     }
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
         let object = &self.object;
-        if object.try_hold(object.me(), object.life()) { Ok(true) } else { self.take(py, true, None) }
+        if object.try_hold(object.me(), object.life()) { self.noted(py, true) } else { self.take(py, true, None) }
     }
 
     #[pyo3(signature = (_class = None, _error = None, _traceback = None))]
@@ -102,6 +106,9 @@ impl PySemaphore {
         _error: Option<&Bound<'_, PyAny>>,
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        if is_watching() {
+            self.given();
+        }
         self.object.give_back(self.object.me()).map_err(|error| release_error(py, error))
     }
 
@@ -142,12 +149,32 @@ impl PySemaphore {
         let (semaphore, me, life) = (self.object.get(), self.object.me(), self.object.life());
         let at_once = || if held { semaphore.try_hold(me, life) } else { semaphore.try_acquire() };
         if briefly(deadline, at_once) {
-            return Ok(true);
+            return self.noted(py, held);
         }
         let taken = wait::until(py, Waiting::on(Action::Acquire, &self.object), deadline, |deadline| {
             semaphore.acquire(held, me, life, deadline)
         })?;
         let give_back = || _ = if held { semaphore.give_back(me) } else { semaphore.release(1) };
-        self.thing().answer(py, taken, give_back)
+        if self.thing().answer(py, taken, give_back)? { self.noted(py, held) } else { Ok(false) }
+    }
+
+    /// A permit was taken: where deadlocks are looked for, that is noted.
+    #[inline]
+    fn noted(&self, py: Python<'_>, held: bool) -> PyResult<bool> {
+        if is_watching() {
+            holds::taken(py, &self.object, false, false).inspect_err(|_| {
+                self.given();
+                let _ = if held { self.object.give_back(self.object.me()) } else { self.object.release(1) };
+            })?;
+        }
+        Ok(true)
+    }
+
+    /// One is about to be given back, and that is noted.
+    #[cold]
+    fn given(&self) {
+        if !holds::given(&self.object) {
+            self.object.note_signal();
+        }
     }
 }

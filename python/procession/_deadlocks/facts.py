@@ -1,0 +1,150 @@
+"""What is seen of a family of processes: its tables of waits, the objects they name, and /proc.
+
+Nothing here blocks, and nothing is asked of the others. What is seen is not of one moment; who acts on it looks twice
+(see `look`).
+"""
+
+from __future__ import annotations
+
+import os
+
+from .. import _native, _store, _waits
+from .graph import Facts, Hold, Thing, Thread, Wait
+
+TYPE_CHECKING = False  # as everywhere in the package
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+__all__ = ["arenas", "gather", "label_text", "process_names"]
+
+
+_SERVERS = (b"procession._engines._server", b"multiprocessing.forkserver")  # in command lines of fork servers
+
+
+def arenas() -> list[_native.Arena]:
+    """Those of this process: the shared one first."""
+    return [arena for arena in (_store._shared, _store._private) if arena is not None]
+
+
+def process_names() -> dict[int, str]:
+    """What the processes of the family are called, by pid."""
+    names: dict[int, str] = {}
+    for arena in reversed(arenas()):
+        names |= {pid: name or f"process {pid}" for pid, name in _native.process_names(arena).items()}
+    return names
+
+
+def label_text(arena: _native.Arena, label: int) -> str:
+    """The line that a label stands for, "" when it is not known."""
+    return _native.label_text(arena, label) or ""
+
+
+def gather() -> Facts:
+    """Look at everything."""
+    waits: dict[Thread, Wait] = {}
+    holds: list[Hold] = []
+    things: dict[Any, Thing] = {}
+    pids: set[int] = set()
+    for number, arena in enumerate(arenas()):
+        pids |= _native.process_names(arena).keys()
+        for entry in _native.waits(arena):
+            (slot, sequence), pid, (native, ident), (action, obj, detail), since, site, timed, looks = entry
+            here = detail == _waits.IN_PROCESS and action in ("get", "put", "finish")
+            key = ("here" if here else number, obj)
+            text = label_text(arena, site)
+            if action == "hold":
+                holds.append(Hold((pid, ident), key, since, text))
+                continue
+            name = (number, slot, sequence)
+            waits[pid, ident] = Wait(name, (pid, ident), native, action, key, detail, since, text, timed, looks)
+            if here and pid == os.getpid():
+                things[key] = _thing_here(obj)
+            elif key not in things and action != "join" and not here:
+                thing = _thing(arena, obj)
+                if thing is not None:
+                    things[key] = thing
+    tasks = {pid: _tasks(pid) for pid in pids}
+    return Facts(waits, holds, things, tasks, _is_starting(pids))
+
+
+def _thing(arena: _native.Arena, offset: int) -> Thing | None:
+    told = _native.obstacle(arena, offset)
+    if told is None:
+        return None
+    kind, serial, *state = told
+    if kind in ("a Lock", "an RLock"):
+        return Thing(kind, serial, holder=state[0], is_signal=state[1])
+    if kind == "a Semaphore":
+        return Thing(kind, serial, value=state[0], is_signal=state[1])
+    if len(state) == 4:
+        return Thing(kind, serial, is_empty=state[0], is_full=state[1], is_closed=state[2], unfinished=state[3])
+    return Thing(kind, serial)
+
+
+def _thing_here(ident: int) -> Thing:
+    """A queue of threads of this process. Its own lock need not be held: a wrong look is one of two."""
+    queue = _waits.blocking_here.get(ident)
+    if queue is None:
+        return Thing("a queue")
+    count = queue._qsize()
+    is_full = 0 < queue.maxsize <= count
+    closed = queue.is_shutdown
+    return Thing("a queue", 0, is_empty=not count, is_full=is_full, is_closed=closed, unfinished=queue.unfinished_tasks)
+
+
+def _tasks(pid: int) -> tuple[int, ...]:
+    try:
+        return tuple(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return ()
+
+
+def _children(pid: int) -> Iterable[int]:
+    for task in _tasks(pid):
+        try:
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                yield from map(int, file.read().split())
+        except OSError:
+            continue
+
+
+def _is_starting(pids: set[int]) -> bool:
+    """Whether there is a child, or a child's child, that lives and has no place in an arena.
+
+    It may still come, and open what it was given. Helpers of this package and the standard library do not.
+    """
+    todo, seen = list(pids), set(pids)
+    while todo:
+        parent = todo.pop()
+        for child in _children(parent):
+            if child in seen:
+                continue
+            seen.add(child)
+            todo.append(child)
+            if child not in pids and not _is_dead(child) and not _is_helper(child, parent):
+                return True
+    return False
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except OSError:
+        return True
+
+
+def _is_helper(pid: int, parent: int) -> bool:
+    """What a fork server forks has its command line, and is none."""
+    command = _command(pid)
+    is_server = any(name in command for name in _SERVERS) and command != _command(parent)
+    return is_server or b"resource_tracker" in command
+
+
+def _command(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""

@@ -1,0 +1,67 @@
+"""Who started whom, where deadlocks are looked for: what ended before something else began cannot meet it.
+
+For each thread of this process that began since: when that was, and which threads, here and in the processes before
+this one, came first. `threading.Thread` is watched for it, and forks; of a spawned process only its parent is known.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from multiprocessing import process
+from time import monotonic_ns
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["Ancestors", "descent", "watch"]
+
+Ancestors = tuple[tuple[int, int], ...]
+"""Pid and ident of each, an ident of 0 for any thread."""
+
+_born = monotonic_ns()  # when this process began, or began to look for deadlocks
+_watched = False
+_before: Ancestors = ()  # who came before this process
+
+
+def descent(thread: threading.Thread) -> tuple[int, Ancestors]:
+    """When it began, nanoseconds of the monotonic clock, and who came before it."""
+    born, before = getattr(thread, "_procession_descent", (0, ()))
+    parent = process.parent_process()
+    came = _before or (() if parent is None or parent.pid is None else ((parent.pid, 0),))
+    return max(born, _born), (*before, *came)
+
+
+def _after_fork() -> None:
+    global _born, _before
+    thread = threading.current_thread()
+    _, before = descent(thread)
+    _born, _before = monotonic_ns(), (*before, (os.getppid(), thread.ident or 0))
+
+
+def watch(join_thread: Callable[[Callable[[float | None], object], Any, float | None], None]) -> Any:
+    """Begin. Joins go through `join_thread`. Gives `descent`."""
+    global _watched
+    if _watched:
+        return descent
+    _watched = True
+    os.register_at_fork(after_in_child=_after_fork)
+    standard_start, standard_join = threading.Thread.start, threading.Thread.join
+
+    def start(self: threading.Thread) -> None:
+        here = threading.current_thread()
+        before = (*descent(here)[1], (os.getpid(), here.ident or 0))
+        self._procession_descent = monotonic_ns(), before  # type: ignore[attr-defined]
+        standard_start(self)
+
+    def join(self: threading.Thread, timeout: float | None = None) -> None:
+        if self.ident is None or self is threading.current_thread():
+            standard_join(self, timeout)  # let it say what is wrong
+        else:
+            join_thread(lambda timeout: standard_join(self, timeout), self, timeout)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+    threading.Thread.join = join  # type: ignore[method-assign]
+    return descent

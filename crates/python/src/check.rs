@@ -4,17 +4,16 @@
 //! on the classes: without it the classes are what they always were. What the records mean is told in
 //! `python/procession/check/events.py`.
 //!
-//! Loops stay cheap by writing an access once: one that the calling thread has made before, at the same place, to the same
-//! bytes, with nothing recorded that synchronises since then, tells nothing new. Those are remembered in a small table
-//! whose entries push each other out; an access that was pushed out is written once more. A read that is repeated is
-//! written again before the thread's next other record: it may have waited for a change, and then it is the last one that
-//! saw it.
+//! Loops stay cheap because little is written (see [`memory`]), and what is left out can only lead to silence.
+
+mod memory;
 
 use crate::arena::{Object, PyArena};
 use crate::once::name;
 use crate::recorder as place;
+use memory::{Memory, Site};
 use procession_core::arena::Handle;
-use procession_core::recorder::{self, CHECK, Event, PRIVATE, TRACE};
+use procession_core::recorder::{self, CHECK, PRIVATE, TRACE};
 use procession_core::sys;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -30,13 +29,8 @@ pub const WRITE: u16 = 73;
 pub const UPDATE: u16 = 74;
 /// Several items in one step.
 pub const SLICE: u16 = 2;
-
-/// Accesses that a thread remembers.
-const REMEMBERED: usize = 256;
-/// Places in the program that a thread knows by code object and line.
-const KNOWN: usize = 512;
-/// Repeated reads that wait to be written; beyond it the oldest is written at once.
-const PENDING: usize = 8;
+/// A read that tells only that there was one, see `memory`.
+const AGAIN: u16 = 4;
 
 /// What names a shared object in the whole family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,36 +82,8 @@ pub struct Access {
     pub guard: u64,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Entry {
-    round: u32,
-    site: u32,
-    access: Access,
-    is_pending: bool,
-}
-
-struct Known {
-    code: Py<PyAny>,
-    line: i32,
-    site: u32,
-    /// The stack it was first met with.
-    stack: u32,
-}
-
-/// What a thread remembers.
-struct Memory {
-    generation: u32,
-    /// Moves on at each synchronisation: entries of earlier rounds do not count.
-    round: u32,
-    entries: Vec<Entry>,
-    pending: Vec<u16>,
-    known: Vec<Option<Known>>,
-}
-
 thread_local! {
-    static MEMORY: RefCell<Memory> = const {
-        RefCell::new(Memory { generation: 0, round: 1, entries: Vec::new(), pending: Vec::new(), known: Vec::new() })
-    };
+    static MEMORY: RefCell<Memory> = const { RefCell::new(Memory::new()) };
 }
 
 #[inline]
@@ -126,117 +92,64 @@ fn now() -> u64 {
     if recorder::is_on(TRACE) { sys::monotonic().as_nanos() as u64 } else { 1 }
 }
 
-fn spread(number: u64, size: usize) -> usize {
-    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % size
+/// Do something with the calling thread's memory; None while it is in use, when a collection has run a destructor.
+#[inline]
+fn with_memory<R>(work: impl FnOnce(&mut Memory) -> R) -> Option<R> {
+    MEMORY.with(|memory| {
+        let mut memory = memory.try_borrow_mut().ok()?;
+        memory.renew();
+        Some(work(&mut memory))
+    })
 }
 
-impl Memory {
-    fn renew(&mut self) {
-        let generation = recorder::generation();
-        if self.generation != generation {
-            self.generation = generation;
-            self.round = 1;
-            self.entries.clear();
-            self.entries.resize(REMEMBERED, Entry::default());
-            self.pending.clear();
-            self.known.clear();
-            self.known.resize_with(KNOWN, || None);
-        }
-    }
-
-    /// Write the repeated reads, which come before whatever is recorded next.
-    fn flush(&mut self) {
-        while let Some(at) = self.pending.pop() {
-            let entry = &mut self.entries[at as usize];
-            if entry.is_pending {
-                entry.is_pending = false;
-                write(&entry.access, entry.site, 0);
-            }
-        }
-    }
-
-    /// Whether the access is to be written.
-    fn is_new(&mut self, access: &Access, site: u32) -> bool {
-        let mixed = access.name.object ^ u64::from(access.start) << 20 ^ u64::from(site) << 3 ^ u64::from(access.kind);
-        let at = spread(mixed, REMEMBERED);
-        let round = self.round;
-        let entry = &mut self.entries[at];
-        if entry.round == round && entry.site == site && entry.access == *access {
-            if access.kind == READ && !entry.is_pending {
-                entry.is_pending = true;
-                self.pending.push(at as u16);
-                if self.pending.len() > PENDING {
-                    self.flush();
-                }
-            }
-            return false;
-        }
-        self.flush();
-        self.entries[at] = Entry { round, site, access: *access, is_pending: false };
-        true
-    }
-
-    fn find(&self, at: usize, code: *mut ffi::PyObject, line: i32) -> Option<(u32, u32)> {
-        let known = self.known[at].as_ref()?;
-        (known.code.as_ptr() == code && known.line == line).then_some((known.site, known.stack))
-    }
-}
-
-/// Where in the user's program the calling thread is, and the stack with which it was first met there.
-fn site(py: Python<'_>) -> (u32, u32) {
+/// Do something with the calling thread's memory and where it is in the user's program.
+#[inline]
+fn at_site<R>(py: Python<'_>, work: impl FnOnce(&mut Memory, Site) -> R) -> Option<R> {
     // SAFETY: attached; a borrowed reference to the running frame, or null where no Python runs.
     let frame = unsafe { ffi::PyEval_GetFrame() };
     if frame.is_null() {
-        return (0, 0);
+        return with_memory(|memory| work(memory, Site::default()));
     }
-    // SAFETY: a live frame; the code is a new reference, and stays alive by the frame when that is given back.
+    // SAFETY: a live frame; the code is a new reference.
     let (code, line) = unsafe {
         let code = Bound::from_owned_ptr(py, ffi::PyFrame_GetCode(frame).cast());
         (code, ffi::PyFrame_GetLineNumber(frame))
     };
-    let at = spread((code.as_ptr() as u64 >> 4).wrapping_add(line as u64), KNOWN);
-    let found = MEMORY.with(|memory| {
-        let mut memory = memory.try_borrow_mut().ok()?;
-        memory.renew();
-        memory.find(at, code.as_ptr(), line)
-    });
-    found.unwrap_or_else(|| meet(&code, line, at))
+    MEMORY.with(|memory| {
+        if let Ok(mut memory) = memory.try_borrow_mut() {
+            memory.renew();
+            if let Some(site) = memory.find(&code, line) {
+                return Some(work(&mut memory, site));
+            }
+        }
+        let site = meet(&code, line);
+        with_memory(|memory| work(memory, site))
+    })
 }
 
+/// A place that is not known yet, or is not the user's.
 #[cold]
-fn meet(code: &Bound<'_, PyAny>, line: i32, at: usize) -> (u32, u32) {
+fn meet(code: &Bound<'_, PyAny>, line: i32) -> Site {
     let py = code.py();
     let pending = PyErr::take(py);
-    let (site, stack) = place::site_and_stack(py);
-    if place::is_users(code) {
-        let known = Known { code: code.clone().unbind(), line, site, stack };
-        let old =
-            MEMORY.with(|memory| memory.try_borrow_mut().ok().and_then(|mut memory| memory.known[at].replace(known)));
+    let (label, stack) = place::site_and_stack(py);
+    let is_users = place::is_users(code);
+    let waits = !is_users || may_wait(code, line).unwrap_or(true);
+    let site = Site { label, stack, waits };
+    if is_users {
+        let old = with_memory(|memory| memory.keep(code, line, site));
         drop(old); // without the borrow: it may run whatever waits for the end of a code object
     }
     if let Some(error) = pending {
         error.restore(py);
     }
-    (site, stack)
+    site
 }
 
-fn write(access: &Access, site: u32, stack: u32) {
-    let Access { kind, flags, name, start, end, guard } = *access;
-    recorder::record_at(
-        now(),
-        &Event {
-            kind,
-            flags: flags | name.flags,
-            arena: name.arena,
-            object: name.object,
-            a: u64::from(start) << 32 | u64::from(end),
-            b: guard,
-            site,
-            stack,
-            ticket: if kind == READ { recorder::ticket() } else { 0 },
-            extra: 0,
-        },
-    );
+/// Whether a read on this line may be one that waits for a change, as its text says.
+fn may_wait(code: &Bound<'_, PyAny>, line: i32) -> PyResult<bool> {
+    let module = PyModule::import(code.py(), name!(code.py(), "procession.check.hooks.lines"))?;
+    module.call_method1("may_wait", (code.getattr("co_filename")?, line))?.extract()
 }
 
 /// Whether accesses are recorded.
@@ -259,18 +172,8 @@ pub fn quietly<R>(work: impl FnOnce() -> R) -> R {
 
 /// The calling thread made an access (a read), or is about to (a write).
 pub fn access(py: Python<'_>, access: &Access) {
-    if !is_on() {
-        return;
-    }
-    let (site, stack) = site(py);
-    let is_new = MEMORY.with(|memory| {
-        memory.try_borrow_mut().is_ok_and(|mut memory| {
-            memory.renew();
-            memory.is_new(access, site)
-        })
-    });
-    if is_new {
-        write(access, site, stack);
+    if is_on() {
+        at_site(py, |memory, site| memory.accessed(access, site));
     }
 }
 
@@ -278,26 +181,20 @@ pub fn access(py: Python<'_>, access: &Access) {
 #[inline]
 pub fn synchronised(py: Python<'_>, kind: u16, name: impl Into<Name>, b: u64) {
     if is_on() {
-        write_synchronised(py, kind, name.into(), b);
+        note(py, kind, name.into(), b);
     }
 }
 
 #[cold]
-fn write_synchronised(py: Python<'_>, kind: u16, name: Name, b: u64) {
+fn note(py: Python<'_>, kind: u16, name: Name, b: u64) {
     if IS_QUIET.get() {
         return;
     }
-    let (site, stack) = if kind == LOCK { site(py) } else { (0, 0) };
-    MEMORY.with(|memory| {
-        if let Ok(mut memory) = memory.try_borrow_mut() {
-            memory.renew();
-            memory.flush();
-            memory.round = memory.round.wrapping_add(1);
-        }
-    });
-    let ticket = recorder::ticket();
-    let Name { arena, object, flags } = name;
-    recorder::record_at(now(), &Event { kind, flags, arena, object, a: 0, b, site, stack, ticket, extra: 0 });
+    match kind {
+        LOCK => _ = at_site(py, |memory, site| memory.locked(name, site, b)),
+        UNLOCK => _ = with_memory(|memory| memory.unlocking(name, b)),
+        _ => _ = with_memory(|memory| memory.synchronised(kind, name, b)),
+    }
 }
 
 /// The name of an object of ours, or of a number that names something in the family, a negative one in this process.

@@ -129,6 +129,13 @@ class Memory:
             if known.kind == events.READ and known.thread is access.thread and known.overlaps(access)
         ]
 
+    def forget_reads(self, thread: Thread, span: tuple[int, int]) -> None:
+        """The thread has read these bytes again, we do not know how: no write is based on what it read before."""
+        cell = self._cells.get(span[0] >> CELL, {})
+        for identity, known in list(cell.items()):
+            if known.kind == events.READ and known.thread is thread and known.start < span[1] and span[0] < known.end:
+                del cell[identity]
+
     def remember(self, access: Access) -> None:
         """Keep an access, in the place of the one before it of its kind."""
         if access.writes:

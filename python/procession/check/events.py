@@ -15,13 +15,11 @@ This file gives the records of kinds 64 to 95 their meaning; `hooks` and `crates
 Of an access `a` has the first byte in its upper half and the byte after the last in its lower one, and `b` is the lock
 that the access took for itself, 0 for none.
 
-A releasing operation takes its ticket before it releases, an acquiring one and a read after; a write carries none and
-stands behind the last ticket of its thread. So in the order "ticket" whatever happens before something else comes
-first.
+A releasing operation takes its ticket before it releases, an acquiring one after, and so does a read that may have
+waited for a change; other accesses carry none and stand behind the last ticket of their thread. So in the order
+"ticket" whatever happens before something else comes first.
 
-An access that the thread has made before, at the same place in the program, to the same bytes, with the same locks
-held and with no synchronisation since, is written once; a repeated read once more, before the thread's next other
-record, since it may have waited for a change (see `crates/python/src/check.rs`).
+Much is left out, and only what leads to silence: see `crates/python/src/check/memory.rs`.
 """
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACQUIRE",
+    "AGAIN",
     "JOINED",
     "LOCK",
     "PRIVATE",
@@ -53,6 +52,7 @@ READ, WRITE, UPDATE, UNSEEN = range(72, 76)
 
 RAW = 1  # flag of an access: it did not look at the object's own lock
 SLICE = 2  # flag of an access: several items in one step
+AGAIN = 4  # flag of a read: one that was left out, and is written for the sake of what follows
 PRIVATE = 1 << 15  # flag of any record: the object is one process's own
 
 Key = tuple[int, int, int]

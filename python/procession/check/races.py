@@ -92,6 +92,9 @@ class Detector:
         if is_waiting:
             self.state.see(thread, memory.writers)
         span, guard = events.span_of(record), events.guard_of(record)
+        if record.flags & events.AGAIN:
+            memory.forget_reads(thread, span)
+            return
         access = Access(thread, record.kind, record.flags, span, guard, record.site, record.stack)
         if is_waiting:
             memory.remember(access)

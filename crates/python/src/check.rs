@@ -8,10 +8,10 @@
 
 mod memory;
 
-use crate::arena::{Object, PyArena};
+use crate::arena::{Object, PyArena, PyBlock};
 use crate::once::name;
 use crate::recorder as place;
-use memory::{Memory, Site};
+use memory::{Known, Memory, Site};
 use procession_core::arena::Handle;
 use procession_core::recorder::{self, CHECK, PRIVATE, TRACE};
 use procession_core::sys;
@@ -29,6 +29,8 @@ pub const WRITE: u16 = 73;
 pub const UPDATE: u16 = 74;
 /// Several items in one step.
 pub const SLICE: u16 = 2;
+/// Frames to look at for one of the user's.
+const DEEPEST: usize = 32;
 /// A read that tells only that there was one, see `memory`.
 const AGAIN: u16 = 4;
 
@@ -106,44 +108,61 @@ fn with_memory<R>(work: impl FnOnce(&mut Memory) -> R) -> Option<R> {
 #[inline]
 fn at_site<R>(py: Python<'_>, work: impl FnOnce(&mut Memory, Site) -> R) -> Option<R> {
     // SAFETY: attached; a borrowed reference to the running frame, or null where no Python runs.
-    let frame = unsafe { ffi::PyEval_GetFrame() };
-    if frame.is_null() {
-        return with_memory(|memory| work(memory, Site::default()));
-    }
-    // SAFETY: a live frame; the code is a new reference.
-    let (code, line) = unsafe {
-        let code = Bound::from_owned_ptr(py, ffi::PyFrame_GetCode(frame).cast());
-        (code, ffi::PyFrame_GetLineNumber(frame))
-    };
-    MEMORY.with(|memory| {
-        if let Ok(mut memory) = memory.try_borrow_mut() {
-            memory.renew();
-            if let Some(site) = memory.find(&code, line) {
-                return Some(work(&mut memory, site));
-            }
+    let mut frame = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetFrame().cast()) };
+    for _ in 0..DEEPEST {
+        let Some(at) = frame else { break };
+        // SAFETY: a live frame; the code is a new reference.
+        let code = unsafe { Bound::from_owned_ptr(py, ffi::PyFrame_GetCode(at.as_ptr().cast()).cast()) };
+        let instruction = instruction_of(&at);
+        match with_memory(|memory| memory.find(&code, instruction))?.unwrap_or_else(|| meet(&code, &at, instruction)) {
+            Known::Users(site) => return with_memory(|memory| work(memory, site)),
+            Known::Inner => frame = caller(&at),
         }
-        let site = meet(&code, line);
-        with_memory(|memory| work(memory, site))
-    })
+    }
+    with_memory(|memory| work(memory, Site::default()))
 }
 
-/// A place that is not known yet, or is not the user's.
+fn caller<'py>(frame: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let back = || -> PyResult<Bound<'py, PyAny>> { frame.getattr(name!(frame.py(), "f_back")) };
+    back().ok().filter(|back| !back.is_none())
+}
+
+/// At which of its code's instructions a frame is, -1 if that cannot be told. (To find its line takes time that grows with
+/// the length of the function.)
+#[inline]
+fn instruction_of(frame: &Bound<'_, PyAny>) -> i32 {
+    let py = frame.py();
+    let name = || -> PyResult<*mut ffi::PyObject> { Ok(name!(py, "f_lasti").as_ptr()) };
+    let Ok(name) = name() else { return -1 };
+    // SAFETY: a live frame, which has this attribute, a small int; nothing is raised.
+    unsafe {
+        let number = ffi::PyObject_GetAttr(frame.as_ptr(), name);
+        if number.is_null() {
+            ffi::PyErr_Clear();
+            return -1;
+        }
+        let instruction = ffi::PyLong_AsLong(number) as i32;
+        ffi::Py_DECREF(number);
+        instruction
+    }
+}
+
+/// A place that is not known yet.
 #[cold]
-fn meet(code: &Bound<'_, PyAny>, line: i32) -> Site {
+fn meet(code: &Bound<'_, PyAny>, frame: &Bound<'_, PyAny>, instruction: i32) -> Known {
     let py = code.py();
-    let pending = PyErr::take(py);
-    let (label, stack) = place::site_and_stack(py);
-    let is_users = place::is_users(code);
-    let waits = !is_users || may_wait(code, line).unwrap_or(true);
-    let site = Site { label, stack, waits };
-    if is_users {
-        let old = with_memory(|memory| memory.keep(code, line, site));
-        drop(old); // without the borrow: it may run whatever waits for the end of a code object
-    }
-    if let Some(error) = pending {
-        error.restore(py);
-    }
-    site
+    let known = if place::is_users(code) {
+        // SAFETY: a live frame.
+        let line = unsafe { ffi::PyFrame_GetLineNumber(frame.as_ptr().cast()) };
+        // What is further in is not the user's: so this is the innermost frame that is.
+        let (label, stack) = place::site_and_stack(py);
+        Known::Users(Site { label, stack, waits: may_wait(code, line).unwrap_or(true) })
+    } else {
+        Known::Inner
+    };
+    let old = with_memory(|memory| memory.keep(code, instruction, known));
+    drop(old); // without the borrow: it may run whatever waits for the end of a code object
+    known
 }
 
 /// Whether a read on this line may be one that waits for a change, as its text says.
@@ -202,6 +221,9 @@ fn name_of(object: &Bound<'_, PyAny>) -> PyResult<Name> {
     if let Ok(number) = object.extract::<i64>() {
         let flags = if number < 0 { PRIVATE } else { 0 };
         return Ok(Name { arena: 0, object: number.unsigned_abs(), flags });
+    }
+    if let Ok(block) = object.cast::<PyBlock>() {
+        return Ok(Name::from(&block.get().object));
     }
     let py = object.py();
     let arena = object.getattr(name!(py, "arena"))?;

@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 
 /// Accesses that a thread remembers, in pairs of which an access can be either.
 const REMEMBERED: usize = 2048;
-/// Places in the program that a thread knows by code object and line.
+/// Places in the program that a thread knows by code object and instruction.
 const KNOWN: usize = 512;
 /// Reads that wait to be written; beyond it they are written at once.
 const PENDING: usize = 64;
@@ -47,10 +47,18 @@ struct Entry {
     is_pending: bool,
 }
 
-struct Known {
+/// What is known of a place in a code object.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Known {
+    Users(Site),
+    /// Ours, or the standard library's part of the same business.
+    Inner,
+}
+
+struct Place {
     code: Py<PyAny>,
-    line: i32,
-    site: Site,
+    instruction: i32,
+    known: Known,
 }
 
 struct Lock {
@@ -68,7 +76,7 @@ pub(super) struct Memory {
     pending: Vec<u16>,
     /// One of those may have waited for a change.
     may_have_waited: bool,
-    known: Vec<Option<Known>>,
+    known: Vec<Option<Place>>,
     locks: Vec<Lock>,
     /// Sum of the names of the locks held.
     held: u64,
@@ -111,21 +119,21 @@ impl Memory {
     }
 
     #[inline]
-    fn place(code: &Bound<'_, PyAny>, line: i32) -> usize {
-        spread((code.as_ptr() as u64 >> 4).wrapping_add((line as u64) << 32), KNOWN)
+    fn place(code: &Bound<'_, PyAny>, instruction: i32) -> usize {
+        spread((code.as_ptr() as u64 >> 4).wrapping_add((instruction as u64) << 32), KNOWN)
     }
 
     /// A place that was met before.
     #[inline]
-    pub fn find(&self, code: &Bound<'_, PyAny>, line: i32) -> Option<Site> {
-        let known = self.known[Self::place(code, line)].as_ref()?;
-        (known.code.as_ptr() == code.as_ptr() && known.line == line).then_some(known.site)
+    pub fn find(&self, code: &Bound<'_, PyAny>, instruction: i32) -> Option<Known> {
+        let place = self.known[Self::place(code, instruction)].as_ref()?;
+        (place.code.as_ptr() == code.as_ptr() && place.instruction == instruction).then_some(place.known)
     }
 
     /// Keep a place, and give back what was in its place, to be dropped elsewhere.
-    pub fn keep(&mut self, code: &Bound<'_, PyAny>, line: i32, site: Site) -> Option<Py<PyAny>> {
-        let known = Known { code: code.clone().unbind(), line, site };
-        self.known[Self::place(code, line)].replace(known).map(|known| known.code)
+    pub fn keep(&mut self, code: &Bound<'_, PyAny>, instruction: i32, known: Known) -> Option<Py<PyAny>> {
+        let place = Place { code: code.clone().unbind(), instruction, known };
+        self.known[Self::place(code, instruction)].replace(place).map(|place| place.code)
     }
 
     /// The thread makes an access.

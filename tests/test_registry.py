@@ -255,7 +255,6 @@ THREADS = """
     ctx = procession.get_context("thread")
     lock = ctx.Lock()
     lock.name = "between threads"
-    shared = procession.Lock()
     lock.acquire()
     print("ready", flush=True)
     threading.Event().wait()

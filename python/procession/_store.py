@@ -16,6 +16,7 @@ children use the same one. So each process of a program can be seen in it from o
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from multiprocessing import context as _mp_context
 from multiprocessing import process as _mp_process
 from multiprocessing import reduction as _mp_reduction
@@ -54,9 +55,14 @@ def arena_of(ctx: Any = None, arena: _native.Arena | None = None) -> _native.Are
 
 
 def private_arena() -> _native.Arena:
-    """The arena in this process's own memory, for its threads; made when first asked for."""
+    """The arena in this process's own memory, for its threads; made when first asked for.
+
+    With a shared one beside it, by whose descriptor this program is found when somebody looks (`_registry`).
+    """
     global _private
     if _private is None:
+        with suppress(OSError):  # no descriptor left: it is not seen, and that is all
+            shared_arena()
         _private = _native.Arena.private()
         introduce()
         _begin_detecting(_private, is_new=True)

@@ -39,7 +39,9 @@ struct Worker<'a, 'py> {
     progress: &'a ClaimCell,
     /// When it began with that (nanoseconds of the machine's clock); 0 while nobody wants to know.
     started: &'a ClaimCell,
-    /// How many calls raised, for who looks on.
+    /// For who looks on: since when it is at a task (nanoseconds of the machine's clock; 0: it has none).
+    busy: &'a ClaimCell,
+    /// Likewise, how many calls raised.
     failed: &'a ClaimCell,
     load: Bound<'py, PyAny>,
     explain: Bound<'py, PyAny>,
@@ -75,7 +77,8 @@ impl<'py> Worker<'_, 'py> {
 
     /// Do a task and answer it. Raises what ends the worker.
     fn execute(&mut self, number: u32, kind: u64, function: (u64, u64), payload: PyResult<Py<PyAny>>) -> PyResult<()> {
-        let began = Instant::now();
+        let began = sys::monotonic();
+        self.busy.set(began.as_nanos() as u64);
         let loaded = payload.and_then(|payload| Ok((self.function(function.0, function.1)?, payload)));
         if let Ok((loaded, payload)) = &loaded {
             self.tracer.begin(self.tasks, (number, kind), (function.1, loaded), payload.bind(self.py));
@@ -95,7 +98,7 @@ impl<'py> Worker<'_, 'py> {
             }
             Err(error) => Err(error),
         };
-        self.answer(number, outcome, began.elapsed().as_nanos() as u64)
+        self.answer(number, outcome, sys::monotonic().saturating_sub(began).as_nanos() as u64)
     }
 
     /// The items of a chunk, each for itself; tells of what is done every millisecond or so.
@@ -292,12 +295,12 @@ pub fn serve<'py>(
     let (tasks, claim) = (&tasks.get().object, claim.get());
     let (claimed, progress, started) = (claim.cell(cell)?, claim.cell(cell + 1)?, claim.cell(cell + 2)?);
     let (ends, marked) = (claim.cell(cell + 3)?, marks.get().cell(0)?);
-    // For who looks on: since when it is at a task (0: it has none), how many it and its predecessors did, and failed.
+    // How many tasks it and its predecessors did.
     let (busy, did, failed) = (claim.cell(cell + 4)?, claim.cell(cell + 5)?, claim.cell(cell + 6)?);
     let (answers, functions, outgoing) = (&answers.get().object, HashMap::new(), Outgoing::default());
     let tracer = Tracer::serves(py, tasks);
     let mut worker =
-        Worker { py, tasks, answers, progress, started, failed, load, explain, functions, outgoing, tracer };
+        Worker { py, tasks, answers, progress, started, busy, failed, load, explain, functions, outgoing, tracer };
     let mut done = 0;
     // Also between taking a task and getting to it: the cell must not name an item of the one before
     progress.set(SEVERAL);
@@ -325,9 +328,8 @@ pub fn serve<'py>(
         }
         let payload = incoming.decode_behind(py, tasks, 0, HEADER);
         incoming.give_back();
-        busy.set(sys::coarse_time().as_nanos() as u64);
         worker.execute(number, kind, (first & !KIND_BITS, serial), payload)?;
-        busy.set(0);
+        worker.busy.set(0);
         did.set(did.get().wrapping_add(1));
         worker.tracer.end(py, tasks, number);
         started.set(0);

@@ -127,6 +127,17 @@ def log() -> None:
     logging.getLogger("alone").error("by itself")
 
 
+def tick(stop: Any) -> None:
+    number = 0
+    while not stop.wait(0.003):
+        print(number)
+        number += 1
+
+
+def take(lock: Any) -> bool:
+    return bool(lock.acquire(timeout=10))
+
+
 def log_with_own_handler() -> None:
     logging.getLogger("own").error("once")
     logging.getLogger("own").addHandler(logging.StreamHandler())

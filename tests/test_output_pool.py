@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from concurrent.futures import Future, as_completed
 from typing import Any
 
@@ -199,3 +200,28 @@ def test_a_pool_survives_deaths_at_any_moment_of_printing(fork: Any, seen: Seen)
             assert len(seen) > told.value
             assert caught.value.output == tuple(seen.of("stdout")[-200:])
     pool.join()
+
+
+@pytest.mark.slow
+def test_no_lock_of_a_function_is_held_in_a_forked_child(fork: Any) -> None:
+    """The thread that calls it does not run while a child is forked."""
+    lock, lines = threading.Lock(), []
+
+    def slowly(line: Any) -> None:
+        with lock:
+            lines.append(line.text)
+            time.sleep(0.002)  # most of the time it has the lock
+
+    stop = fork.Event()
+    talker = fork.Process(target=tasks.tick, args=(stop,), forward_output=slowly)
+    talker.start()
+    for _ in range(20):
+        wait_until(lock.locked)
+        child = fork.Process(target=tasks.take, args=(lock,))
+        child.start()
+        assert child.result(timeout=20) is True
+        child.close()
+    stop.set()
+    talker.join()
+    talker.close()
+    assert lines == [str(number) for number in range(len(lines))]

@@ -8,6 +8,10 @@ the second.
 
 Only the thread reads and passes on. So no signal's exception can get lines lost, and who asks while it waits itself for
 something that only the asker can do (a lock that a `forward_output` function wants) is held up for a few seconds only.
+
+While a child is forked there is no such thread (`paused`): it may be in the middle of anything that the program gave,
+a function or a logging handler, whose locks would never be released in the child; and Python 3.12 warns of forks in a
+process of several threads.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import os
 import select
 import threading
 from collections import deque
+from contextlib import contextmanager, suppress
 from multiprocessing import util
 
 from .._bootstrap import at_fork_in_child
@@ -23,13 +28,16 @@ from .outlets import report
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
+    from .channels import Channel
     from .source import Source
 
 __all__ = ["Relay", "relay"]
 
 PATIENCE_S = 5.0  # how long a result waits for the lines before it at most; arbitrary
+PAUSE_S = 1.0  # how long a fork waits for the thread to come to rest; arbitrary, it is quick as a rule
 AT_EXIT = -200  # after multiprocessing has ended this process's children
 
 
@@ -44,6 +52,7 @@ class Relay:
         self._thread: threading.Thread | None = None
         self._poller: Any = None
         self._bell = -1  # an eventfd that ends the thread's wait
+        self._pauses = 0  # forks under way
         self._sources: set[Source] = set()
         self._by_fd: dict[int, Source] = {}
         self._starting: set[Source] = set()  # their children may not have been started yet
@@ -60,50 +69,80 @@ class Relay:
             self._starting.add(source)
 
     def abandon(self, source: Source) -> None:
-        """It was not started."""
+        """It was not started, or could not be begun with."""
         with self._lock:
             self._starting.discard(source)
-        source.close()
+            self._sources.discard(source)
+            for channel in source.channels:
+                self._close_channel(channel)
+            source.close()
+            if self._poller is not None and self._thread is None and not self._sources:
+                self._close()
 
     def begin(self, source: Source) -> None:
         """It was started: read what it writes. Raises: OSError, RuntimeError when there is no room for a thread."""
         with self._lock:
             self._starting.discard(source)
             source.wires.close()
-            if self._thread is None:
-                self._start()
+            if self._poller is None:
+                self._open()
             for channel in source.channels:
-                self._poller.register(channel.fd, select.EPOLLIN)
                 self._by_fd[channel.fd] = source
+                self._poller.register(channel.fd, select.EPOLLIN)
             self._sources.add(source)
+            self._run_again()
 
-    def _start(self) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """A block in which a child is forked, without the thread (but for one that does not come to rest)."""
+        with self._lock:
+            self._pauses += 1
+            thread = self._thread
+            if thread is not None:
+                os.eventfd_write(self._bell, 1)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(PAUSE_S)
+        try:
+            yield
+        finally:
+            with self._lock, suppress(RuntimeError):  # no room for a thread now: whoever waits tries again
+                self._pauses -= 1
+                self._run_again()
+
+    def _open(self) -> None:
         self._poller = select.epoll()
         try:
             self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._poller.register(self._bell, select.EPOLLIN)
-            thread = threading.Thread(target=self._run, name="procession-output", daemon=True)
-            thread.start()
         except BaseException:
-            self._stop()
+            self._close()
             raise
-        self._thread = thread
         if self._at_exit is None:
             self._at_exit = util.Finalize(None, self.drain, exitpriority=AT_EXIT)
 
-    def _stop(self) -> None:
+    def _run_again(self) -> None:
+        """Under the lock: start the thread, if there is something to do and none is at it."""
+        if self._thread is None and self._sources and not self._pauses:
+            self._thread = threading.Thread(target=self._run, name="procession-output", daemon=True)
+            try:
+                self._thread.start()
+            except BaseException:
+                self._thread = None
+                raise
+
+    def _close(self) -> None:
         self._poller.close()
         bell, self._bell = self._bell, -1
         if bell >= 0:
             os.close(bell)
-        self._thread = self._poller = None
+        self._poller = None
 
     # For who waits
 
     def drain(self) -> None:
         """Return when what was written up to now has been passed on, or after PATIENCE_S."""
         with self._lock:
-            if self._thread is None or not (self._poller.poll(0) or self._more or self._busy):
+            if self._poller is None or not (self._poller.poll(0) or self._more or self._busy):
                 return
         self._ask(None)
 
@@ -115,11 +154,13 @@ class Relay:
         done = threading.Lock()
         done.acquire()
         with self._lock:
-            thread = self._thread
-            if thread is None or thread is threading.current_thread() or (source and source not in self._sources):
+            if self._poller is None or self._thread is threading.current_thread():
+                return
+            if source is not None and source not in self._sources:
                 return
             self._asked.append((source, done))
             os.eventfd_write(self._bell, 1)
+            self._run_again()
         done.acquire(timeout=PATIENCE_S)
 
     # The thread
@@ -130,7 +171,7 @@ class Relay:
             self._busy = True
             with self._lock:
                 asked = [self._asked.popleft() for _ in range(len(self._asked))]
-                if asked:
+                with suppress(BlockingIOError):  # it has not been rung
                     os.eventfd_read(self._bell)
                 sources = {self._by_fd[fd] for fd, _ in ready if fd in self._by_fd}
                 sources.update(source for source in self._sources if asked or source.has_more)
@@ -143,7 +184,11 @@ class Relay:
                 done.release()
             with self._lock:
                 if not self._sources and not self._asked:
-                    self._stop()
+                    self._close()
+                    self._thread = None
+                    return
+                if self._pauses:
+                    self._thread = None
                     return
 
     def _pump(self, source: Source, has_ended: bool) -> None:
@@ -153,11 +198,17 @@ class Relay:
             report()
         with self._lock:
             for channel in source.channels:
-                if not channel.is_open and self._by_fd.pop(channel.fd, None) is not None:
-                    self._poller.unregister(channel.fd)  # by itself it would stay, where the child has the same pipe
-                    channel.close()
+                if not channel.is_open:
+                    self._close_channel(channel)
             if source.is_over:
                 self._sources.discard(source)
+
+    def _close_channel(self, channel: Channel) -> None:
+        """Under the lock. By itself the registration would stay, where the child has the same pipe."""
+        if self._by_fd.pop(channel.fd, None) is not None:
+            with suppress(FileNotFoundError):  # its registration failed
+                self._poller.unregister(channel.fd)
+            channel.close()
 
     # Forks
 
@@ -169,7 +220,7 @@ class Relay:
             if source.wires.starter != threading.get_ident():
                 source.close()
         if self._poller is not None:
-            self._stop()
+            self._close()
         self._begin()
 
 

@@ -83,6 +83,27 @@ def test_several_threads_wait_for_one_pool(fork: Any, seen: Seen) -> None:
     assert late == []
 
 
+def test_a_second_start_is_refused_and_harms_nobody(fork: Any, seen: Seen) -> None:
+    begun, go_on = fork.Event(), fork.Event()
+    process = fork.Process(target=tasks.chat_and_wait, args=(begun, go_on), forward_output=seen.append)
+    process.start()
+    with pytest.raises(AssertionError, match="twice"):
+        process.start()
+    begun.wait()
+    go_on.set()
+    assert process.result() is None
+    process.close()
+    with pytest.raises(ValueError, match="closed"):
+        process.start()
+    assert seen.of("stdout") == ["begun"]
+
+
+def test_a_child_that_cannot_be_sent_leaves_nothing(seen: Seen) -> None:
+    process = procession.get_context("spawn").Process(target=lambda: None, forward_output=seen.append)
+    with pytest.raises(procession.errors.PicklingError, match="target"):
+        process.start()
+
+
 @pytest.mark.slow
 def test_the_same_of_an_executor(quick_process_context: Any, seen: Seen) -> None:
     with quick_process_context.Executor(2, forward_output=seen.append) as executor:

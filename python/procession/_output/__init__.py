@@ -59,6 +59,7 @@ def forwarding(process: Any, given: bool | Callable[[Any], object]) -> Iterator[
     from .relay import relay
     from .source import Source
 
+    before = process._popen  # of one that is started a second time, which is refused
     source = Source(process.name, given)
     relay.prepare(source)
     process._wires = source.wires
@@ -68,7 +69,7 @@ def forwarding(process: Any, given: bool | Callable[[Any], object]) -> Iterator[
         relay.begin(source)
     except BaseException:
         relay.abandon(source)
-        if process._popen is not None:
+        if process._popen is not before:
             process.kill()
             process.join()
         raise

@@ -109,6 +109,7 @@ def test_nothing_is_said_where_there_is_no_terminal(pool: Pool, capfd: pytest.Ca
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_one_chunk_is_told_item_by_item(pool: Pool) -> None:
     """Nobody but who is told opens the gate for the next item: if they were told of the chunk, this would hang."""
     gate = pool._ctx.Semaphore(0)
@@ -338,6 +339,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environ", [{"PROCESSION_PROGRESS": "1"}, {"PROCESSION_PROGRESS": "0"}, {}])
 def test_lines_for_a_log(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(LOG)
@@ -360,6 +362,7 @@ def test_writing_where_no_bar_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("to standard output\n", "and error\n")
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_for_calls_without_it(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
         LOG.replace("progress=True", "progress=None").replace(', progress="an iterator"', "")

@@ -10,6 +10,8 @@ import pytest
 from commands import left_behind
 from terminal import INTERRUPT, Terminal, screen
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import os, signal, sys, threading, time, logging
 import procession

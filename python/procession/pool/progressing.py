@@ -20,7 +20,7 @@ from ..progress.ticking import drive
 from . import mapping
 from .iterators import IMapIterator, IMapUnorderedIterator
 from .limits import PARTS, Limits
-from .results import NO_LIMITS, ONE, MapResult, name_of
+from .results import MapResult, name_of
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -236,30 +236,21 @@ class _Shown:
         if display.own:
             drive(self._meter, partial(_look_at_iterator, this))
 
-    def begin(
-        self,
-        core: Supervisor,
-        function: Any,
-        iterable: Any,
-        chunksize: int,
-        limits: Limits = NO_LIMITS,
-        kind: int = ONE,
-    ) -> Any:
+    def begin(self, core: Supervisor, function: Any, iterable: Any, chunksize: int, limits: Limits, *kind: int) -> Any:
         """As `IMapIterator`."""
+        limits = _in_parts(limits, core)
         try:
-            return super().begin(core, function, iterable, chunksize, _in_parts(limits, core), kind)  # type: ignore[misc]
+            return super().begin(core, function, iterable, chunksize, limits, *kind)  # type: ignore[misc]
         except BaseException:
             self._meter.stop()
             raise
 
-    def __del__(self) -> None:
-        meter = getattr(self, "_meter", None)
-        if meter is not None:
-            meter.stop()
-
 
 class _Drawn(_Shown):
-    """With a bar of ours: the thread draws it, and taking a result costs what it costs without."""
+    """With a bar of ours: the thread draws it, and taking a result costs what it costs without.
+
+    The thread also sees when nobody has the iterator any more. (A `__del__` could run in the middle of a drawing.)
+    """
 
     __slots__ = ()
 
@@ -310,6 +301,11 @@ class _Told(_Shown):
         except BaseException:
             self.abandon()
             raise
+
+    def __del__(self) -> None:
+        meter = getattr(self, "_meter", None)
+        if meter is not None:
+            meter.stop()
 
 
 class _DrawnInOrder(_Drawn, IMapIterator):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["drive"]
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal's handler may begin something, too
 _driven: dict[Meter, Callable[[], bool]] = {}
 _thread: threading.Thread | None = None
 _bell = threading.Event()  # the end of the program
@@ -82,7 +82,7 @@ def _stop() -> None:
 def _forget() -> None:
     """In a forked child: the thread is not there, and the meters are the parent's."""
     global _lock, _bell, _thread
-    _lock, _bell, _thread = threading.Lock(), threading.Event(), None
+    _lock, _bell, _thread = threading.RLock(), threading.Event(), None
     _driven.clear()
 
 

@@ -96,6 +96,16 @@ def test_lines_are_drawn_over_themselves_and_taken_away(monkeypatch: pytest.Monk
     assert sent() == "\r\x1b[K\x1b[J"
 
 
+def test_what_is_written_as_the_last_bar_ends_is_not_lost() -> None:
+    out, bar = Terminal(), Told("bar")
+    live = screen.on_screen(bar, out)
+    write = out.write  # a print of another thread's is about to call this
+    write("kept until")
+    live.end(bar)
+    write(" 90")
+    assert out.getvalue().endswith("\x1b[Jkept until 90")
+
+
 @pytest.mark.parametrize("why", ["no terminal", "dumb", "not wanted", "turned off"])
 def test_nothing_is_drawn_where_nothing_can_be(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROCESSION_PROGRESS", "0" if why == "turned off" else "")

@@ -20,7 +20,7 @@ from ..progress.ticking import drive
 from . import mapping
 from .iterators import IMapIterator, IMapUnorderedIterator
 from .limits import PARTS, Limits
-from .results import MapResult, name_of
+from .results import NO_LIMITS, ONE, MapResult, name_of
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -236,11 +236,19 @@ class _Shown:
         if display.own:
             drive(self._meter, partial(_look_at_iterator, this))
 
-    def begin(self, core: Supervisor, function: Any, iterable: Any, chunksize: int, limits: Limits, *kind: int) -> Any:
+    def begin(
+        self,
+        core: Supervisor,
+        function: Any,
+        iterable: Any,
+        chunksize: int,
+        limits: Limits = NO_LIMITS,
+        kind: int = ONE,
+    ) -> Any:
         """As `IMapIterator`."""
         limits = _in_parts(limits, core)
         try:
-            return super().begin(core, function, iterable, chunksize, limits, *kind)  # type: ignore[misc]
+            return super().begin(core, function, iterable, chunksize, limits, kind)  # type: ignore[misc]
         except BaseException:
             self._meter.stop()
             raise

@@ -175,6 +175,9 @@ class Guard:
     def write(self, text: str) -> int:
         """In the place of the file's."""
         with _lock:
+            if not self._is_set:  # the last bar ended while this waited
+                self.original(text)
+                return len(text)
             thread = threading.get_ident()  # a print is several writes
             whole, end, part = f"{self._parts.pop(thread, '')}{text}".rpartition("\n")
             if part:

@@ -123,7 +123,6 @@ def _about(started: Any) -> dict[str, Any]:
         target = getattr(started, "_target", None)
     else:
         target = type(started).run
-    popen = type(started)._Popen
     method = getattr(started, "_start_method", None) or context.default.get_start_method()
     return {
         "method": method,
@@ -131,7 +130,6 @@ def _about(started: Any) -> dict[str, Any]:
         "name": started.name,
         "daemon": started.daemon,
         "stack": stack(),
-        "popen": getattr(popen, "__qualname__", ""),
     }
 
 

@@ -5,11 +5,14 @@ One that fails takes nothing from the others: what went wrong is told beside the
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
+from .._recording import Recording
+from ..errors import NotARecording
 from .finding import Finding, merged, noted
 from .journal import events
 from .suppression import is_suppressed
@@ -35,6 +38,8 @@ class Result:
         """Findings that a comment in the program, or an option, left out."""
         self.failures: list[str] = []
         """Of analyses that could not be carried out, a traceback each."""
+        self.missing: list[str] = []
+        """What is not known of the run, a sentence each."""
 
 
 def analyse(directory: str, only: Collection[str] = (), ignored: Collection[str] = ()) -> Result:
@@ -45,15 +50,32 @@ def analyse(directory: str, only: Collection[str] = (), ignored: Collection[str]
         qualified = f"{__package__}.{name}"
         if find_spec(qualified) is not None:
             found += _attempt(f"the analysis '{name}'", partial(_find, qualified), directory, result)
-    for event in events(directory):
-        if event["event"] == "failed":
-            result.failures.append(f"{event['who']} could not be watched:\n{event['text']}")
+    _look_through_journals(directory, result)
+    with contextlib.suppress(NotARecording):
+        result.missing += filter(None, [Recording(directory).shortfall()])
     for finding in merged(found):
         if (only and finding.kind not in only) or finding.kind in ignored or is_suppressed(finding):
             result.suppressed += 1
         else:
             result.findings.append(finding)
     return result
+
+
+def _look_through_journals(directory: str, result: Result) -> None:
+    """Processes that could not be watched, and those that ended without a word."""
+    started, ended = {}, set()
+    for event in events(directory):
+        if event["event"] == "failed":
+            result.failures.append(f"{event['who']} could not be watched:\n{event['text']}")
+        elif event["event"] == "started" and not event["daemon"] and event["method"] != "thread":
+            started[event["child"]] = event["name"]
+        elif event["event"] == "ended":
+            ended.add(event["pid"])
+    for pid, name in started.items():
+        if pid not in ended:
+            result.missing.append(
+                f"{name}, pid {pid}, was ended by a signal or os._exit: what it wrote last is not known"
+            )
 
 
 def _find(name: str, directory: str) -> list[Finding]:

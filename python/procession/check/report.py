@@ -62,6 +62,7 @@ def as_json(result: Result, command: Sequence[str], status: int | None) -> dict[
         "findings": [finding.as_json() for finding in result.findings],
         "suppressed": result.suppressed,
         "failures": list(result.failures),
+        "missing": list(result.missing),
     }
 
 

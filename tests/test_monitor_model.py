@@ -136,19 +136,19 @@ def test_a_wait_says_for_what_how_long_and_who_has_it() -> None:
     model = seen(look(5, watched))
     state = listed(model, PROCESSES)[1].state
     assert state.kind == "waiting"
-    assert state.text.startswith("waits for Lock 'vault' 4.0 s, held by Process-1 (pid 1) since ")
+    assert state.text.startswith("waits 4.0 s for Lock 'vault', held by Process-1 (pid 1) since ")
     assert state.text.endswith("; at bank.py:31")
 
 
 @pytest.mark.parametrize(
     ("waiting", "text"),
     [
-        (waits("get", 5, site="/x/a.py:1 in f"), "waits to get from Queue 'orders', which is empty 3.0 s; at a.py:1"),
-        (waits("put", 5), "waits to put into Queue 'orders', which is full 3.0 s"),
-        (waits("join", pid=1), "waits for the end of Process-1 (pid 1) 3.0 s"),
-        (waits("join", pid=77), "waits for the end of pid 77 3.0 s"),
-        (waits("get", 999), "waits to get from an object that is gone, which is empty 3.0 s"),
-        (waits("dream"), "waits (dream) on something 3.0 s"),
+        (waits("get", 5, site="/x/a.py:1 in f"), "waits 3.0 s to get from Queue 'orders', which is empty; at a.py:1"),
+        (waits("put", 5), "waits 3.0 s to put into Queue 'orders', which is full"),
+        (waits("join", pid=1), "waits 3.0 s for the end of Process-1 (pid 1)"),
+        (waits("join", pid=77), "waits 3.0 s for the end of pid 77"),
+        (waits("get", 999), "waits 3.0 s to get from an object that is gone, which is empty"),
+        (waits("dream"), "waits 3.0 s (dream) on something"),
     ],
 )
 def test_every_wait_is_a_sentence(waiting: Any, text: str) -> None:
@@ -180,7 +180,7 @@ def test_a_circle_of_waits_is_a_deadlock() -> None:
     assert "Process-11 (pid 11) waits for Lock 'ledger' at bank.py:31" in str(circle)
     rows = listed(model, PROCESSES)
     assert [row.state.kind for row in rows] == ["sleeping", "deadlock", "deadlock"]
-    assert rows[1].state.text.startswith("DEADLOCK: waits for Lock 'ledger' 3.0 s, held by Process-12")
+    assert rows[1].state.text.startswith("DEADLOCK: waits 3.0 s for Lock 'ledger', held by Process-12")
 
 
 def test_a_circle_through_a_join_is_one_too_and_a_chain_is_none() -> None:

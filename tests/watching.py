@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ class Screen:
 
     async def until(self, condition: Callable[[], object], timeout_s: float = 20) -> None:
         """Go on once this is true."""
-        for _ in range(int(timeout_s / 0.02)):
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
             if condition():
                 return
             await self.pilot.pause(0.02)

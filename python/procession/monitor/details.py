@@ -169,6 +169,8 @@ def _process(row: ProcessRow, family: Family | None, model: Model) -> Lines:
         ("Memory", f"{words.size(row.private)} its own, {words.size(row.shared)} as its part of what is shared"),
         ("", f"{words.size(sample.rss if sample else None)} in all, counting all that is shared (RSS)"),
     ]
+    if row.stands_for:
+        lines += _list("Not seen", list(row.program.notes))
     main = next((thread for thread in row.threads.values() if thread.is_main), None)
     if main is not None:
         lines += _wait(main, family, model.now)

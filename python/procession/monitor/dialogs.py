@@ -68,7 +68,8 @@ class Dialog(ModalScreen[None]):
         """Another text."""
         if text != self.text or text.spans != self.text.spans:
             self.text = text
-            self.query_one("#text", Static).update(text)
+            for part in self.query("#text").results(Static):  # none before it is there, which shows self.text anyway
+                part.update(text)
 
     def action_scroll(self, lines: int) -> None:
         """Up or down."""

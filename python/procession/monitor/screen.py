@@ -7,6 +7,7 @@ is drawn. A look never raises for what it looks at: programs may end at any inst
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from typing import ClassVar
 
 import psutil
@@ -47,7 +48,7 @@ LIGHT = Theme(
 COLOURS = {  # of the summary's pieces, as the themes name them
     "strong": "bold $foreground",
     "dim": "$text-muted",
-    "running": "$success",
+    "meter": "$success on $panel",
     "waiting": "$warning",
     "hot": "$error",
     "accent": "$accent",
@@ -171,11 +172,23 @@ class Top(App[None]):
         banner.set_class(bool(self.model.circles), "shown")
         if not self.model.circles:
             return
-        parties = self.model.circles[0].parties
-        lines = [f"{party}{f', held by {party.holder}' if party.holder and width >= 60 else ''}" for party in parties]
+        lines = [
+            f"{party}{f', held by {party.holder}' if party.holder else ''}" for party in self.model.circles[0].parties
+        ]
         if len(self.model.circles) > 1:
             lines.append(f"and {words.plural(len(self.model.circles) - 1, 'other circle')}")
-        banner.put(escaped("DEADLOCK  " + ("\n          " if width >= 60 else "\n").join(lines)))
+        word = "DEADLOCK  "
+        indent = " " * (len(word) if width >= 60 else 2)
+        wrapped = [
+            part
+            for line in lines
+            for part in textwrap.wrap(line, width - 2, initial_indent=indent, subsequent_indent=indent + "  ")
+        ]
+        if width >= 60:
+            wrapped[0] = word + wrapped[0].lstrip()
+        else:
+            wrapped.insert(0, word)
+        banner.put(escaped("\n".join(wrapped)))
 
     def _draw_rows(self) -> None:
         tab, choice = TABS[self.tab], self.choices[self.tab]

@@ -29,9 +29,8 @@ class Waiting:
 
     who: str  # the thread
     what: str  # the object, or the process it joins
-    holder: str  # who has it
+    holder: str  # who has it, in short: it is the next party
     site: str | None  # where it waits
-    since: float
 
     def __str__(self) -> str:
         at = f" at {place(self.site)}" if self.site else ""
@@ -91,8 +90,10 @@ def _next(thread: ThreadRow | None, family: Family) -> Node | None:
 def _party(thread: ThreadRow, family: Family) -> Waiting:
     waits = thread.info.waits
     assert waits is not None
-    what, holder = _target(thread, waits, family)
-    return Waiting(name_of_thread(thread), what, holder, waits.site, waits.since)
+    what, _ = _target(thread, waits, family)
+    row = family.waited_for(thread.pid, waits.object)
+    holder = name_of_owner(row, family, short=True) if row is not None else ""
+    return Waiting(name_of_thread(thread), what, holder, waits.site)
 
 
 def name_of_process(process: ProcessRow) -> str:
@@ -110,8 +111,8 @@ def name_of_thread(thread: ThreadRow) -> str:
     )
 
 
-def name_of_owner(row: ObjectRow, family: Family) -> str:
-    """The holder of a lock in a sentence; nothing while it is free."""
+def name_of_owner(row: ObjectRow, family: Family, *, short: bool = False) -> str:
+    """The holder of a lock in a sentence, in short without numbers; nothing while it is free."""
     owner = row.info.owner
     if owner is None:
         return ""
@@ -119,6 +120,9 @@ def name_of_owner(row: ObjectRow, family: Family) -> str:
     if process is None:
         return f"pid {owner.pid}"
     thread = next((each for each in process.threads.values() if each.info.ident == owner.thread), None)
+    if short:
+        name = process.info.name or f"pid {owner.pid}"
+        return name if thread is None or thread.is_main else f"{name}, {thread.name}"
     return name_of_thread(thread) if thread is not None else name_of_process(process)
 
 
@@ -130,28 +134,31 @@ def _target(thread: ThreadRow, waits: WaitInfo, family: Family) -> tuple[str, st
     if not waits.object:
         return "", ""
     row = family.waited_for(thread.pid, waits.object)
+    whole = waits.object[0] if row is None else row.info.part_of
+    pool = next((pool for pool in family.pools.values() if pool.info.address[0] == whole), None) if whole else None
+    if pool is not None:  # its rings and locks are its own business
+        return pool.label, name_of_owner(row, family) if row is not None else ""
     if row is None:
-        pool = family.pools.get(waits.object)
-        return (pool.label if pool else "an object that is gone"), ""
+        return "an object that is gone", ""
     return row.label, name_of_owner(row, family)
 
 
 # What stands before the object, and what is missing for the wait to end; {} is the object.
 _SENTENCES = {
-    "acquire": "waits for {}",
-    "get": "waits to get from {}, which is empty",
-    "put": "waits to put into {}, which is full",
-    "wait": "waits on {}",
-    "join": "waits for {}",
-    "result": "waits for a result of {}",
+    "acquire": "for {}",
+    "get": "to get from {}, which is empty",
+    "put": "to put into {}, which is full",
+    "wait": "on {}",
+    "join": "for {}",
+    "result": "for a result of {}",
 }
 
 
 def waiting(thread: ThreadRow, waits: WaitInfo, family: Family, now: float) -> str:
     """A wait in a sentence: for what, how long, who has it since when, at which line."""
     what, holder = _target(thread, waits, family)
-    sentence = _SENTENCES.get(waits.action, f"waits ({waits.action}) on {{}}").format(what or "something")
-    sentence += f" {duration(now - waits.since)}"
+    sentence = f"waits {duration(now - waits.since)} "
+    sentence += _SENTENCES.get(waits.action, f"({waits.action}) on {{}}").replace("{}", what or "something")
     if holder:
         row = family.waited_for(thread.pid, waits.object)
         owner = row.info.owner if row is not None else None

@@ -50,7 +50,7 @@ def _meters(model: Model, width: int, cores: int) -> Spans:
     limit = sum(family.program.limit for family in model.families.values())
     meter: Spans = [("CPU ", "dim")]
     if width >= 66:
-        meter += [(words.bar((cpu or 0) / cores, BAR), "running"), (" ", "")]
+        meter += [(words.bar((cpu or 0) / cores, BAR), "meter"), (" ", "")]
     meter.append((f"{words.percent(cpu)}%", "strong"))
     if width >= 66:
         meter.append((f" of {cores * 100}%", "dim"))

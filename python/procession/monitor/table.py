@@ -134,7 +134,7 @@ class Table(ScrollView, can_focus=True):
     # Drawing
 
     def _fit(self) -> None:
-        self._widths = fit(self._columns, max(self.scrollable_content_region.width, 10))
+        self._widths = fit(self._columns, max(self.scrollable_content_region.width - 1, 10))
         self._strips.clear()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -157,7 +157,7 @@ class Table(ScrollView, can_focus=True):
     def _redraw(self) -> None:
         """Draw the lines again that are not what they were."""
         width = self.scrollable_content_region.width
-        if sum(size + 1 for _, size in self._widths) - 1 != width:
+        if sum(size + 1 for _, size in self._widths) != width:
             self._fit()
         for y in range(self.size.height):
             strip = self._line(y)
@@ -188,7 +188,7 @@ class Table(ScrollView, can_focus=True):
 
     def _titles(self, width: int) -> Strip:
         plain, ordered = self._look("title"), self._look("order")
-        segments = []
+        segments = [Segment(" ", plain)]
         for column, size in self._widths:
             by_this = column is self._columns[self._order[0]]
             mark = ("▼" if self._order[1] else "▲") if by_this else " "
@@ -201,7 +201,7 @@ class Table(ScrollView, can_focus=True):
 
     def _row(self, row: Row, width: int, *, at_cursor: bool) -> Strip:
         plain = self._look("cursor" if at_cursor else "ended" if row.ended is not None else "row")
-        segments = []
+        segments = [Segment(" ", plain)]
         for column, size in self._widths:
             tint = "" if at_cursor or row.ended is not None else column.tint(row)
             segments.append(Segment(_cell(column.text(row), size, column.right), self._look(tint) if tint else plain))
@@ -248,7 +248,7 @@ class Table(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """A title sorts, a row is chosen, by a second click opened."""
         if event.y == 0:
-            left = 0
+            left = 1
             for column, size in self._widths:
                 if left <= event.x < left + size + 1:
                     self.post_message(self.Ordered(self._columns.index(column)))
@@ -268,7 +268,3 @@ def _cell(text: str, size: int, right: bool) -> str:
     if length > size:
         return set_cell_size(text, size - 1) + "…" if size > 1 else set_cell_size(text, size)
     return " " * (size - length) + text if right else text + " " * (size - length)
-
-
-# A name may have anything in it; what moves the cursor of a terminal must not reach it.
-_CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "·")

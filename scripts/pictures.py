@@ -41,7 +41,7 @@ def write(frames, index, written):
     while True:
         frame = frames.get()
         with index:
-            time.sleep(0.012)
+            time.sleep(0.08)
             with written:
                 written.value += 1
 

@@ -107,7 +107,7 @@ def test_a_pools_time_left_follows_its_rate() -> None:
     )
     (row,) = listed(model, POOLS)
     assert (row.rate, row.left_s, row.share) == (10.0, 8.0, 0.2)
-    assert "20% work" in texts([row], POOLS, "WORK")[0]
+    assert texts([row], POOLS, "WORK")[0].split() == ["20%", "██▍", "work"]
     model.take(look(2, program(pools=(pool(submitted=10, done=1),))))  # it was given other work: it counts anew
     assert listed(model, POOLS)[0].rate is None
 
@@ -117,7 +117,7 @@ def test_workers_stand_below_their_pool_with_their_task() -> None:
         process(1, 0), process(2, 1), process(3, 1), pools=(pool(submitted=4, workers=(worker(2, 7, 3), worker(3))),)
     )
     model = seen(look(1, watched))
-    assert texts(listed(model, POOLS), POOLS, "POOL") == ["pool", "├ pid 2", "└ pid 3"]
+    assert texts(listed(model, POOLS), POOLS, "POOL") == ["pool", "├ 2 Process-2", "└ 3 Process-3"]
     assert texts(listed(model, POOLS), POOLS, "WORK")[1:] == [
         "runs work, task 7 item 3 for 1.0 s",
         "idle: waits for a task",

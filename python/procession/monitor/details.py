@@ -46,7 +46,7 @@ def title(row: Row) -> str:
         return row.label
     if isinstance(row, PoolRow):
         return row.label
-    return f"worker, pid {row.pid}"
+    return f"{row.name or 'worker'} (pid {row.pid})" if isinstance(row, WorkerRow) else str(row.pid)
 
 
 def hint(row: Row, model: Model) -> str:

@@ -157,7 +157,7 @@ class Model:
                     worker.cpu = process.cpu if process else None
                     worker.ended = family.ended
                     if process:
-                        process.worker = worker
+                        process.worker, worker.name = worker, process.info.name
                     worker.state = state_of_worker(worker, self.now)
             for row in family.processes.values():
                 for thread in row.threads.values():

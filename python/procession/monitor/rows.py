@@ -270,6 +270,7 @@ class WorkerRow(Row):
 
     info: WorkerInfo = None  # type: ignore[assignment]
     pool: PoolRow = None  # type: ignore[assignment]
+    name: str = ""  # of its process
     cpu: float | None = None
 
     @property

@@ -66,6 +66,7 @@ class Top(App[None]):
     ]
     CSS = """
     Screen { background: $background; }
+    ModalScreen { background: $background 60%; }
     #summary { height: 3; padding: 0 1; }
     #tabs { height: 1; background: $panel; color: $text-muted; }
     #banner { height: auto; padding: 0 1; background: $error; color: $background; text-style: bold;
@@ -328,7 +329,7 @@ class Top(App[None]):
             self.notify("It has ended: there is no stack any more.")
             return
         pid = row.pid
-        native_id = row.info.native_id if isinstance(row, ThreadRow) else None
+        native_id = row.info.native_id if isinstance(row, ThreadRow) else pid  # the main thread has its process's
         self.push_screen(StackScreen(f"Python stacks of pid {pid}", lambda: stacks(pid), native_id))
 
     def action_end(self) -> None:

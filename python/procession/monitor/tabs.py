@@ -212,7 +212,7 @@ _LOCKS = (
 
 def _pool_name(row: Any) -> str:
     if isinstance(row, WorkerRow):
-        return f"{row.prefix}pid {row.info.pid}"
+        return f"{row.prefix}{row.info.pid} {row.name}"
     return f"{row.info.name}"
 
 
@@ -244,7 +244,7 @@ def _doing(row: Any) -> str:
     what = info.title
     if not info.submitted:
         return what or "nothing was given to it yet"
-    return f"{words.bar(row.share, 12)} {row.share * 100:3.0f}% {what}"
+    return f"{row.share * 100:3.0f}% {words.bar(row.share, 12)} {what}"
 
 
 _POOLS = (

@@ -80,9 +80,15 @@ impl Tracer {
     /// It is done.
     #[inline]
     pub(super) fn end(&mut self, py: Python<'_>, tasks: &Object<Ring>, number: u32) {
-        if std::mem::take(&mut self.is_at_one) {
-            binding::note(py, &event(kind::TASK_DONE, tasks, u64::from(number), self.failed, 0));
+        if self.is_at_one {
+            self.note_end(py, tasks, number);
         }
+    }
+
+    #[cold]
+    fn note_end(&mut self, py: Python<'_>, tasks: &Object<Ring>, number: u32) {
+        self.is_at_one = false;
+        binding::note(py, &event(kind::TASK_DONE, tasks, u64::from(number), self.failed, 0));
     }
 }
 

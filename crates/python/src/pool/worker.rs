@@ -207,8 +207,12 @@ impl<'py> Worker<'_, 'py> {
         let second = nanos.min((1 << 48) - 1) | (items as u64) << 48;
         let header = header_bytes(u64::from(number) | u64::from(status) << 32, second);
         let mut encoder = Encoder::take();
-        let sent = codec::encode(self.py, value, &mut encoder)
-            .and_then(|()| put_answer(self.py, self.answers, &mut self.outgoing, &encoder, &header));
+        let sent = codec::encode(self.py, value, &mut encoder).and_then(|()| {
+            if status & PART == 0 {
+                self.tracer.end(self.py, self.tasks, number); // before anybody knows, and may end this process
+            }
+            put_answer(self.py, self.answers, &mut self.outgoing, &encoder, &header)
+        });
         encoder.give_back();
         self.outgoing.clear();
         sent
@@ -331,7 +335,6 @@ pub fn serve<'py>(
         worker.execute(number, kind, (first & !KIND_BITS, serial), payload)?;
         worker.busy.set(0);
         did.set(did.get().wrapping_add(1));
-        worker.tracer.end(py, tasks, number);
         started.set(0);
         progress.set(SEVERAL);
         done += 1;

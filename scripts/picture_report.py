@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "report.png"
-SIZE = "1120,1560"
+SIZE = "1120,1365"
 
 PROGRAM = '''\
 """Photographs are read, developed and filed; whoever files one holds the catalogue's lock."""

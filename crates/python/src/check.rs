@@ -1,6 +1,6 @@
 //! What the race detector is told: synchronisation and accesses to shared memory, as records of the recorder.
 //!
-//! Nothing here runs unless somebody asked for it by [`watch`], which puts recording methods in the place of the plain ones
+//! Nothing here runs unless somebody asked for it by `watch::watch`, which puts recording methods in the place of the plain ones
 //! on the classes: without it the classes are what they always were. What the records mean is told in
 //! `python/procession/check/events.py`.
 //!
@@ -248,11 +248,4 @@ pub fn record_access(kind: u16, object: &Bound<'_, PyAny>, start: u32, end: u32,
     let name = name_of(object)?;
     access(object.py(), &Access { kind, flags, name, start, end, guard: 0 });
     Ok(())
-}
-
-/// Put recording methods on Lock, RLock, Value and Array, for the life of this process and of those it forks.
-#[pyfunction]
-pub fn watch(py: Python<'_>) -> PyResult<()> {
-    crate::synchronize::watch(py)?;
-    crate::sharedctypes::watch(py)
 }

@@ -19,6 +19,7 @@ mod site;
 mod synchronize;
 mod wait;
 mod waiting;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -32,7 +33,7 @@ mod _native {
     #[pymodule_export]
     use crate::chaos::{arm, disarm, unleash};
     #[pymodule_export]
-    use crate::check::{record_access, record_synchronised, watch};
+    use crate::check::{record_access, record_synchronised};
     #[pymodule_export]
     use crate::gather::answer::{PyAnswer, build_answer, seal_answer};
     #[pymodule_export]
@@ -59,6 +60,9 @@ mod _native {
     use crate::waiting::{
         PyWaiting, detect, detecting, joined, label_text, labels_at, obstacle, orders, process_names, waits,
     };
+
+    #[pymodule_export]
+    use crate::watch::watch;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

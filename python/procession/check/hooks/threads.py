@@ -126,6 +126,9 @@ class RecordedLock:
     def __exit__(self, *exception: object) -> None:
         self.release()
 
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot pickle '_thread.lock' object")
+
     def _at_fork_reinit(self) -> None:
         self._lock = _thread.allocate_lock()
 
@@ -209,6 +212,9 @@ class RecordedRLock:
 
     def _recursion_count(self) -> int:
         return self._depth() if self._lock._is_owned() else 0
+
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot pickle '_thread.RLock' object")
 
     def _at_fork_reinit(self) -> None:
         self._lock._at_fork_reinit()

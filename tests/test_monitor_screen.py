@@ -140,8 +140,8 @@ def test_the_stack_of_a_thread_that_hangs(watched: Family) -> None:
                 pytest.skip("this machine forbids ptrace")
             await shown.shows("listen", "watched_family.py")
             lines = shown.text.splitlines()
-            first = next(number for number, line in enumerate(lines) if "computes" in line or "waits" in line)
-            assert str(watched.pids["listener"]) in lines[first]  # the thread that was asked for comes first
+            first = next(number for number, line in enumerate(lines) if "▸" in line)
+            assert str(watched.pids["listener"]) in lines[first - 1]  # the thread that was asked for comes first
             await shown.press("r")
             await shown.shows("listen")
 

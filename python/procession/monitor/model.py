@@ -66,6 +66,7 @@ class Model:
     now: float = 0.0
     families: dict[Hashable, Family] = field(default_factory=dict)
     circles: list[Circle] = field(default_factory=list)  # deadlocks
+    _seen_circles: list[Circle] = field(default_factory=list)
     looks: int = 0
 
     def take(self, look: Look) -> None:
@@ -86,8 +87,15 @@ class Model:
         for known, family in list(self.families.items()):
             if known not in present:
                 self._end(known, family)
-        self.circles = [circle for family in self.families.values() for circle in circles(family)]
+        self._circles()
         self._states()
+
+    def _circles(self) -> None:
+        """Deadlocks: circles that the last look had as well. Who waits and who holds is read at two moments, so that
+        one look may see a circle that never was; the same waits, seen twice, have lasted from one to the other."""
+        found = [circle for family in self.families.values() for circle in circles(family)]
+        self.circles = [circle for circle in found if any(circle.is_same(seen) for seen in self._seen_circles)]
+        self._seen_circles = found
 
     def _end(self, key: Hashable, family: Family) -> None:
         if family.ended is None:

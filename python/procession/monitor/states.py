@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Circle", "Node", "Waiting", "circles", "state_of_process", "state_of_thread", "state_of_worker", "waiting"]
 
+SAME_WAIT_S = 0.05  # seconds by which the beginning of one wait may differ in two looks
 Node = tuple[int, int]  # pid and thread ident
 
 
@@ -31,6 +32,7 @@ class Waiting:
     what: str  # the object, or the process it joins
     holder: str  # who has it, in short: it is the next party
     site: str | None  # where it waits
+    since: float
 
     def __str__(self) -> str:
         at = f" at {place(self.site)}" if self.site else ""
@@ -43,6 +45,13 @@ class Circle:
 
     nodes: tuple[Node, ...]
     parties: tuple[Waiting, ...]
+
+    def is_same(self, other: Circle) -> bool:
+        """Whether the same are in the same waits. Their beginnings are reckoned anew for each look."""
+        began = {node: party.since for node, party in zip(other.nodes, other.parties, strict=True)}
+        return began.keys() == set(self.nodes) and all(
+            abs(party.since - began[node]) < SAME_WAIT_S for node, party in zip(self.nodes, self.parties, strict=True)
+        )
 
     def __str__(self) -> str:
         return ", ".join(str(party) for party in self.parties)
@@ -93,7 +102,7 @@ def _party(thread: ThreadRow, family: Family) -> Waiting:
     what, _ = _target(thread, waits, family)
     row = family.waited_for(thread.pid, waits.object)
     holder = name_of_owner(row, family, short=True) if row is not None else ""
-    return Waiting(name_of_thread(thread), what, holder, waits.site)
+    return Waiting(name_of_thread(thread), what, holder, waits.site, waits.since)
 
 
 def name_of_process(process: ProcessRow) -> str:

@@ -394,3 +394,10 @@ def test_sparklines_and_bars() -> None:
     assert words.bar(2, 2) == "██"
     assert words.bar(0.55, 2) == "█▏"
     assert [words.rate(number) for number in (None, 0, 0.01, 3.14, 12345)] == ["–", "0", "<0.1", "3.1", "12k"]
+
+
+def test_a_join_of_a_thread_names_it() -> None:
+    joins = replace(waits("join", pid=1), thread=51)
+    watched = program(process(1, 0, threads=(thread(1, waits=joins), thread(51, "feeder"))))
+    rows = listed(seen(look(3, watched)), PROCESSES)
+    assert rows[1].state.text == "waits 3.0 s for the end of its thread feeder (51)"

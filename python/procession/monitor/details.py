@@ -130,7 +130,7 @@ def _wait(row: ThreadRow, family: Family | None, now: float) -> Lines:
     waits = row.info.waits
     if waits is None or family is None:
         return []
-    return [("Waits", waiting(row, waits, family, now)), ("", waits.site or "")]
+    return [("Waits", waiting(waits, family, now)), ("", waits.site or "")]
 
 
 def _holds(pid: int, ident: int | None, family: Family | None) -> Lines:

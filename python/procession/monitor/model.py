@@ -15,7 +15,7 @@ from procession.monitor.rows import ObjectRow, PoolRow, ProcessRow, ProcessSampl
 from procession.monitor.states import Circle, circles, state_of_process, state_of_thread, state_of_worker
 
 if TYPE_CHECKING:
-    from procession._registry import Program
+    from procession._registry import Program, WaitInfo
 
 __all__ = ["LINGER_S", "Family", "Look", "Model", "Order", "filtered"]
 
@@ -53,9 +53,17 @@ class Family:
                 found = row if found is None or row.ended is None else found
         return found
 
-    def waited_for(self, pid: int, address: tuple[int, int] | None) -> ObjectRow | None:
-        """The object of a wait of this process: a shared one, or else one of its own."""
-        return self.objects.get((0, address)) or self.objects.get((pid, address)) if address else None
+    def waited_for(self, waits: WaitInfo) -> ObjectRow | None:
+        """The object of a wait."""
+        return self.objects.get((waits.home, waits.object)) if waits.object else None
+
+    def joined(self, waits: WaitInfo) -> ThreadRow | None:
+        """The thread whose end a join waits for: one of its process, or the main one of another."""
+        process = self.process(waits.pid) if waits.pid else None
+        if process is None:
+            return None
+        number = waits.thread or waits.pid
+        return next((row for row in process.threads.values() if row.info.native_id == number), None)
 
 
 @dataclass(eq=False)

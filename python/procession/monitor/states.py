@@ -88,10 +88,9 @@ def _next(thread: ThreadRow | None, family: Family) -> Node | None:
         return None
     waits = thread.info.waits
     if waits.action == "join":
-        joined = family.process(waits.pid) if waits.pid else None
-        main = next((row for row in joined.threads.values() if row.is_main), None) if joined else None
-        return (joined.info.pid, main.info.ident) if joined and main and main.info.ident is not None else None
-    target = family.waited_for(thread.pid, waits.object)
+        joined = family.joined(waits)
+        return (joined.pid, joined.info.ident) if joined is not None and joined.info.ident is not None else None
+    target = family.waited_for(waits)
     owner = target.info.owner if target is not None else None
     return (owner.pid, owner.thread) if owner is not None else None
 
@@ -99,8 +98,8 @@ def _next(thread: ThreadRow | None, family: Family) -> Node | None:
 def _party(thread: ThreadRow, family: Family) -> Waiting:
     waits = thread.info.waits
     assert waits is not None
-    what, _ = _target(thread, waits, family)
-    row = family.waited_for(thread.pid, waits.object)
+    what, _ = _target(waits, family)
+    row = family.waited_for(waits)
     holder = name_of_owner(row, family, short=True) if row is not None else ""
     return Waiting(name_of_thread(thread), what, holder, waits.site, waits.since)
 
@@ -135,14 +134,19 @@ def name_of_owner(row: ObjectRow, family: Family, *, short: bool = False) -> str
     return name_of_thread(thread) if thread is not None else name_of_process(process)
 
 
-def _target(thread: ThreadRow, waits: WaitInfo, family: Family) -> tuple[str, str]:
+def _target(waits: WaitInfo, family: Family) -> tuple[str, str]:
     """What is waited for, and who has it."""
     if waits.action == "join":
-        joined = family.process(waits.pid) if waits.pid else None
-        return (f"the end of {name_of_process(joined) if joined else f'pid {waits.pid}'}", "")
+        joined = family.joined(waits)
+        if joined is None:
+            ended = family.process(waits.pid) if waits.pid else None
+            return f"the end of {name_of_process(ended) if ended is not None else f'pid {waits.pid}'}", ""
+        if waits.thread and not joined.is_main:
+            return f"the end of its thread {joined.name} ({joined.info.native_id})", ""
+        return f"the end of {name_of_process(joined.process)}", ""
     if not waits.object:
         return "", ""
-    row = family.waited_for(thread.pid, waits.object)
+    row = family.waited_for(waits)
     whole = waits.object[0] if row is None else row.info.part_of
     pool = next((pool for pool in family.pools.values() if pool.info.address[0] == whole), None) if whole else None
     if pool is not None:  # its rings and locks are its own business
@@ -163,13 +167,13 @@ _SENTENCES = {
 }
 
 
-def waiting(thread: ThreadRow, waits: WaitInfo, family: Family, now: float) -> str:
+def waiting(waits: WaitInfo, family: Family, now: float) -> str:
     """A wait in a sentence: for what, how long, who has it since when, at which line."""
-    what, holder = _target(thread, waits, family)
+    what, holder = _target(waits, family)
     sentence = f"waits {duration(now - waits.since)} "
     sentence += _SENTENCES.get(waits.action, f"({waits.action}) on {{}}").replace("{}", what or "something")
     if holder:
-        row = family.waited_for(thread.pid, waits.object)
+        row = family.waited_for(waits)
         owner = row.info.owner if row is not None else None
         sentence += f", held by {holder}"
         if owner is not None and owner.since is not None:
@@ -186,7 +190,7 @@ def state_of_thread(thread: ThreadRow, family: Family, now: float, stuck: set[No
     waits = thread.info.waits
     if waits is not None:
         kind = "deadlock" if (thread.process.info.pid, thread.info.ident or 0) in stuck else "waiting"
-        text = waiting(thread, waits, family, now)
+        text = waiting(waits, family, now)
         return State(kind, f"DEADLOCK: {text}" if kind == "deadlock" else text)
     state = thread.sample.state if thread.sample else ""
     if state in ("T", "t"):

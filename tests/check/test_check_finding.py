@@ -55,5 +55,7 @@ def test_text_is_as_wide_as_a_terminal_and_coloured_on_wish(tmp_path: Path) -> N
     assert "/elsewhere/main.py:7 in main" in text
     assert "(4 times)" in text.replace("\n   ", " ")
     assert "\033[" not in text
+    narrow = report.render([Finding("race", "word " * 30, (Place("writes", process="worker, pid 1"),))], width=40)
+    assert max(map(len, narrow.splitlines())) <= 40
     coloured = report.render([Finding("race", "x", (place,))], coloured=True)
     assert "\033[1;31m1. race:\033[0m" in coloured

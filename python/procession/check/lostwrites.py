@@ -13,6 +13,8 @@ their own.
 from __future__ import annotations
 
 import ast
+import linecache
+import re
 from collections import defaultdict
 
 from .finding import Finding, Place
@@ -177,12 +179,13 @@ class _Case:
         details = {"variable": name, "file": self.key[0], "before": event["before"], "after": event["after"]}
         known = event["before"] and event["before"] != event["after"]
         values = f", from {event['before']} to {event['after']}" if known else ""
+        advice = _advice(name, event, bool(self.run.tasks[event["pid"]]), _line(write))
         places = (
             Place.at(f"changed here in the child{values}", _site(write), process=self.run.who[event["pid"]]),
             Place.at("read here in its parent", _site(read), process=self.run.who[self.parent]),
             _start_place(self.run, self.start),
         )
-        return Finding("lost-write", title, places, _advice(name, event, bool(self.run.tasks[event["pid"]])), details)
+        return Finding("lost-write", title, places, advice, details)
 
 
 def _start_place(run: Run, start: Event) -> Place:
@@ -194,7 +197,12 @@ def _site(use: Use) -> str:
     return f"{use.within[0]}:{use.line} in {use.within[1]}"
 
 
-def _advice(name: str, event: Event, is_task: bool) -> tuple[str, ...]:
+def _line(write: Use) -> str:
+    """The statement as it is written."""
+    return linecache.getline(write.within[0], write.line).split("  #")[0].strip()
+
+
+def _advice(name: str, event: Event, is_task: bool, line: str) -> tuple[str, ...]:
     plain, function = name.rpartition(".")[2], event["target"][1] if event["target"] else "work"
     if event["after"].startswith(("a Queue", "a SimpleQueue", "a LifoQueue", "a PriorityQueue")):
         return (
@@ -213,13 +221,14 @@ def _advice(name: str, event: Event, is_task: bool) -> tuple[str, ...]:
         )
     if event["after"].lstrip("-").replace(".", "", 1).isdigit():
         kind, zero = ("d", "0.0") if "." in event["after"] else ("q", "0")
+        written = f"self.{plain}" if f"self.{plain}" in line else name
         return (
             "# A number that all processes share:",
-            f'{plain} = multiprocessing.Value("{kind}", {zero})',
-            f"process = Process(target={function}, args=(..., {plain}))",
+            f'{written} = multiprocessing.Value("{kind}", {zero})',
+            f"process = Process(target={function}, args=(..., {name.partition('.')[0]}))",
             "",
-            f"with {plain}.get_lock():  # in the child",
-            f"    {plain}.value += 1",
+            f"with {written}.get_lock():  # in the child",
+            "    " + re.sub(rf"(?<![\w.]){re.escape(written)}\b", f"{written}.value", line),
         )
     return (
         "# Send it back, and put it together in the parent:",

@@ -21,24 +21,25 @@ __all__ = ["JSON_VERSION", "as_json", "render", "summary"]
 
 JSON_VERSION = 1
 WIDTH = 80  # columns
+MOST_NARROW = 30
 MOST_FRAMES = 6  # of a stack
 
 _STYLES = {"kind": "1;31", "title": "1", "dim": "2", "mark": "31", "advice": "32"}
 
 
 class Paint:
-    """Colours, or none."""
+    """Colours, or none; and how wide it may be."""
 
-    def __init__(self, coloured: bool) -> None:
-        self.coloured = coloured
+    def __init__(self, coloured: bool, width: int) -> None:
+        self.coloured, self.width = coloured, max(MOST_NARROW, width)
 
     def __call__(self, style: str, text: str) -> str:
         return f"\033[{_STYLES[style]}m{text}\033[0m" if self.coloured and text else text
 
 
-def render(findings: Iterable[Finding], *, coloured: bool = False) -> str:
-    """All findings as text that ends with a line break; "" when there are none."""
-    paint = Paint(coloured)
+def render(findings: Iterable[Finding], *, coloured: bool = False, width: int = WIDTH) -> str:
+    """All findings as text that ends with a line break; "" when there are none. `width`: columns for sentences."""
+    paint = Paint(coloured, width)
     return "".join(_finding(number, finding, paint) for number, finding in enumerate(findings, 1))
 
 
@@ -71,7 +72,7 @@ def as_json(result: Result, command: Sequence[str], status: int | None) -> dict[
 
 def _finding(number: int, finding: Finding, paint: Paint) -> str:
     times = f" ({finding.count} times)" if finding.count > 1 else ""
-    head = textwrap.wrap(f"{number}. {finding.kind}: {finding.title}{times}", WIDTH, subsequent_indent="   ")
+    head = textwrap.wrap(f"{number}. {finding.kind}: {finding.title}{times}", paint.width, subsequent_indent="   ")
     label = f"{number}. {finding.kind}:"
     lines = [paint("kind", label) + paint("title", head[0][len(label) :]), *(paint("title", line) for line in head[1:])]
     for place in finding.places:
@@ -87,7 +88,7 @@ def _finding(number: int, finding: Finding, paint: Paint) -> str:
 def _place(place: Place, paint: Paint) -> list[str]:
     who = ", ".join(part for part in (place.process, place.thread and f"thread {place.thread}") if part)
     head = place.role + (f" ({who})" if who else "")
-    lines = textwrap.wrap(head[:1].upper() + head[1:] + ":", WIDTH, initial_indent="   ", subsequent_indent="   ")
+    lines = textwrap.wrap(head[:1].upper() + head[1:] + ":", paint.width, initial_indent="   ", subsequent_indent="   ")
     if place.file:
         lines.append(f"     {shown(place.file)}:{place.line}" + (f" in {place.function}" if place.function else ""))
         lines += _source(place, paint)

@@ -223,7 +223,7 @@ def _report(options: _Options, directory: str, status: int) -> int:
             with open(options.json, "w", encoding="utf-8") as file:
                 file.write(text)
     if options.json != "-":
-        sys.stderr.write(render(result.findings, coloured=_is_coloured()))
+        sys.stderr.write(render(result.findings, coloured=_is_coloured(), width=_width()))
         for sentence in result.missing:
             print(f"procession check: {sentence}", file=sys.stderr)
         print(f"procession check: {summary(result)}{_ended(status)}", file=sys.stderr)
@@ -238,6 +238,16 @@ def _ended(status: int) -> str:
     if status < 0:
         return f"; the program was ended by {signal.Signals(-status).name}"
     return f"; the program's exit code is {status}" if status else ""
+
+
+def _width() -> int:
+    """Columns of the terminal, if it is one; at most those of a page."""
+    from procession.check.report import WIDTH
+
+    try:
+        return min(os.get_terminal_size(2).columns or WIDTH, WIDTH)
+    except OSError:
+        return WIDTH
 
 
 def _is_coloured() -> bool:

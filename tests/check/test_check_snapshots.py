@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from procession.check.sending import large_parts
-from procession.check.snapshots import _attributes, _Digest, describe
+from procession.check.snapshots import _Digest, attributes, describe
 
 
 @dataclass
@@ -93,11 +93,11 @@ def test_numpy_arrays_that_own_their_memory() -> None:
 
 def test_attributes_of_the_programs_own_objects() -> None:
     slotted = Slotted()
-    assert _attributes(slotted) == {}
+    assert attributes(slotted) == {}
     slotted.a = 1
-    assert _attributes(slotted) == {"a": 1}
-    assert _attributes(Point(1, 2)) == {"x": 1, "y": 2}
-    assert _attributes(threading.Lock()) == {}
+    assert attributes(slotted) == {"a": 1}
+    assert attributes(Point(1, 2)) == {"x": 1, "y": 2}
+    assert attributes(threading.Lock()) == {}
 
 
 def test_values_in_words_run_nobodys_code() -> None:

@@ -19,7 +19,7 @@ import time
 from .. import synchronize
 from .hooks.threads import RecordedLock, RecordedRLock
 from .journal import stack, tell
-from .snapshots import _attributes, modules
+from .snapshots import attributes, modules
 
 TYPE_CHECKING = False  # `typing` is slow to import, and every process of a checked program imports this
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def other_threads() -> list[dict[str, Any]]:
 
 def _inner(name: str, value: Any) -> list[tuple[str, Any]]:
     try:
-        return [(f"{name}.{key}", part) for key, part in _attributes(value).items()]
+        return [(f"{name}.{key}", part) for key, part in attributes(value).items()]
     except Exception:
         return []
 

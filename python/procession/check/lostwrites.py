@@ -174,6 +174,8 @@ class _Case:
 
     def _told(self, write: Use, read: Use) -> Finding:
         event = self.event
+        if write.attribute in event["attributes"]:
+            event = {**event, "before": "", "after": event["attributes"][write.attribute]}
         name = self.key[1] + (f".{write.attribute}" if write.attribute else "")
         title = f"`{name}` is changed in a child process, which has a copy of its own: its parent never sees it"
         details = {"variable": name, "file": self.key[0], "before": event["before"], "after": event["after"]}

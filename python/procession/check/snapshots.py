@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Snapshot = dict[tuple[str, str], tuple[int, dict[str, int]]]
 
-__all__ = ["describe", "modules", "snapshot"]
+__all__ = ["attributes", "describe", "modules", "snapshot"]
 
 MOST_PARTS = 2_000  # of one global; arbitrary
 MOST_IN_ALL = 50_000  # of all globals of a process: some 20 ms
@@ -57,7 +57,7 @@ def snapshot() -> Snapshot:
                 if _is_code(value, module):
                     continue
                 whole = digest.of(value)
-                parts = {key: _Digest(MOST_PARTS).of(part) for key, part in _attributes(value).items()}
+                parts = {key: _Digest(MOST_PARTS).of(part) for key, part in attributes(value).items()}
             except Exception:  # it changes while we look, or is made to be looked at in no way
                 continue
             budget -= digest.parts
@@ -103,7 +103,7 @@ def _is_of_user(cls: type) -> bool:
     return is_users(file)
 
 
-def _attributes(value: Any) -> dict[str, Any]:
+def attributes(value: Any) -> dict[str, Any]:
     """The data of an object of a user's class, or of such a class."""
     if isinstance(value, type):
         return {
@@ -165,8 +165,8 @@ class _Digest:
             return _sum(cls.__name__, str(value.qsize()).encode())
         elif (data := _private_bytes(value)) is not None:
             return _sum(cls.__name__, data)
-        elif attributes := _attributes(value):
-            inner = [x for key, part in attributes.items() for x in (_sum("", key.encode()), self.of(part))]
+        elif data_of := attributes(value):
+            inner = [x for key, part in data_of.items() for x in (_sum("", key.encode()), self.of(part))]
         else:
             return _sum(cls.__name__, b"")
         size = len(value) if isinstance(value, (dict, list, tuple, set, frozenset, collections.deque)) else 0

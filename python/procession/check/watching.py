@@ -23,7 +23,7 @@ from ..executor import worker as executor_worker
 from ..pool import functions, worker
 from . import holding, hooks, sending
 from .journal import is_users, stack, tell
-from .snapshots import describe, modules, snapshot
+from .snapshots import attributes, describe, modules, snapshot
 
 TYPE_CHECKING = False  # `typing` is slow to import, and every process of a checked program imports this
 if TYPE_CHECKING:
@@ -294,8 +294,9 @@ def _compare(where: list[Any] | None) -> None:
             continue
         first = key not in _state.told
         _state.told[key] = whole
-        changed = [part for part, digest in parts.items() if parts_before.get(part) != digest]
         value = getattr(loaded[file], name, None)
+        now = attributes(value) if parts else {}
+        changed = {part: describe(now.get(part)) for part, digest in parts.items() if parts_before.get(part) != digest}
         texts = {"before": _state.texts.get(key, ""), "after": describe(value)}
         if first or _state.tasks <= ALWAYS:
             tell("changed", file=file, name=name, attributes=changed, digest=whole, target=where, **texts)

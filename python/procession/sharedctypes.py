@@ -162,7 +162,8 @@ def copy(obj: Any) -> Any:
     """A copy of a ctypes object in shared memory, in the arena of the original if it has one."""
     memory = getattr(obj, "_wrapper", None)
     new = _new_value(type(obj), memory.arena if isinstance(memory, Shared) else None)
-    ctypes.pointer(new)[0] = obj
+    # Of the original's type: in check mode what lies in shared memory is of a subclass
+    ctypes.cast(ctypes.pointer(new), ctypes.POINTER(type(obj)))[0] = obj
     return new
 
 

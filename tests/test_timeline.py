@@ -221,6 +221,58 @@ def test_a_kill_from_outside_while_it_waits_shows_for_what(tmp_path: Path) -> No
     assert wait["ts"] + wait["dur"] == pytest.approx(life["ts"] + life["dur"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "thread"])
+def test_every_kind_of_wait_is_there_once(tmp_path: Path, method: str) -> None:
+    """A pipe is waited for in slices, of which nobody wants to know."""
+    code = """
+        import sys, time
+        import procession
+
+        def child(pipe, event, semaphore, barrier, queue, condition):
+            pipe.recv()
+            event.wait()
+            with semaphore:
+                barrier.wait()
+            queue.get()
+            queue.task_done()
+            with condition:
+                condition.wait()
+
+        if __name__ == "__main__":
+            context = procession.get_context(sys.argv[1])
+            ours, theirs = context.Pipe()
+            event, semaphore, barrier = context.Event(), context.Semaphore(0), context.Barrier(2)
+            queue, condition = context.JoinableQueue(), context.Condition()
+            process = context.Process(target=child, args=(theirs, event, semaphore, barrier, queue, condition))
+            process.start()
+            for step in (lambda: ours.send(1), event.set, semaphore.release, barrier.wait, lambda: queue.put(1)):
+                time.sleep(0.15)
+                step()
+            queue.join()
+            time.sleep(0.15)
+            with condition:
+                condition.notify()
+            process.join()
+            try:
+                queue.get(timeout=0.05)
+            except procession.errors.Empty:
+                pass
+        """
+    assert traced(tmp_path, code, method).returncode == 0
+    waits = slices(trace_of(tmp_path / "out.json"), "wait")
+    children = [event for event in waits if not event["args"]["at"].endswith("<module>")]
+    assert [event["args"]["action"] for event in children] == ["get", "wait", "acquire", "wait", "get", "wait"]
+    assert [event["args"]["at"].rpartition(":")[2] for event in children] == [
+        *(f"{line} in child" for line in (6, 7, 8, 9, 10, 13))
+    ]
+    assert all(event["dur"] > 90_000 for event in children)
+    assert [event["args"].get("in vain") for event in children] == [None] * 6
+    last = [event for event in waits if event["args"]["at"].endswith("<module>")][-1]
+    if method == "fork":
+        assert (last["args"]["action"], last["args"]["in vain"]) == ("get", True)
+
+
 def test_the_program_is_what_it_is_without(tmp_path: Path) -> None:
     code = """
         import os, sys

@@ -28,6 +28,7 @@ __all__ = ["Event", "Run"]
 Event = dict[str, Any]
 
 _MOST_ARROWS = 20_000
+_AT_ONCE = 5_000_000  # nanoseconds; a busy machine takes its time
 _BINS = 2_000  # of the counter of waiting tasks, at most
 
 
@@ -42,6 +43,11 @@ def _unnamed(action: str, object_: int, detail: int) -> str:
     if action == "join":
         return f"thread {detail}" if detail else f"process {object_}"
     return "queue of a process's own" if detail else f"object {object_}"
+
+
+def _goes_on(first: tuple[int, ...], last: tuple[int, ...], now: tuple[int, ...]) -> bool:
+    """Whether a wait is what is left of one that timed out: for the same thing, at the same place, and at once."""
+    return first[5:9] == now[5:9] and now[0] - last[0] < _AT_ONCE
 
 
 class Run:
@@ -119,8 +125,15 @@ class Run:
     def _of_process(self, life: Life) -> Iterator[Event]:
         """Tasks and waits of one process, each when it ended."""
         open_: dict[int, list[tuple[int, ...]]] = {}  # by thread: what has begun, outermost first
+        vain: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}  # by thread: the wait that has just timed out
         for record in life.file.raw():
             kind, thread = record[3], record[2]
+            before = vain.pop(thread, None)
+            if before is not None and kind == WAIT and _goes_on(*before, record):
+                open_.setdefault(thread, []).append(before[0])  # a wait in slices is one
+                continue
+            if before is not None:
+                yield from self._span(life, before[0], before[1][0], before[1])
             if kind in (TASK, WAIT):
                 open_.setdefault(thread, []).append(record)
             elif kind in (TASK_DONE, WAIT_DONE):
@@ -128,15 +141,21 @@ class Run:
                 wanted = TASK if kind == TASK_DONE else WAIT
                 while begun:
                     first = begun.pop()
-                    if first[3] == wanted:
+                    if first[3] != wanted:
+                        yield from self._span(life, first, record[0], None)
+                    elif kind == WAIT_DONE and record[11]:
+                        vain[thread] = first, record
+                        break
+                    else:
                         yield from self._span(life, first, record[0], record)
                         break
-                    yield from self._span(life, first, record[0], None)
             elif kind == SUBMITTED:
                 yield from self._submitted(life, record)
             elif kind == WORKER:
                 at = {"ts": self.us(record[0]), "pid": life.key, "tid": thread, "args": {"pool": record[5]}}
                 yield {"ph": "i", "s": "t", "cat": "worker", "name": "ready for tasks", **at}
+        for first, last in vain.values():
+            yield from self._span(life, first, last[0], last)
         for begun in open_.values():
             for first in begun:
                 yield from self._span(life, first, max(life.ended, first[0]), None)

@@ -68,13 +68,14 @@ impl PyRing {
                 match home.put(ring, &messages[sent..], Wait::Until(deadline)) {
                     Ok((count, _)) => Ok(Ok(count)),
                     Err(PutError::Interrupted) => Err(WaitError::Interrupted),
+                    Err(PutError::Full) => Err(WaitError::TimedOut),
                     Err(error) => Ok(Err(error)),
                 }
             });
             self.settle_room();
             match put {
                 Ok(Some(Ok(count))) => sent += count,
-                Ok(Some(Err(PutError::Full)) | None) if sent > 0 => break,
+                Ok(None) if sent > 0 => break,
                 Ok(None) => return Err(errors::put(py, &PutError::Full)),
                 Ok(Some(Err(error))) => return Err(errors::put(py, &error)),
                 Err(interrupt) => return Err(interrupt),

@@ -53,6 +53,7 @@ impl PyRing {
             match incoming.receive(object, most, Wait::Until(deadline), None) {
                 Ok(count) => Ok(Ok(count)),
                 Err(GetError::Interrupted) => Err(WaitError::Interrupted),
+                Err(GetError::Empty) => Err(WaitError::TimedOut),
                 Err(error) => Ok(Err(error)),
             }
         })?;

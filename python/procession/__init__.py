@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     allow_connection_pickling = _default.allow_connection_pickling
     cpu_count = _default.cpu_count
     current_process = _default.current_process
+    detect_deadlocks = _default.detect_deadlocks
     freeze_support = _default.freeze_support
     get_all_start_methods = _default.get_all_start_methods
     get_context = _default.get_context
@@ -87,6 +88,7 @@ __all__ = [
     "allow_connection_pickling",
     "cpu_count",
     "current_process",
+    "detect_deadlocks",
     "freeze_support",
     "get_all_start_methods",
     "get_context",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from multiprocessing import process
-from time import monotonic_ns
+from time import CLOCK_BOOTTIME, clock_gettime_ns, monotonic_ns
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -21,7 +21,22 @@ __all__ = ["Ancestors", "descent", "watch"]
 Ancestors = tuple[tuple[int, int], ...]
 """Pid and ident of each, an ident of 0 for any thread."""
 
-_born = monotonic_ns()  # when this process began, or began to look for deadlocks
+_TICKS = 100  # of the kernel's times, in a second
+
+
+def _birth() -> int:
+    """When this process began, at the latest: the kernel tells it to the hundredth of a second."""
+    now = monotonic_ns()
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        asleep = clock_gettime_ns(CLOCK_BOOTTIME) - now  # the kernel counts what the machine slept
+        return min(now, (ticks + 1) * 10**9 // _TICKS - asleep)
+    except (OSError, ValueError, IndexError):
+        return now
+
+
+_born = _birth()
 _watched = False
 _before: Ancestors = ()  # who came before this process
 

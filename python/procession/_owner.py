@@ -33,10 +33,14 @@ class Owner(tuple[int, int]):
     """What the process was called when it started (its first 44 bytes); None when it never said."""
     since: float | None
     """When it acquired the lock, `time.time()` rounded down to a second; None when that is not known."""
+    site: str | None
+    """The line that acquired it, `"/full/path/bank.py:12 in deposit"`: known where deadlocks are looked for."""
 
-    def __new__(cls, pid: int, thread: int, name: str | None = None, since: float | None = None) -> Owner:
+    def __new__(
+        cls, pid: int, thread: int, name: str | None = None, since: float | None = None, site: str | None = None
+    ) -> Owner:
         self = super().__new__(cls, (pid, thread))
-        self.name, self.since = name, since
+        self.name, self.since, self.site = name, since, site
         return self
 
     @property
@@ -63,7 +67,7 @@ class Owner(tuple[int, int]):
         return f"Owner(pid={self.pid}, thread={self.thread}, name={self.name!r}, since={self.since})"
 
     def __getnewargs__(self) -> Any:
-        return self.pid, self.thread, self.name, self.since
+        return self.pid, self.thread, self.name, self.since, self.site
 
 
 def raises(on_abandoned: str) -> bool:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _native
-
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from typing import Any
+
+    from . import _native
 
 __all__ = [
     "IN_PROCESS",
@@ -44,16 +44,21 @@ class _Nothing:
     def __exit__(self, *_error: object) -> None: ...
 
 
-def _arena() -> _native.Arena | None:
-    """The shared arena, else this process's own, if it has one."""
+def _store() -> Any:
+    """The module of that name, if this process has an arena. It stands above this one."""
     store: Any = sys.modules.get("procession._store")
-    return None if store is None else store._shared or store._private
+    return store if store is not None and (store._shared or store._private) else None
 
 
 def waiting(action: str, object_: int, detail: int = 0, *, timed: bool) -> AbstractContextManager[Any]:
     """For `with`, around a wait of this thread. `timed`: it ends by itself. Gives None or a `_native.Waiting`."""
-    arena = _arena()
-    return _Nothing() if arena is None else _native.Waiting(arena, action, object_, detail, timed=timed)
+    store = _store()
+    if store is None:
+        return _Nothing()
+    entered: _native.Waiting = store._native.Waiting(
+        store._shared or store._private, action, object_, detail, timed=timed
+    )
+    return entered
 
 
 def _join(
@@ -72,8 +77,8 @@ def _join(
             while join(_SLICE_S) or not is_over():
                 slices += 1
                 entered.look(slices)
-    if descent is not _unknown and is_over():
-        _native.joined(pid, ident)
+    if descent is not _unknown and _store() is not None and is_over():
+        _store()._native.joined(pid, ident)
 
 
 def wait_here(condition: Any, timeout: float | None, action: str, owner: Any) -> None:

@@ -78,17 +78,30 @@ class BaseContext(Factories):
 
         set_preload(module_names)
 
-    def get_context(self, method: str | None = None) -> Any:
+    def get_context(self, method: str | None = None, *, detect_deadlocks: bool | None = None) -> Any:
         """This context, or the one named: 'fork', 'spawn', 'forkserver' or 'thread'.
 
-        Raises: ValueError for another name.
+        `detect_deadlocks`: unless None, call that with this value. Raises: ValueError for another name.
         """
+        if detect_deadlocks is not None:
+            self.detect_deadlocks(detect_deadlocks)
         if method is None:
             return self
         try:
             return concrete_contexts[method]
         except KeyError:
             raise ValueError(f"cannot find context for {method!r}; there are {', '.join(concrete_contexts)}") from None
+
+    def detect_deadlocks(self, on: bool = True) -> None:
+        """Look for deadlocks in this program from now on, or do not: see docs/deadlocks.md.
+
+        For all processes of the family: children inherit it, and those that run take note when they next wait. Then one
+        of those who wait for each other raises DeadlockError, and LockOrderWarning tells of locks taken in two orders.
+        The environment variable PROCESSION_DETECT_DEADLOCKS=1 does the same from the start.
+        """
+        from ._deadlocks import detect
+
+        detect(on)
 
     def get_start_method(self, allow_none: bool = False) -> str:
         """Name of this context."""
@@ -230,8 +243,10 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         self._actual_context: BaseContext | None = None
         self._presumed: BaseContext | None = None  # what `install` chose for a program that may choose for itself
 
-    def get_context(self, method: str | None = None) -> Any:
-        """The context named, or without a name the one in use."""
+    def get_context(self, method: str | None = None, *, detect_deadlocks: bool | None = None) -> Any:
+        """The context named, or without a name the one in use. `detect_deadlocks` as in `BaseContext`."""
+        if detect_deadlocks is not None:
+            self.detect_deadlocks(detect_deadlocks)
         if method is not None:
             return super().get_context(method)
         return self._actual_context or concrete_contexts[self._interpreters_choice()]
@@ -308,9 +323,9 @@ default: DefaultContext = DefaultContext()
 _concrete_contexts, _default_context = concrete_contexts, default  # their names in the standard module
 
 
-def get_context(method: str | None = None) -> Any:
+def get_context(method: str | None = None, *, detect_deadlocks: bool | None = None) -> Any:
     """The context named, or without a name the one in use. Raises: ValueError for an unknown name."""
-    return default.get_context(method)
+    return default.get_context(method, detect_deadlocks=detect_deadlocks)
 
 
 def _default_here() -> DefaultContext:

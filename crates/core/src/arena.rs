@@ -30,6 +30,7 @@ use local::Local;
 use std::os::fd::RawFd;
 
 pub use crate::heap::{Kind, Role};
+pub use fork::forks;
 pub use handle::Handle;
 pub use obstacle::State;
 pub use watches::Watching;

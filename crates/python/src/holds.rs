@@ -6,7 +6,7 @@
 use crate::arena::{Object, PyArena};
 use crate::once::name;
 use crate::site;
-use procession_core::arena::{Arena, State};
+use procession_core::arena::{Arena, State, forks};
 use procession_core::orders::Order;
 use procession_core::sys;
 use procession_core::waits::{Action, Entry};
@@ -31,8 +31,12 @@ pub struct Held {
 
 #[derive(Default)]
 struct List {
-    /// Whose list: a forked child begins with a copy of its parent's.
-    pid: u32,
+    /// Whose list (`forks`): a forked child begins with a copy of its parent's.
+    forks: u32,
+    /// The kernel's id of the thread; 0: not asked for yet.
+    native: u32,
+    /// Where its next entry may find a free slot: where one was given up last.
+    hint: usize,
     held: Vec<Held>,
     /// The orders in which this thread took locks: by a hash of what it held and took, their rows, and how many rows there
     /// were when they were looked at.
@@ -45,18 +49,17 @@ thread_local! {
 
 fn with_list<R>(work: impl FnOnce(&mut List) -> R) -> R {
     LIST.with_borrow_mut(|list| {
-        let pid = sys::pid();
-        if list.pid != pid {
-            *list = List { pid, ..List::default() };
+        if list.forks != forks() || list.native == 0 {
+            *list = List { forks: forks(), native: sys::native_thread(), ..List::default() };
         }
         work(list)
     })
 }
 
-fn enter(arena: &'static Arena, object: u64, serial: u64, site: u32) -> Option<usize> {
+fn enter(list: &List, arena: &'static Arena, object: u64, serial: u64, site: u32) -> Option<usize> {
     let entry = Entry {
         owner: arena.me(),
-        native: sys::native_thread(),
+        native: list.native,
         ident: sys::thread_ident(),
         action: Action::Hold,
         flags: 0,
@@ -65,7 +68,7 @@ fn enter(arena: &'static Arena, object: u64, serial: u64, site: u32) -> Option<u
         since: sys::monotonic().as_nanos() as u64,
         site,
     };
-    arena.waits().enter(&entry, usize::MAX, arena.processes())
+    arena.waits().enter(&entry, list.hint, arena.processes())
 }
 
 fn is_same<T>(held: &Held, object: &Object<T>) -> bool {
@@ -84,8 +87,10 @@ pub fn taken<T>(py: Python<'_>, object: &Object<T>, is_exclusive: bool, surely: 
     }
     let (arena, (offset, serial)) = (object.home(), object.address());
     let site = site::here(py, arena); // runs Python: not within the list
-    let slot = enter(arena, offset, serial, site);
-    with_list(|list| list.held.push(Held { arena, object: offset, serial, site, times: 1, slot, is_exclusive }));
+    with_list(|list| {
+        let slot = enter(list, arena, offset, serial, site);
+        list.held.push(Held { arena, object: offset, serial, site, times: 1, slot, is_exclusive });
+    });
     if is_exclusive && surely { order(py) } else { Ok(()) }
 }
 
@@ -162,7 +167,7 @@ pub fn given<T>(object: &Object<T>) -> bool {
         list.held[place].times -= 1;
         if list.held[place].times == 0 {
             let held = list.held.remove(place);
-            held.strike_out();
+            list.hint = held.strike_out();
         }
         true
     })
@@ -174,7 +179,7 @@ pub fn suspended<T>(object: &Object<T>) -> Option<Held> {
     with_list(|list| {
         let place = list.held.iter().rposition(|held| is_same(held, object))?;
         let held = list.held.remove(place);
-        held.strike_out();
+        list.hint = held.strike_out();
         Some(held)
     })
 }
@@ -182,14 +187,17 @@ pub fn suspended<T>(object: &Object<T>) -> Option<Held> {
 /// It has it again.
 pub fn resumed(held: Option<Held>) {
     let Some(mut held) = held else { return };
-    held.slot = enter(held.arena, held.object, held.serial, held.site);
-    with_list(|list| list.held.push(held));
+    with_list(|list| {
+        held.slot = enter(list, held.arena, held.object, held.serial, held.site);
+        list.held.push(held);
+    });
 }
 
 impl Held {
-    fn strike_out(&self) {
-        if let Some(slot) = self.slot {
-            self.arena.waits().leave(slot, self.arena.me());
-        }
+    /// Gives the slot that is free now.
+    fn strike_out(&self) -> usize {
+        let Some(slot) = self.slot else { return usize::MAX };
+        self.arena.waits().leave(slot, self.arena.me());
+        slot
     }
 }

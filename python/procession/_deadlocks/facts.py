@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 
 from .. import _native, _store, _waits
-from .graph import Facts, Hold, Thing, Thread, Wait
+from .graph import Facts, Hold, Key, Thing, Thread, Wait
 
 TYPE_CHECKING = False  # as everywhere in the package
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
 __all__ = ["arenas", "gather", "label_text", "process_names"]
 
@@ -44,14 +43,14 @@ def gather() -> Facts:
     """Look at everything."""
     waits: dict[Thread, Wait] = {}
     holds: list[Hold] = []
-    things: dict[Any, Thing] = {}
+    things: dict[Key, Thing] = {}
     pids: set[int] = set()
     for number, arena in enumerate(arenas()):
         pids |= _native.process_names(arena).keys()
         for entry in _native.waits(arena):
             (slot, sequence), pid, (native, ident), (action, obj, detail), since, site, timed, looks = entry
             here = detail == _waits.IN_PROCESS and action in ("get", "put", "finish")
-            key = ("here" if here else number, obj)
+            key: Key = ("here" if here else number, obj)
             text = label_text(arena, site)
             if action == "hold":
                 holds.append(Hold((pid, ident), key, since, text))

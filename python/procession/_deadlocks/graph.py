@@ -26,14 +26,25 @@ from dataclasses import dataclass, field
 TYPE_CHECKING = False  # as everywhere in the package
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-    from typing import Any
 
-__all__ = ["Facts", "Hold", "Thread", "Thing", "Wait", "deadlock_of", "deadlocks", "helpers_of", "raiser", "stuck"]
+__all__ = [
+    "Facts",
+    "Hold",
+    "Key",
+    "Thread",
+    "Thing",
+    "Wait",
+    "deadlock_of",
+    "deadlocks",
+    "helpers_of",
+    "raiser",
+    "stuck",
+]
 
 Thread = tuple[int, int]
 """A thread of a process: pid and Python's ident."""
 
-Key = tuple[Any, int] if TYPE_CHECKING else tuple
+Key = tuple[int | str, int]
 """An object: which arena, and its offset; or "here" and its `id`."""
 
 
@@ -41,7 +52,7 @@ Key = tuple[Any, int] if TYPE_CHECKING else tuple
 class Wait:
     """A thread that waits."""
 
-    id: tuple[Any, int, int]
+    id: tuple[int, int, int]
     """Names this wait for good: table, slot, sequence."""
     thread: Thread
     native: int

@@ -27,6 +27,7 @@ from .telling import leave_behind
 TYPE_CHECKING = False  # as everywhere in the package
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
 __all__ = ["Me", "Order", "circles", "look"]
 
@@ -105,8 +106,8 @@ def look(arena: _native.Arena, numbers: list[int]) -> None:
                 break
 
 
-def _order(arena: _native.Arena, row: tuple[int, ...] | tuple[object, ...]) -> Order:
-    number, thread, (held, taken), (first, second), gates, last, (joined, by) = row  # type: ignore[misc]
+def _order(arena: _native.Arena, row: Any) -> Order:
+    number, thread, (held, taken), (first, second), gates, last, (joined, by) = row
     sites = label_text(arena, first), label_text(arena, second)
     return Order(number, thread, held, taken, sites, gates, last, joined, by)
 

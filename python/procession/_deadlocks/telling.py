@@ -129,7 +129,7 @@ def leave_behind(kind: str, told: dict[str, Any]) -> None:
     directory = os.environ.get(CHECK_VARIABLE)
     if not directory:
         return
-    line = json.dumps({"kind": kind, **told}) + "\n"
+    line = json.dumps({"kind": kind, "time": time.monotonic(), **told}) + "\n"
     try:
         with open(os.path.join(directory, f"deadlocks-{os.getpid()}.jsonl"), "a") as file:
             file.write(line)

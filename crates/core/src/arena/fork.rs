@@ -15,11 +15,19 @@
 
 use super::{Arena, Kind, Ring, all};
 use crate::failpoint::{self, step};
-use crate::loom::Ordering;
+use crate::loom::{AtomicU32, Ordering};
 use crate::owner::OwnerId;
 use std::sync::Once;
 
 static AT_FORK: Once = Once::new();
+
+/// How often this process and those before it were forked.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Moves on in the child of a fork: to know what a copy of something is a copy of, without a system call.
+pub fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
 
 /// See to it that forks are noticed.
 pub(super) fn prepare() {
@@ -67,6 +75,7 @@ extern "C" fn after_fork_in_parent() {
 
 extern "C" fn after_fork_in_child() {
     failpoint::spare();
+    FORKS.fetch_add(1, Ordering::Relaxed);
     step();
     for arena in all() {
         if arena.is_shared() {

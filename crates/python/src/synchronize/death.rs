@@ -1,8 +1,11 @@
 //! What the dead leave, told to Python: an owner, a warning, an error. The words are in `procession.errors`.
 
+use crate::arena::Object;
 use crate::errors;
 use crate::once::name;
+use procession_core::mutex::Mutex;
 use procession_core::owner::{Holder, Processes, Taken};
+use procession_core::waits::{Action, Entry};
 use pyo3::prelude::*;
 use std::ffi::CString;
 
@@ -13,12 +16,26 @@ pub struct Thing {
     pub life: &'static Processes,
 }
 
-/// A `procession._owner.Owner`.
-pub fn owner<'py>(py: Python<'py>, holder: Option<Holder>, life: &Processes) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let Some(holder) = holder else { return Ok(None) };
+/// A lock's holder, as a `procession._owner.Owner`.
+pub fn owner<'py>(py: Python<'py>, object: &Object<Mutex>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let (Some(holder), life) = (object.owner(), object.life()) else { return Ok(None) };
     let class = PyModule::import(py, name!(py, "procession._owner"))?.getattr(name!(py, "Owner"))?;
     let name = life.name(holder.owner, holder.pid);
-    class.call1((holder.pid, holder.thread, name, since(holder))).map(Some)
+    class.call1((holder.pid, holder.thread, name, since(holder), site(object, holder))).map(Some)
+}
+
+/// The line that took it, which is known where deadlocks are looked for.
+fn site(object: &Object<Mutex>, holder: Holder) -> Option<String> {
+    let arena = object.home();
+    if !arena.waits().detecting() {
+        return None;
+    }
+    let is_it = |entry: &Entry| {
+        (entry.owner, entry.ident, entry.action) == (holder.owner, holder.thread, Action::Hold)
+            && (entry.object, entry.detail) == object.address()
+    };
+    let (_, _, entry) = arena.waits().entries().find(|(_, _, entry)| is_it(entry))?;
+    arena.label_text(entry.site)
 }
 
 fn since(holder: Holder) -> Option<f64> {

@@ -97,7 +97,7 @@ fn lock_statistics<'py>(py: Python<'py>, object: &Object<Mutex>) -> PyResult<Bou
     let mutex = object.get();
     let statistics = mutex.statistics();
     let dict = PyDict::new(py);
-    dict.set_item("owner", death::owner(py, mutex.owner(), object.life())?)?;
+    dict.set_item("owner", death::owner(py, object)?)?;
     dict.set_item("count", if mutex.is_locked() { mutex.depth() } else { 0 })?;
     dict.set_item("acquired", statistics.acquired)?;
     dict.set_item("contended", statistics.contended)?;
@@ -159,7 +159,7 @@ impl PyLock {
     /// Who holds it, or died holding it; None while it is free.
     #[getter]
     fn owner<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        death::owner(py, self.object.owner(), self.object.life())
+        death::owner(py, &self.object)
     }
 
     /// Whether finding a dead holder raises.
@@ -252,7 +252,7 @@ impl PyRLock {
     /// Who holds it, or died holding it; None while it is free.
     #[getter]
     fn owner<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        death::owner(py, self.object.owner(), self.object.life())
+        death::owner(py, &self.object)
     }
 
     /// Whether finding a dead holder raises.

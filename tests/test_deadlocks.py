@@ -14,7 +14,7 @@ from procession.errors import DeadlockError, LockOrderWarning
 
 METHODS = ["fork", "spawn", "forkserver", "thread"]
 HEAD = """
-import sys, threading
+import os, sys, threading
 import procession
 from procession.errors import DeadlockError
 """
@@ -36,11 +36,11 @@ def work(first, second, met):
         with first:  # line 8
             met.wait()
             with second:  # line 10
-                print("went on")
+                os.write(1, b"went on\\n")
     except DeadlockError as error:
         for one in error.participants:
             (held,) = one.holds
-            print("told", one.process, held.site, one.waits.site)
+            os.write(1, f"told {one.process} {held.site} {one.waits.site}\\n".encode())
 
 if __name__ == "__main__":
     ctx = procession.get_context(sys.argv[1])
@@ -107,7 +107,7 @@ thread.join()
 @pytest.mark.slow
 def test_a_death_can_be_what_leaves_nobody(tmp_path: Path) -> None:
     text = """
-import os, signal
+import signal
 def produce(queue, met):
     queue.put(1)
     met.wait()

@@ -20,7 +20,7 @@ __all__ = ["Access", "Memory"]
 
 MOST_IN_CELL = 48
 MOST_CELLS = 1 << 16
-MOST_SLICES = 512
+MOST_SLICES = 128
 CELL = 3  # bits: eight bytes
 
 
@@ -105,19 +105,19 @@ class Memory:
     def others(self, access: Access) -> Iterator[Access]:
         """What other threads did to the same bytes."""
         first, last = access.start >> CELL, (access.end - 1) >> CELL
-        if last - first > 1:
-            for place, cell in self._cells.items():
-                if first <= place <= last:
-                    yield from self._of_others(cell, access)
+        if last - first < len(self._cells):
+            cells = [self._cells[place] for place in range(first, last + 1) if place in self._cells]
         else:
-            for place in range(first, last + 1):
-                yield from self._of_others(self._cells.get(place, {}), access)
+            cells = [cell for place, cell in self._cells.items() if first <= place <= last]
+        for cell in cells:
+            yield from self._of_others(cell, access)
         yield from self._of_others(self._slices, access)
 
     @staticmethod
     def _of_others(cell: dict[object, Access], access: Access) -> Iterator[Access]:
-        for known in list(cell.values()):
-            if known.thread is not access.thread and known.overlaps(access):
+        thread, start, end = access.thread, access.start, access.end
+        for known in cell.values():
+            if known.thread is not thread and known.start < end and start < known.end:
                 yield known
 
     def own_reads(self, access: Access) -> list[Access]:

@@ -55,14 +55,17 @@ def reduce_ctype(obj: Any) -> Any:
 def _recording(type_: type[Any]) -> type[Any]:
     cls = _classes.get(type_)
     if cls is None:
-        own: dict[str, Any] = {"_check_plain": type_, "__module__": type_.__module__}
+        own: dict[str, Any] = {}
         if issubclass(type_, ctypes.Array):
             own |= _items(type_)
         elif issubclass(type_, ctypes.Structure | ctypes.Union):
             own |= _fields(type_)
         elif hasattr(type_, "value"):
             own["value"] = _attribute(type_.value, 0, ctypes.sizeof(type_))
-        cls = _classes[type_] = type(type_.__name__, (type_,), own)
+        cls = type(type_.__name__, (type_,), {"_check_plain": type_, "__module__": type_.__module__})
+        for name, value in own.items():  # afterwards: a new class of character arrays gets a `value` of its own
+            setattr(cls, name, value)
+        _classes[type_] = cls
     return cls
 
 

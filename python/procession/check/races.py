@@ -88,7 +88,7 @@ class Detector:
     def _access(self, record: Record) -> None:
         key = events.key_of(record)
         memory, thread = self._memory(key), self.state.thread(record)
-        is_waiting = record.kind == events.READ and not record.flags & events.SLICE and is_polling(record.site)
+        is_waiting = record.kind == events.READ and is_polling(record.site)
         if is_waiting:
             self.state.see(thread, memory.writers)
         span, guard = events.span_of(record), events.guard_of(record)

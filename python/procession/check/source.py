@@ -69,21 +69,37 @@ def _leaves(body: list[ast.stmt]) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_polling(site: str) -> bool:
-    """Whether a read here waits for a change: the test of a `while`, an `if` in a loop that leaves it, a lambda."""
+    """Whether a read here waits for a change, or may do so for a caller.
+
+    That is the test of a `while`, an `if` in a loop that leaves it, a variable of a loop that such a test looks at; a
+    lambda, and what a function returns.
+    """
     file, line = split_site(site)
-    for chain in _at(file, line):
-        looping = False
-        for node in chain:
-            if isinstance(node, ast.Lambda):
-                return True
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                looping = False
-            if isinstance(node, ast.While) and _covers(node.test, line):
-                return True
-            if isinstance(node, ast.If) and looping and _covers(node.test, line) and _leaves(node.body):
-                return True
-            looping = looping or isinstance(node, ast.While | ast.For)
-    return False
+    return any(_is_waiting(chain, line) for chain in _at(file, line))
+
+
+def _is_waiting(chain: tuple[ast.AST, ...], line: int) -> bool:
+    loops: list[ast.While | ast.For] = []
+    for node in chain:
+        if isinstance(node, ast.Lambda | ast.Return):
+            return True
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            loops = []
+        if isinstance(node, ast.While) and _covers(node.test, line):
+            return True
+        if isinstance(node, ast.If) and loops and _covers(node.test, line) and _leaves(node.body):
+            return True
+        if isinstance(node, ast.While | ast.For):
+            loops.append(node)
+    return bool(loops) and _is_tested(_assigned(chain[-1], line), loops)
+
+
+def _is_tested(names: set[str], loops: list[ast.While | ast.For]) -> bool:
+    """Whether one of these variables decides on the end of a loop."""
+    tests = [loop.test for loop in loops if isinstance(loop, ast.While)]
+    inner = [node for loop in loops for node in ast.walk(loop) if isinstance(node, ast.If) and _leaves(node.body)]
+    tests += [node.test for node in inner]
+    return any(isinstance(name, ast.Name) and name.id in names for test in tests for name in ast.walk(test))
 
 
 def _accesses(node: ast.AST) -> list[ast.expr]:

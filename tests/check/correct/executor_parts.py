@@ -1,5 +1,3 @@
-# METHODS: fork
-
 import procession
 
 cells = procession.RawArray("i", 10)

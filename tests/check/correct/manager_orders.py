@@ -1,5 +1,3 @@
-# METHODS: fork
-
 import multiprocessing as mp
 
 

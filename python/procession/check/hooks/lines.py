@@ -7,8 +7,9 @@ import re
 
 __all__ = ["may_wait"]
 
-_ASSIGNS = re.compile(r"[\w\])]\s*(?:[-+*/%&|^@]|//|\*\*|<<|>>)?=(?!=)")
-_TESTS = re.compile(r"\b(?:while|if|elif|lambda|for)\b|:=")
+# Something of an object is assigned. (A plain variable may be tested on another line.)
+_ASSIGNS = re.compile(r"^\s*[\w.]*\w(?:\.\w+|\[[^=]*\]|\(\))+\s*(?:[-+*/%&|^@]|//|\*\*|<<|>>)?=(?!=)")
+_TESTS = re.compile(r"\b(?:while|if|elif|lambda|for|return)\b|:=")
 
 
 def may_wait(file: str, line: int) -> bool:

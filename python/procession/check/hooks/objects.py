@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zlib
+from multiprocessing import connection
 
 from ... import synchronize
 from . import tokens
@@ -11,6 +12,8 @@ from . import tokens
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     from typing import Any
+
+_ANY_CONNECTION = 1  # they have no name in common at both ends
 
 __all__ = ["watch", "watch_managers"]
 
@@ -21,7 +24,24 @@ def watch() -> None:
     _watch_semaphore(synchronize.Semaphore)
     _watch_condition(synchronize.Condition)
     _watch_barrier(synchronize.Barrier)
+    _watch_connections(connection.Connection)
     watch_managers()
+
+
+def _watch_connections(cls: Any) -> None:
+    """Connections over sockets (Listener, Client, managers): whatever was sent is before whatever is received later."""
+    plain_send, plain_receive = cls._send, cls._recv
+
+    def send(self: Any, buf: Any, *more: Any) -> None:
+        tokens.releasing(_ANY_CONNECTION)
+        plain_send(self, buf, *more)
+
+    def receive(self: Any, size: int, *more: Any) -> Any:
+        received = plain_receive(self, size, *more)
+        tokens.acquired(_ANY_CONNECTION)
+        return received
+
+    cls._send, cls._recv = send, receive
 
 
 def _watch_event(cls: Any) -> None:
@@ -121,11 +141,17 @@ def _watch_condition(cls: Any) -> None:
 
 
 def _watch_barrier(cls: Any) -> None:
-    plain_wait = cls.wait
-
     def wait(self: Any, timeout: float | None = None) -> int:
+        def action() -> None:
+            tokens.acquired(self)  # all have arrived
+            try:
+                self._action()
+            finally:
+                tokens.releasing(self)
+
         tokens.releasing(self)
-        place: int = plain_wait(self, timeout)
+        timeout = self._timeout if timeout is None else timeout
+        place: int = self.pass_through(None if self._action is None else action, timeout)
         tokens.acquired(self)
         return place
 
@@ -141,7 +167,7 @@ def watch_managers() -> None:
     plain = proxy._check_plain = proxy._callmethod
 
     def call(self: Any, methodname: str, args: Any = (), kwds: Any = {}) -> Any:  # noqa: B006  # as the standard one
-        name = zlib.crc32(repr((self._token.address, self._token.id)).encode()) + 1
+        name = zlib.crc32(repr((self._token.address, self._token.id)).encode()) + 2
         tokens.releasing(name)
         result = plain(self, methodname, args, kwds)
         tokens.acquired(name)

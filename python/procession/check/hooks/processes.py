@@ -26,6 +26,7 @@ def watch() -> None:
     cls._bootstrap = _around_bootstrap(cls._bootstrap)
     _watch_popen(BasePopen)
     os.waitpid = _around_waitpid(os.waitpid)
+    os.wait = lambda: os.waitpid(-1, 0)
     modules: tuple[Any, ...] = (_wait, connection)
     modules[0].wait = modules[1].wait = _around_wait(_wait.wait)
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -147,7 +147,10 @@ def _holds(pid: int, ident: int | None, family: Family | None) -> Lines:
 
 def _since(row: ObjectRow) -> str:
     owner = row.info.owner
-    return f" since {words.clock(owner.since)}" if owner is not None and owner.since is not None else ""
+    if owner is None:
+        return ""
+    since = f" since {words.clock(owner.since)}" if owner.since is not None else ""
+    return since + (f", taken at {words.place(owner.site, function=True)}" if owner.site else "")
 
 
 def _list(name: str, values: list[str]) -> Lines:

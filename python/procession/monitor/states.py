@@ -178,6 +178,8 @@ def waiting(waits: WaitInfo, family: Family, now: float) -> str:
         sentence += f", held by {holder}"
         if owner is not None and owner.since is not None:
             sentence += f" since {clock(owner.since)}"
+        if owner is not None and owner.site:
+            sentence += f", taken at {place(owner.site)}"
     if waits.site:
         sentence += f"; at {place(waits.site)}"
     return sentence

@@ -116,6 +116,8 @@ static FAMILY: AtomicPtr<Family> = AtomicPtr::new(std::ptr::null_mut());
 static WRITER: AtomicPtr<Writer> = AtomicPtr::new(std::ptr::null_mut());
 /// Moves on whenever labels become invalid: at a fork, and with another recording.
 static GENERATION: AtomicU32 = AtomicU32::new(1);
+/// The generation in which this process could not have a file.
+static REFUSED: AtomicU32 = AtomicU32::new(0);
 static AT_FORK: Once = Once::new();
 
 thread_local! {
@@ -176,11 +178,14 @@ fn writer() -> Option<&'static Writer> {
 #[cold]
 fn open_writer() -> Option<&'static Writer> {
     let family = family()?;
+    if REFUSED.load(Ordering::Relaxed) == generation() {
+        return None;
+    }
     let writer = match Writer::create(family) {
         Ok(writer) => Box::into_raw(Box::new(writer)),
         Err(error) => {
             family.stop(&error);
-            RECORDING.store(0, Ordering::Relaxed);
+            REFUSED.store(generation(), Ordering::Relaxed);
             return None;
         }
     };
@@ -225,8 +230,9 @@ pub fn record(event: &Event) {
 
 /// The same of a moment that was noted before: nanoseconds of the machine's clock.
 pub fn record_at(nanos: u64, event: &Event) {
-    if let Some(writer) = writer() {
-        writer.write(nanos, thread(), event);
+    match writer() {
+        Some(writer) => writer.write(nanos, thread(), event),
+        None => _ = family().inspect(|family| family.dropped()),
     }
 }
 

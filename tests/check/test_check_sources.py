@@ -127,3 +127,24 @@ def test_a_file_that_cannot_be_parsed_is_empty(tmp_path: Path) -> None:
     found, files = program(tmp_path, broken="def work(:\n")
     assert found.function((files["broken"], "work")) is None
     assert found.reachable([(files["broken"], "work"), ("/nowhere.py", "f")], by_name=True) == set()
+
+
+def test_imports_of_everything_and_in_a_circle(tmp_path: Path) -> None:
+    found, files = program(
+        tmp_path,
+        one="""
+        from two import *
+        from two import gone
+        table = {}
+        """,
+        two="""
+        from one import *
+        from one import gone
+        def work():
+            table["a"] = gone
+            missing()
+        """,
+    )
+    assert uses(found, files["two"], "work") == [("table", "", 4, "change")]
+    assert found.find(files["one"], "work") == (files["two"], "work")
+    assert found.find(files["one"], "missing") is None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MODULE", "Function", "Program", "Use"]
 
 MODULE = "<module>"
+MOST_IMPORTS = 6  # from module to module, until a name is found
 
 # Methods that change what they are called on, of the standard containers and queues
 _CHANGING = {
@@ -73,6 +74,7 @@ class _Module:
         self.functions: dict[str, ast.AST] = {MODULE: self.tree}
         self.classes: dict[str, ast.ClassDef] = {}
         self.globals: set[str] = set()
+        self.stars: list[str] = []  # modules of which everything is imported
         self.imports: dict[str, tuple[str, str]] = {}  # by name here: module, name there ("": the module itself)
         self._index(self.tree, "")
         for node in _own_nodes(self.tree):
@@ -90,7 +92,10 @@ class _Module:
             elif isinstance(node, ast.ImportFrom):
                 base = _absolute(self.name, self.file, node)
                 for alias in node.names:
-                    self.imports[alias.asname or alias.name] = (base, alias.name)
+                    if alias.name == "*":
+                        self.stars.append(base)
+                    else:
+                        self.imports[alias.asname or alias.name] = (base, alias.name)
 
     def _index(self, node: ast.AST, prefix: str) -> None:
         for child in ast.iter_child_nodes(node):
@@ -174,31 +179,41 @@ class Program:
             if f"{cls}.{name}" in self.module(file).functions
         ]
 
-    def find(self, file: str, name: str) -> Where | str | None:
+    def find(self, file: str, name: str, depth: int = 0) -> Where | str | None:
         """What a global name is: a function, the file of a module, or None. A class is its constructor."""
         module = self.module(file)
         if name in module.functions:
             return file, name
         if name in module.classes:
             return file, f"{name}.__init__"
-        if name in module.imports:
-            source, original = module.imports[name]
-            if not original:
-                return self._by_module.get(source)
-            if (found := self._by_module.get(f"{source}.{original}")) is not None:
+        source, original = module.imports.get(name, ("", ""))
+        if source and not original:
+            return self._by_module.get(source)
+        if source and (imported := self._by_module.get(f"{source}.{original}")) is not None:
+            return imported
+        for other, there in self._elsewhere(module, name, depth):
+            if (found := self.find(other, there, depth + 1)) is not None:
                 return found
-            other = self._by_module.get(source)
-            return None if other is None or other == file else self.find(other, original)
         return None
 
-    def home(self, file: str, name: str) -> tuple[str, str] | None:
+    def home(self, file: str, name: str, depth: int = 0) -> tuple[str, str] | None:
         """The module and name of a global variable that is read by this name in this file."""
         module = self.module(file)
-        if name in module.imports:
-            source, original = module.imports[name]
-            other = self._by_module.get(source) if original else None
-            return None if other is None or other == file else self.home(other, original)
-        return (file, name) if name in module.globals or name in module.classes else None
+        if name not in module.imports and (name in module.globals or name in module.classes):
+            return file, name
+        for other, there in self._elsewhere(module, name, depth):
+            if (found := self.home(other, there, depth + 1)) is not None:
+                return found
+        return None
+
+    def _elsewhere(self, module: _Module, name: str, depth: int) -> list[tuple[str, str]]:
+        """The files that a name may be imported from, with its name there. Imports may go round in a circle."""
+        if depth >= MOST_IMPORTS:
+            return []
+        source, original = module.imports.get(name, ("", ""))
+        sources = [(source, original)] if original else [] if source else [(star, name) for star in module.stars]
+        found = [(self._by_module.get(source), there) for source, there in sources]
+        return [(file, there) for file, there in found if file is not None and file != module.file]
 
 
 class _Reader:
@@ -344,7 +359,8 @@ class _Reader:
         if id(node) in self.consumed:
             return
         self._mention(node)
-        found = self._variable(node)
+        changes = isinstance(node, ast.Attribute) and node.attr in _CHANGING  # handed on, to be called
+        found = self._variable(node.value if changes and isinstance(node, ast.Attribute) else node)
         if found is not None:
-            self._use(found[0], found[1], node.lineno, "read")
+            self._use(found[0], found[1], node.lineno, "change" if changes else "read")
             self._consume(node)

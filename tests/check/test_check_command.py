@@ -138,6 +138,7 @@ def test_exit_codes_without_findings(tmp_path: Path) -> None:
         (["--method", "spoon", "x.py"], "no start method is called 'spoon'"),
         (["--timeout", "soon", "x.py"], "--timeout takes a number"),
         (["--wrong", "x.py"], "no option --wrong"),
+        (["--json=/no/such/place", "x.py"], "--json=/no/such/place: No such file or directory"),
         (["--keep", "/proc", "x.py"], "something in it already"),
     ],
 )

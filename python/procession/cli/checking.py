@@ -113,6 +113,11 @@ def _parse(arguments: list[str]) -> _Options:
     if not rest or (rest[0] in ("-m", "-c") and len(rest) < 2):
         _refuse(f"nothing to run{f' after {rest[0]}' if rest else ''}")
     options.program = rest
+    if options.json not in (None, "-"):
+        try:
+            open(options.json, "w").close()
+        except OSError as error:  # better known before the run than after it
+            _refuse(f"--json={options.json}: {error.strerror}")
     return options
 
 

@@ -114,10 +114,26 @@ def test_a_join_waits_for_the_main_thread() -> None:
     assert stuck(Facts(facts.waits, things=facts.things, tasks={1: [1], 2: []})) == {}  # it has ended
 
 
-@pytest.mark.parametrize("action", ["wait", "poll", "any", "result", "serve"])
+@pytest.mark.parametrize("action", ["wait", "poll", "any"])
 def test_of_other_waits_nothing_is_known(action: str) -> None:
     facts = Facts(waits(queue_wait(A, action)), things={(0, 5): Thing("an Event")}, tasks={1: [1]})
     assert stuck(facts) == {}
+
+
+def pool(*more: Wait, has_ended: bool = False) -> Facts:
+    """A waits for a result; C is a worker without a task."""
+    result = Wait((0, 1, 2), A, 1, "result", (0, 5))
+    idle = Wait((0, 3, 2), C, 3, "serve", (0, 6), timed=True)
+    entries = waits(result, idle, *more)
+    things = {(0, 5): Thing("a queue", is_empty=True), (0, 6): Thing("a queue", is_empty=True), (0, 1): lock(A)}
+    tasks = {thread[0]: [thread[0]] for thread in entries}
+    return Facts(entries, things=things, tasks=tasks, has_ended=has_ended)
+
+
+def test_a_task_may_wait_for_who_waits_for_its_result() -> None:
+    assert deadlock_of(A, pool(acquire(B, 1))) == deadlock_of(B, pool(acquire(B, 1))) == {A, B}
+    assert deadlock_of(A, pool(acquire(B, 1), has_ended=True)) is None  # the pool will notice that death
+    assert deadlock_of(A, pool()) is None  # that would be the pool's own fault
 
 
 # Orders of locks

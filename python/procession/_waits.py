@@ -22,8 +22,10 @@ __all__ = [
     "VARIABLE",
     "blocking_here",
     "is_wanted",
+    "is_watching",
     "join_process",
     "join_thread",
+    "wait_for_result",
     "wait_here",
     "waiting",
 ]
@@ -92,6 +94,33 @@ def wait_here(condition: Any, timeout: float | None, action: str, owner: Any) ->
         while not condition.wait(_SLICE_S):
             slices += 1
             entered.look(slices)
+
+
+def is_watching() -> bool:
+    """Whether this process looks for deadlocks."""
+    return descent is not _unknown
+
+
+def wait_for_result(core: Any, ready: Callable[[], bool], timeout: float | None) -> bool:
+    """`core.wait(ready, timeout)` of a pool. Raises: DeadlockError."""
+    address = getattr(core.engine.answers, "address", None)
+    if address is None:  # threads: nobody knows which of them is at the task
+        return bool(core.wait(ready, timeout))
+    with waiting("result", address[0], timed=timeout is not None) as entered:
+        if entered is None or not entered.looks:
+            return bool(core.wait(ready, timeout))
+        asked = 0
+
+        def is_ready() -> bool:
+            nonlocal asked
+            if ready():
+                return True
+            asked += 1
+            if asked > 1:
+                entered.look(asked)
+            return False
+
+        return bool(core.wait(is_ready, timeout))
 
 
 def join_process(join: Callable[[float | None], object], popen: Any, timeout: float | None) -> None:

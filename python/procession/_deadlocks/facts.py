@@ -64,7 +64,8 @@ def gather() -> Facts:
                 if thing is not None:
                     things[key] = thing
     tasks = {pid: _tasks(pid) for pid in pids}
-    return Facts(waits, holds, things, tasks, _is_starting(pids))
+    has_ended, is_starting = _children_of(pids)
+    return Facts(waits, holds, things, tasks, has_ended, is_starting)
 
 
 def _thing(arena: _native.Arena, offset: int) -> Thing | None:
@@ -108,11 +109,12 @@ def _children(pid: int) -> Iterable[int]:
             continue
 
 
-def _is_starting(pids: set[int]) -> bool:
-    """Whether there is a child, or a child's child, that lives and has no place in an arena.
+def _children_of(pids: set[int]) -> tuple[bool, bool]:
+    """Whether there is a child, or a child's child, that has ended; and one that lives and has no place in an arena.
 
-    It may still come, and open what it was given. Helpers of this package and the standard library do not.
+    The second may still come, and open what it was given. Helpers of this package and the standard library do not.
     """
+    has_ended = is_starting = False
     todo, seen = list(pids), set(pids)
     while todo:
         parent = todo.pop()
@@ -121,9 +123,11 @@ def _is_starting(pids: set[int]) -> bool:
                 continue
             seen.add(child)
             todo.append(child)
-            if child not in pids and not _is_dead(child) and not _is_helper(child, parent):
-                return True
-    return False
+            if child not in pids:
+                is_dead = _is_dead(child)
+                has_ended |= is_dead
+                is_starting |= not is_dead and not _is_helper(child, parent)
+    return has_ended, is_starting
 
 
 def _is_dead(pid: int) -> bool:

@@ -16,7 +16,8 @@ Rules against false alarms, in order of use:
 - Of a queue, and of a lock that a thread waits for that holds it itself, everybody helps: every kernel thread of every
   process of the family, and every process that is still starting, must be known to wait.
 - A process is waited for until its main thread ends.
-- Events, conditions, barriers, `connection.wait`, pools: unknown, so never stuck.
+- For a pool's result, and for its worker without a task, everybody helps; not while there is a child that has ended.
+- Events, conditions, barriers, `connection.wait`: unknown, so never stuck.
 """
 
 from __future__ import annotations
@@ -105,6 +106,8 @@ class Facts:
     things: Mapping[Key, Thing] = field(default_factory=dict)
     tasks: Mapping[int, Collection[int]] = field(default_factory=dict)
     """The kernel's ids of all threads of each living process of the family."""
+    has_ended: bool = False
+    """Whether some child has ended and its parent does not know yet: a pool will put another in its place."""
     is_starting: bool = False
     """Whether some process of the family has not come yet, so that nobody knows what it will do."""
 
@@ -129,6 +132,8 @@ class Facts:
 
 def helpers_of(wait: Wait, facts: Facts) -> set[Thread] | None:
     """The threads of which one must do something for this wait to end; None: not known, or it can end now."""
+    if wait.action in ("serve", "result"):
+        return _of_a_pool(wait, facts)
     if wait.timed:
         return None
     if wait.action == "join":
@@ -147,6 +152,14 @@ def helpers_of(wait: Wait, facts: Facts) -> set[Thread] | None:
             return None
         return facts.anybody_but(wait.thread, [wait.thread[0]] if wait.key[0] == "here" else None)
     return None
+
+
+def _of_a_pool(wait: Wait, facts: Facts) -> set[Thread] | None:
+    """The helpers of who waits for a result, or for a task: nobody knows of whom, so anybody."""
+    thing = facts.things.get(wait.key)
+    if thing is None or not thing.is_empty or facts.has_ended or (wait.timed and wait.action == "result"):
+        return None
+    return facts.anybody_but(wait.thread)
 
 
 def _holders(wait: Wait, thing: Thing, facts: Facts) -> set[Thread] | None:
@@ -203,8 +216,10 @@ def _reach(thread: Thread, edges: Mapping[Thread, set[Thread]]) -> set[Thread]:
 
 
 def deadlock_of(thread: Thread, facts: Facts) -> frozenset[Thread] | None:
-    """The deadlock that a thread has a part in."""
-    return next((part for part in deadlocks(stuck(facts)) if thread in part), None)
+    """The deadlock that a thread has a part in. Workers without a task have none; and a pool alone makes none."""
+    part = next((part for part in deadlocks(stuck(facts)) if thread in part), frozenset())
+    part = frozenset(one for one in part if facts.waits[one].action != "serve")
+    return part if thread in part and any(facts.waits[one].action != "result" for one in part) else None
 
 
 def raiser(part: Iterable[Thread], facts: Facts) -> Thread | None:

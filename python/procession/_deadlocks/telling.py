@@ -80,6 +80,7 @@ _VERBS = {
     "acquire": "for {}",
     "get": "for an item of {}",
     "put": "for room in {}",
+    "result": "for a result of a pool",
     "finish": "until all items of {} are done with",
 }
 

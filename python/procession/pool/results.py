@@ -12,6 +12,7 @@ import types
 from .. import _native
 from .._blame import shorten
 from .._prompt import main_is_typed_in
+from .._waits import is_watching, wait_for_result
 from ..errors import RemoteTraceback, TaskErrors, TimeoutError, UnpicklingError
 from .limits import Limits
 from .state import UNSENDABLE
@@ -139,7 +140,7 @@ class AsyncResult(_native.Job):
     def wait(self, timeout: float | None = None) -> None:
         """Block until the result is there, or for `timeout` seconds. The death of a worker ends the waiting too."""
         if not self._is_ready():
-            self._core.wait(self._is_ready, timeout)
+            self._wait(timeout)
 
     def get(self, timeout: float | None = None) -> Any:
         """Return what the call returned, or raise what it raised, with the worker's traceback as `__cause__`.
@@ -147,12 +148,17 @@ class AsyncResult(_native.Job):
         Blocks until it is there, or for `timeout` seconds. Raises: TimeoutError when it is not; WorkerDied when its
         worker ended without an answer; PoolBroken, PoolTerminated when the pool did.
         """
-        if not (self.done and self._callbacks is None) and not self._core.wait(self._is_ready, timeout):
+        if not (self.done and self._callbacks is None) and not self._wait(timeout):
             raise TimeoutError(f"{self!r} gave nothing within {timeout} seconds")
         success, value = self._outcome or self.settled()
         if success:
             return value
         raise value
+
+    def _wait(self, timeout: float | None) -> bool:
+        if is_watching():
+            return wait_for_result(self._core, self._is_ready, timeout)
+        return self._core.wait(self._is_ready, timeout)
 
     def cancel(self) -> bool:
         """End the call: if no worker has taken it, it is not made; a worker that is at it is ended and replaced.

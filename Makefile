@@ -83,7 +83,7 @@ format: $(TOOLS)  ## format Python and Rust in place
 
 # A build of its own: the flag changes every atomic in the crate.
 loom:  ## explore the interleavings of every primitive (minutes; stable Rust)
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p procession-core --test loom --test loom_ring
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p procession-core --test loom --test loom_ring --test loom_waits
 
 miri:  ## undefined behaviour in the core (needs a nightly toolchain with miri)
 	@sh scripts/miri.sh

@@ -18,6 +18,7 @@ use procession_core::sys;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 use std::cell::{Cell, RefCell};
 
 pub const RELEASE: u16 = 64;
@@ -218,12 +219,13 @@ fn note(py: Python<'_>, kind: u16, name: Name, b: u64) {
 
 /// The name of an object of ours, or of a number that names something in the family, a negative one in this process.
 fn name_of(object: &Bound<'_, PyAny>) -> PyResult<Name> {
-    if let Ok(number) = object.extract::<i64>() {
-        let flags = if number < 0 { PRIVATE } else { 0 };
-        return Ok(Name { arena: 0, object: number.unsigned_abs(), flags });
-    }
     if let Ok(block) = object.cast::<PyBlock>() {
         return Ok(Name::from(&block.get().object));
+    }
+    if object.is_exact_instance_of::<PyInt>() {
+        let number: i64 = object.extract()?;
+        let flags = if number < 0 { PRIVATE } else { 0 };
+        return Ok(Name { arena: 0, object: number.unsigned_abs(), flags });
     }
     let py = object.py();
     let arena = object.getattr(name!(py, "arena"))?;

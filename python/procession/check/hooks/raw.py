@@ -114,12 +114,18 @@ def _items(type_: Any) -> dict[str, Any]:
 
     def getitem(self: Any, index: Any) -> Any:
         value = plain_get(self, index)
-        note(self, READ, index)
+        if is_simple and type(index) is int and index >= 0:  # the usual case without another call
+            _record(READ, self._wrapper, index * size, index * size + size)
+        else:
+            note(self, READ, index)
         return value
 
     def setitem(self: Any, index: Any, value: Any) -> None:
-        note(self, WRITE, index)
         plain_set(self, index, value)
+        if is_simple and type(index) is int and index >= 0:
+            _record(WRITE, self._wrapper, index * size, index * size + size)
+        else:
+            note(self, WRITE, index)
 
     own: dict[str, Any] = {"__getitem__": getitem, "__setitem__": setitem}
     for name in ("value", "raw"):

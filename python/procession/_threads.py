@@ -11,7 +11,6 @@ import threading
 from _weakrefset import WeakSet
 from multiprocessing.process import current_process
 
-from . import _native
 from ._waits import join_thread
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -200,6 +199,8 @@ class _RecordedHere:
     def __call__(self) -> None:
         thread, self._thread = self._thread, None  # no cycle once it has run
         assert thread is not None
+        from . import _native  # not above: `procession run` would load it for programs that need none of this
+
         _native.name_thread(thread.name)
         try:
             thread._value = self._run()

@@ -24,7 +24,7 @@ def write(data, room):
 
 
 if __name__ == "__main__":
-    data, readers, mutex, room = mp.RawArray("i", 2), mp.RawValue("i", 0), mp.Lock(), mp.Lock()
+    data, readers, mutex, room = mp.RawArray("i", 2), mp.RawValue("i", 0), mp.Lock(), mp.Semaphore(1)
     children = [mp.Process(target=read, args=(data, readers, mutex, room)) for _ in range(2)]
     children.append(mp.Process(target=write, args=(data, room)))
     for child in children:

@@ -134,11 +134,18 @@ fn none(_: ()) -> *mut ffi::PyObject {
     }
 }
 
+/// It was taken while deadlocks are looked for.
+#[cold]
+#[inline(never)]
+fn watched<L: Fast>(lock: &L) -> *mut ffi::PyObject {
+    with_python(|py| lock.noted(py, true), boolean)
+}
+
 #[inline(always)]
 fn take<L: Fast>(lock: &L, deadline: impl FnOnce(Python<'_>) -> PyResult<Option<Instant>>) -> *mut ffi::PyObject {
     let thread = sys::thread_ident();
     if lock.try_take(thread) {
-        return if is_watching() { with_python(|py| lock.noted(py, true), boolean) } else { boolean(true) };
+        return if is_watching() { watched(lock) } else { boolean(true) };
     }
     with_python(|py| lock.take(py, thread, deadline(py)?), boolean)
 }

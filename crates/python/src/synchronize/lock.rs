@@ -64,13 +64,19 @@ pub trait AnyLock {
         Ok(true)
     }
 
-    /// Give it back, and note that.
-    #[inline]
-    fn give(&self, thread: u64) -> Result<(), ReleaseError> {
-        if is_watching() && !holds::given(self.object()) && !Self::RECURSIVE {
+    #[cold]
+    #[inline(never)]
+    fn give_watched(&self, thread: u64) -> Result<(), ReleaseError> {
+        if !holds::given(self.object()) && !Self::RECURSIVE {
             self.object().note_signal();
         }
         self.try_give(thread)
+    }
+
+    /// Give it back, and note that.
+    #[inline]
+    fn give(&self, thread: u64) -> Result<(), ReleaseError> {
+        if is_watching() { self.give_watched(thread) } else { self.try_give(thread) }
     }
 
     /// Take it whatever a dead holder left. The error that tells of that, if one did.

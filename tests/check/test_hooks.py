@@ -225,3 +225,28 @@ def test_the_command_tells_of_both_sides(tmp_path: Path) -> None:
     processes = {place["process"].partition(" ")[0] for place in finding["places"]}
     assert processes == {"MainProcess", "Process-1"}
     assert all(place["stack"] for place in finding["places"])
+
+
+@pytest.mark.slow
+def test_a_start_that_clears_up_after_another_child_orders_nothing(tmp_path: Path) -> None:
+    """Whether the first child is quicker than the start of the second is luck: the program does not know."""
+    program = """
+        import multiprocessing as mp
+        import os
+
+        def work(balance):
+            balance.value += 1
+
+        if __name__ == "__main__":
+            balance = mp.Value("i", 0)
+            workers = [mp.Process(target=work, args=(balance,)) for _ in range(2)]
+            workers[0].start()
+            os.waitid(os.P_PID, workers[0].pid, os.WEXITED | os.WNOWAIT)
+            workers[1].start()
+            for worker in workers:
+                worker.join()
+        """
+    (tmp_path / "program.py").write_text(textwrap.dedent(program))
+    command = [sys.executable, "-m", "procession", "check", "--json", "--method", "fork", str(tmp_path / "program.py")]
+    done = subprocess.run(command, capture_output=True, timeout=50)
+    assert [finding["kind"] for finding in json.loads(done.stdout)["findings"]] == ["lost-update"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from multiprocessing import process as _standard
+from threading import get_ident
 
 from ... import _wait, connection, process
 from ..._engines.fork import BasePopen
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["watch"]
 
 _TOKEN = "_check_token"  # an attribute of process objects, which travels with them
+
+# Threads that are starting a process. That looks after children that have ended, and what it learns there is nothing
+# the program knows of: if it counted, two children would be in order whenever the first happens to be quick.
+_starting: set[int] = set()
 
 
 def watch() -> None:
@@ -45,7 +50,12 @@ def _around_start(start: Callable[[Any], None]) -> Callable[[Any], None]:
         objects.watch_managers()
         token = self.__dict__[_TOKEN] = tokens.new()
         tokens.releasing(token)
-        start(self)
+        thread = get_ident()
+        _starting.add(thread)
+        try:
+            start(self)
+        finally:
+            _starting.discard(thread)
         _watch_popen(type(self._popen))
 
     return recorded_start
@@ -66,7 +76,7 @@ def _around_bootstrap(bootstrap: Callable[..., int]) -> Callable[..., int]:
 def _around_poll(poll: Callable[..., int | None]) -> Callable[..., int | None]:
     def recorded_poll(self: Any, flag: int = os.WNOHANG) -> int | None:
         code = poll(self, flag)
-        if code is not None:
+        if code is not None and get_ident() not in _starting:
             tokens.joined(self.pid)
         return code
 
@@ -76,7 +86,7 @@ def _around_poll(poll: Callable[..., int | None]) -> Callable[..., int | None]:
 def _around_waitpid(waitpid: Callable[[int, int], tuple[int, int]]) -> Callable[[int, int], tuple[int, int]]:
     def recorded_waitpid(pid: int, options: int, /) -> tuple[int, int]:
         found, status = waitpid(pid, options)
-        if found > 0:
+        if found > 0 and get_ident() not in _starting:
             tokens.joined(found)
         return found, status
 
@@ -108,5 +118,6 @@ def _before_fork() -> None:
 
 
 def _after_fork() -> None:
+    _starting.clear()
     for token in _forking:
         tokens.acquired(token)

@@ -18,6 +18,7 @@ import pytest
 import procession
 from procession._output import channels, relay
 from procession._output.channels import Text
+from procession._output.source import TAIL_CHARACTERS
 from procession.errors import NotSupported, WorkerDied
 from procession.testing import wait_until
 
@@ -101,7 +102,8 @@ def test_the_last_words_of_a_crash_arrive(process_context: Any, seen: Seen) -> N
     process.close()
     assert seen.of("stdout") == ["before"]
     assert seen.of("stderr")[0] == "Fatal Python error: Segmentation fault"
-    assert caught.value.output == tuple(line.text for line in seen)
+    # (Python names all extension modules in one line, which may be longer than what is kept.)
+    assert caught.value.output == tuple(line.text[:TAIL_CHARACTERS] for line in seen)
 
 
 def test_a_line_without_an_end_comes_at_the_end(fork: Any, seen: Seen) -> None:

@@ -288,6 +288,8 @@ def test_what_is_like_tqdm_is_closed_when_the_call_fails(fork_pool: Pool) -> Non
         fork_pool.map(double, [threading.Lock()], progress=Bar)
     for _ in fork_pool.imap(double, range(10_000), progress=Bar):
         break
+    fork_pool.close()
+    fork_pool.join()  # what was on its way has arrived, and with the last of it the iterator goes
     assert [bar.closed for bar in Bar.made] == [1, 1]
 
 

@@ -17,6 +17,7 @@ import threading
 import time
 
 from .. import synchronize
+from .hooks.replacing import replace
 from .hooks.threads import RecordedLock, RecordedRLock
 from .journal import stack, tell
 from .snapshots import attributes, modules
@@ -55,7 +56,7 @@ def _wrap(cls: Any) -> None:
         if not (cls is synchronize.RLock and self._is_mine()):
             _held.pop(address, None)
 
-    cls.acquire, cls.release = watched_acquire, watched_release
+    replace(cls, acquire=watched_acquire, release=watched_release)
 
 
 def tell_held() -> None:

@@ -15,6 +15,7 @@ import zlib
 from .. import connection, queues
 from ..executor import engines
 from ..pool import supervisor
+from .hooks.replacing import replace
 from .journal import stack, tell
 
 TYPE_CHECKING = False  # `typing` is slow to import, and every process of a checked program imports this
@@ -49,7 +50,7 @@ def watch() -> None:
             _look(payload, _pool(self))
         submit_one(self, job, function, kind, payload)
 
-    core.submit, core.submit_one = watched_submit, watched_submit_one
+    replace(core, submit=watched_submit, submit_one=watched_submit_one)
     processes: Any = engines.Processes
     put_future = processes._put
 
@@ -57,7 +58,7 @@ def watch() -> None:
         _look(payload, {"to": "pool", "receivers": len(self.workers), "object": id(self)})
         put_future(self, future, function, kind, payload)
 
-    processes._put = watched_put_future
+    replace(processes, _put=watched_put_future)
     _watch_messages()
 
 
@@ -69,7 +70,7 @@ def _watch_messages() -> None:
         _look(obj, {"to": "queue", "receivers": 0, "object": self.address[0]})
         put(self, obj, block, timeout)
 
-    queue.put = watched_put
+    replace(queue, put=watched_put)
     end: Any = connection.RingConnection
     send = end.send
 
@@ -77,7 +78,7 @@ def _watch_messages() -> None:
         _look(obj, {"to": "pipe", "receivers": 1, "object": id(self)})
         send(self, obj)
 
-    end.send = watched_send
+    replace(end, send=watched_send)
 
 
 def _pool(core: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from .. import context, process
 from ..executor import worker as executor_worker
 from ..pool import functions, worker
 from . import holding, hooks, sending
+from .hooks.replacing import replace
 from .journal import is_users, stack, tell
 from .snapshots import attributes, describe, modules, snapshot
 
@@ -66,8 +67,7 @@ def watch() -> None:
         return
     _is_watching = True
     cls: Any = process.ProcessWithResult
-    cls.start = _around_start(cls.start)
-    cls._bootstrap = _around_bootstrap(cls._bootstrap)
+    replace(cls, start=_around_start(cls.start), _bootstrap=_around_bootstrap(cls._bootstrap))
     for_executor: Any = executor_worker
     worker.main.__defaults__, for_executor.load = (_load, None), _load
     hooks.watch()  # first: the others keep the methods that they find

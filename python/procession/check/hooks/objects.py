@@ -8,6 +8,7 @@ from multiprocessing import connection
 
 from ... import synchronize
 from . import tokens
+from .replacing import replace
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _watch_connections(cls: Any) -> None:
         tokens.acquired(_ANY_CONNECTION)
         return received
 
-    cls._send, cls._recv = send, receive
+    replace(cls, _send=send, _recv=receive)
 
 
 def _watch_event(cls: Any) -> None:
@@ -63,7 +64,7 @@ def _watch_event(cls: Any) -> None:
             tokens.acquired(self)
         return happened
 
-    cls.set, cls.wait, cls.is_set = recorded_set, wait, is_set
+    replace(cls, set=recorded_set, wait=wait, is_set=is_set)
 
 
 def _watch_semaphore(cls: Any) -> None:
@@ -88,7 +89,7 @@ def _watch_semaphore(cls: Any) -> None:
         tokens.releasing(self)
         plain_exit(self, *exception)
 
-    cls.acquire, cls.release, cls.__enter__, cls.__exit__ = acquire, release, enter, leave
+    replace(cls, acquire=acquire, release=release, __enter__=enter, __exit__=leave)
 
 
 def _watch_condition(cls: Any) -> None:
@@ -135,9 +136,8 @@ def _watch_condition(cls: Any) -> None:
 
         return recorded
 
-    cls.acquire, cls.release, cls.__enter__, cls.__exit__, cls.wait = acquire, release, enter, leave, wait
-    for name, notify in notifying.items():
-        setattr(cls, name, around(notify))
+    replace(cls, acquire=acquire, release=release, __enter__=enter, __exit__=leave, wait=wait)
+    replace(cls, **{name: around(notify) for name, notify in notifying.items()})
 
 
 def _watch_barrier(cls: Any) -> None:
@@ -155,7 +155,7 @@ def _watch_barrier(cls: Any) -> None:
         tokens.acquired(self)
         return place
 
-    cls.wait = wait
+    replace(cls, wait=wait)
 
 
 def watch_managers() -> None:

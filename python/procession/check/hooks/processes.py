@@ -9,6 +9,7 @@ from threading import get_ident
 from ... import _wait, connection, process
 from ..._engines.fork import BasePopen
 from . import objects, tokens
+from .replacing import replace
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ _starting: set[int] = set()
 def watch() -> None:
     """Follow processes that are started through us, forked by `os.fork`, and waited for in whatever way."""
     cls: Any = process.ProcessWithResult
-    cls.start = _around_start(cls.start)
-    cls._bootstrap = _around_bootstrap(cls._bootstrap)
+    replace(cls, start=_around_start(cls.start), _bootstrap=_around_bootstrap(cls._bootstrap))
     _watch_popen(BasePopen)
     os.waitpid = _around_waitpid(os.waitpid)
     os.wait = lambda: os.waitpid(-1, 0)

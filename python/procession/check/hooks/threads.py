@@ -13,6 +13,7 @@ import sys
 import threading
 
 from . import tokens
+from .replacing import replace
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
@@ -28,10 +29,8 @@ _TOKENS = "_check_tokens"  # an attribute of threads: for the start, for the end
 def watch() -> None:
     """Follow threads and what they synchronise by, as far as it is made from now on."""
     cls: Any = threading.Thread
-    cls.start = _around_start(cls.start)
-    cls._bootstrap_inner = _around_bootstrap(cls._bootstrap_inner)
-    cls.join = _around_join(cls.join)
-    cls.is_alive = _around_is_alive(cls.is_alive)
+    replace(cls, start=_around_start(cls.start), join=_around_join(cls.join), is_alive=_around_is_alive(cls.is_alive))
+    replace(cls, _bootstrap_inner=_around_bootstrap(cls._bootstrap_inner))
     module: Any = threading
     module.Lock = RecordedLock
     module._allocate_lock = RecordedSignal  # only Condition makes such, and never gives them back

@@ -106,6 +106,12 @@ def test_a_queue_is_helped_by_anybody(action: str, thing: Thing, over: Thing) ->
     assert deadlock_of(A, Facts(joined, things={(0, 5): thing}, tasks={1: [1], 2: [2]})) == {A, B}
 
 
+def test_the_handler_of_a_signal_may_still_come() -> None:
+    thing, alone = Thing("a queue", is_empty=True), waits(queue_wait(A, "get"))
+    assert stuck(Facts(alone, things={(0, 5): thing}, tasks={1: [1]}, signalled=[1])) == {}
+    assert stuck(Facts(alone, things={(0, 5): thing}, tasks={1: [1]}, signalled=[2])) == {A: set()}
+
+
 def test_a_join_waits_for_the_main_thread() -> None:
     facts = Facts(
         waits(Wait((0, 1, 2), A, 1, "join", (0, 2)), acquire(B, 1)), things={(0, 1): lock(A)}, tasks={1: [1], 2: [2]}

@@ -7,6 +7,7 @@ Nothing here blocks, and nothing is asked of the others. What is seen is not of 
 from __future__ import annotations
 
 import os
+import signal
 
 from .. import _native, _store, _waits
 from .graph import Facts, Hold, Key, Thing, Thread, Wait
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["arenas", "gather", "label_text", "process_names"]
 
 
+def _mask(*numbers: int) -> int:
+    """As the kernel tells of signals."""
+    return sum(1 << (number - 1) for number in numbers)
+
+
+_OWN_SIGNALS = _mask(
+    signal.SIGINT,  # Python's
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT),  # faulthandler's
+    *(signal.SIGCHLD, signal.SIGCONT),  # the fork server's; who ends with its parent
+    *range(32, signal.SIGRTMIN),  # the C library's, for threads
+)
 _SERVERS = (b"procession._engines._server", b"multiprocessing.forkserver")  # in command lines of fork servers
 
 
@@ -44,9 +56,9 @@ def gather() -> Facts:
     waits: dict[Thread, Wait] = {}
     holds: list[Hold] = []
     things: dict[Key, Thing] = {}
-    pids: set[int] = set()
+    names: dict[int, str | None] = {}
     for number, arena in enumerate(arenas()):
-        pids |= _native.process_names(arena).keys()
+        names |= _native.process_names(arena)
         for entry in _native.waits(arena):
             (slot, sequence), pid, (native, ident), (action, obj, detail), since, site, timed, looks = entry
             here = detail == _waits.IN_PROCESS and action in ("get", "put", "finish")
@@ -63,9 +75,10 @@ def gather() -> Facts:
                 thing = _thing(arena, obj)
                 if thing is not None:
                     things[key] = thing
-    tasks = {pid: _tasks(pid) for pid in pids}
-    has_ended, is_starting = _children_of(pids)
-    return Facts(waits, holds, things, tasks, has_ended, is_starting)
+    tasks = {pid: _tasks(pid) for pid in names}
+    has_ended, is_starting = _children_of(set(names))
+    signalled = [pid for pid, name in names.items() if _handles_signals(pid, name)]
+    return Facts(waits, holds, things, tasks, has_ended, is_starting, signalled)
 
 
 def _thing(arena: _native.Arena, offset: int) -> Thing | None:
@@ -98,6 +111,28 @@ def _tasks(pid: int) -> tuple[int, ...]:
         return tuple(int(name) for name in os.listdir(f"/proc/{pid}/task"))
     except OSError:
         return ()
+
+
+def _handles_signals(pid: int, name: str | None) -> bool:
+    """Whether a process has a handler of its own of some signal; whether of SIGINT, only this process knows of itself.
+
+    Those that Python and this package have themselves do not count: a pool's worker has one of SIGTERM, for instance.
+    """
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            line = next((line for line in file if line.startswith("SigCgt:")), ": 0")
+    except OSError:
+        return False
+    caught = int(line.split()[1], 16) & ~_OWN_SIGNALS
+    if "PoolWorker" in (name or ""):
+        caught &= ~_mask(signal.SIGTERM)
+    if pid == os.getpid() and _is_programs(signal.getsignal(signal.SIGINT)):
+        return True
+    return caught != 0
+
+
+def _is_programs(handler: object) -> bool:
+    return callable(handler) and not getattr(handler, "__module__", "procession").startswith(("_signal", "procession"))
 
 
 def _children(pid: int) -> Iterable[int]:

@@ -14,7 +14,8 @@ Rules against false alarms, in order of use:
 - Of a lock or a permit only the holder helps, as far as its holders are known. One that was ever released by a thread
   that did not hold it is a signal, whose helpers nobody knows.
 - Of a queue, and of a lock that a thread waits for that holds it itself, everybody helps: every kernel thread of every
-  process of the family, and every process that is still starting, must be known to wait.
+  process of the family, and every process that is still starting, must be known to wait, and none may have a handler
+  of a signal, which can come at any time.
 - A process is waited for until its main thread ends.
 - For a pool's result, and for its worker without a task, everybody helps; not while there is a child that has ended.
 - Events, conditions, barriers, `connection.wait`: unknown, so never stuck.
@@ -110,6 +111,8 @@ class Facts:
     """Whether some child has ended and its parent does not know yet: a pool will put another in its place."""
     is_starting: bool = False
     """Whether some process of the family has not come yet, so that nobody knows what it will do."""
+    signalled: Collection[int] = ()
+    """Processes with handlers of signals, which may do what somebody waits for."""
 
     def by_native(self, pid: int, native: int) -> Thread | None:
         """The waiting thread with that id, None if it does not wait."""
@@ -117,11 +120,13 @@ class Facts:
         return next(found, None)
 
     def anybody_but(self, thread: Thread, pids: Iterable[int] | None = None) -> set[Thread] | None:
-        """All threads of these processes (of the whole family) but one; None when some of them does not wait."""
+        """All threads of these processes (of the whole family) but one; None when some of them may come."""
         if pids is None and self.is_starting:
             return None
         found = set()
         for pid in self.tasks if pids is None else pids:
+            if pid in self.signalled:
+                return None
             for native in self.tasks.get(pid, ()):
                 waiter = self.by_native(pid, native)
                 if waiter is None:

@@ -125,6 +125,9 @@ def wait_for_result(core: Any, ready: Callable[[], bool], timeout: float | None)
 
 def join_process(join: Callable[[float | None], object], popen: Any, timeout: float | None) -> None:
     """Call `join(timeout)`, which waits for the process of `popen`. Raises: DeadlockError, if looked for."""
+    if popen.pid == os.getpid():  # a thread that stands for a process: joined as one
+        join(timeout)
+        return
     _join(join, lambda: popen.returncode is not None, timeout, popen.pid)
 
 

@@ -77,6 +77,14 @@ def watch(join_thread: Callable[[Callable[[float | None], object], Any, float | 
         else:
             join_thread(lambda timeout: standard_join(self, timeout), self, timeout)
 
+    def join_the_rest() -> None:
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.current_thread():
+                thread.join()
+
+    # At the end the interpreter waits for all threads that are not daemons, and in no way that others could see. What
+    # is raised here ends that, so that a program in which one is stuck ends.
+    threading._register_atexit(join_the_rest)  # type: ignore[attr-defined]
     threading.Thread.start = start  # type: ignore[method-assign]
     threading.Thread.join = join  # type: ignore[method-assign]
     return descent

@@ -88,20 +88,21 @@ _VERBS = {
 def _waited(wait: Wait, facts: Facts, names: dict[int, str]) -> str:
     if wait.action == "join":
         pid = wait.key[1]
-        return (
-            f"for the end of thread {wait.detail}"
-            if wait.detail
-            else f"for the end of {names.get(pid, 'process')} ({pid})"
-        )
+        if not wait.detail:
+            return f"for the end of {names.get(pid, 'process')} ({pid})"
+        return f"for the end of {_named_thread(wait.thread[0], wait.detail) or f'thread {wait.detail}'}"
     return _VERBS.get(wait.action, wait.action + " {}").format(_what(wait.key, facts.things))
 
 
+def _named_thread(pid: int, native: int) -> str:
+    """The name of a thread of this process; "" of others."""
+    names = {thread.native_id: thread.name for thread in threading.enumerate()} if pid == os.getpid() else {}
+    return names.get(native, "")
+
+
 def _thread_name(wait: Wait) -> str:
-    if wait.thread[0] == os.getpid():
-        for thread in threading.enumerate():
-            if thread.ident == wait.thread[1]:
-                return thread.name
-    return "MainThread" if wait.native == wait.thread[0] else f"thread {wait.native}"
+    is_main = wait.native == wait.thread[0]
+    return _named_thread(wait.thread[0], wait.native) or ("MainThread" if is_main else f"thread {wait.native}")
 
 
 def _participant(wait: Wait, facts: Facts, names: dict[int, str]) -> Participant:
@@ -117,12 +118,19 @@ def error(part: Iterable[Thread], first: Thread, facts: Facts, names: dict[int, 
     """The exception for those who wait for each other, to be raised in `first`."""
     rest = sorted((facts.waits[thread] for thread in part if thread != first), key=lambda wait: wait.since)
     participants = tuple(_participant(wait, facts, names) for wait in [facts.waits[first], *rest])
-    if len(participants) == 1:
+    if len(_parties(participants)) == 1:
         head = "nobody is left who could end this wait"
     else:
         head = f"deadlock: {len(participants)} threads wait for each other"
     text = "\n".join([head, *(f"  {participant}" for participant in participants)])
     return DeadlockError(text, participants=participants)
+
+
+def _parties(participants: tuple[Participant, ...]) -> tuple[Participant, ...]:
+    """Those of a deadlock that are no mere audience: one waits for an item, and the rest for the end of that one."""
+    rest = tuple(participant for participant in participants if not participant.waits.what.startswith("for the end"))
+    at_queue = len(rest) == 1 and rest[0].waits.what.startswith(("for an item", "for room", "until all items"))
+    return rest if at_queue else participants
 
 
 def leave_behind(kind: str, told: dict[str, Any]) -> None:
@@ -141,6 +149,5 @@ def leave_behind(kind: str, told: dict[str, Any]) -> None:
 def leave_deadlock(deadlock: DeadlockError) -> None:
     """The same, of a deadlock."""
     participants = [asdict(participant) for participant in deadlock.participants]
-    waits = {participant.waits.what.partition(" ")[0] for participant in deadlock.participants}
-    kind = "nobody-can-fill" if len(participants) == 1 or waits == {"nothing"} else "deadlock"
+    kind = "deadlock" if len(_parties(deadlock.participants)) > 1 else "nobody-can-fill"
     leave_behind(kind, {"text": str(deadlock), "participants": participants})

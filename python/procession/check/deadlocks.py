@@ -22,14 +22,15 @@ __all__ = ["find"]
 
 _ADVICE = {
     "deadlock": (
-        "# take the locks in the same order everywhere, and none that the other side needs while waiting for it:",
-        "# release before join(), put() or get(), or give the wait a timeout",
+        "# Take the locks in the same order everywhere. Before join(), get() or",
+        "# put(), release those that the other side needs; and of two queues that",
+        "# are full, somebody has to empty one first.",
     ),
     "nobody-can-fill": (
-        "# tell those who wait that no more comes:",
+        "# Tell those who wait that no more comes:",
         "queue.shutdown()  # get() raises ShutDown when the queue is empty",
     ),
-    "lock-order": ("# take the locks in the same order everywhere",),
+    "lock-order": ("# Take the locks in the same order everywhere",),
 }
 
 
@@ -60,15 +61,19 @@ def _finding(told: dict[str, Any]) -> Finding:
     if kind == "deadlock":
         title = f"{len(participants)} threads wait for each other, and would for ever"
     else:
-        waits = participants[0]["waits"]["what"]
-        title = f"{participants[0]['process']} waits {waits}, and nobody is left who could end that"
+        # Who waits for the end of that one may be among them.
+        stuck = next(
+            (one for one in participants if not one["waits"]["what"].startswith("for the end")), participants[0]
+        )
+        waits = stuck["waits"]["what"]
+        title = f"{stuck['process']} waits {waits}, and nobody is left who could end that"
     return Finding(kind, title, places, _ADVICE[kind], {"participants": participants})
 
 
 def _of_participant(participant: dict[str, Any]) -> list[Place]:
     who = {"process": f"{participant['process']}, pid {participant['pid']}"}
     if participant["thread"] != "MainThread":
-        who["thread"] = participant["thread"]
+        who["thread"] = participant["thread"].removeprefix("thread ")
     waits = participant["waits"]
     places = [Place.at(f"waits {waits['what']}", waits["site"], **who)]
     return [*places, *(Place.at(f"holds {held['what']}", held["site"], **who) for held in participant["holds"])]

@@ -196,6 +196,18 @@ def test_a_circle_through_a_join_is_one_too_and_a_chain_is_none() -> None:
     assert model.circles == []
 
 
+def test_a_circle_with_a_timeout_in_it_ends_by_itself() -> None:
+    first, *others = CROSSED.processes
+    patient = [each for each in others if each.threads[0].waits is not None]
+    (hasty,) = patient[0].threads
+    hasty = replace(hasty, waits=replace(hasty.waits, timed=True))
+    processes = tuple(replace(each, threads=(hasty,)) if each is patient[0] else each for each in (first, *others))
+    watched = replace(CROSSED, processes=processes)
+    model = seen(look(4, watched), look(5, watched))
+    assert model.circles == []
+    assert [row.state.kind for row in listed(model, PROCESSES)] == ["sleeping", "waiting", "waiting"]
+
+
 def test_a_circle_of_other_waits_each_time_is_none() -> None:
     again = replace(
         CROSSED,

@@ -148,7 +148,7 @@ HUNG = """
                 pass
 
     def consume(queue):
-        queue.get()
+        queue.get(timeout=3600)
 
     if __name__ == "__main__":
         ctx = procession.get_context(sys.argv[1])
@@ -184,6 +184,7 @@ def test_a_deadlock_is_seen_with_who_waits_where(method: str, tmp_path: Path) ->
         assert (found["two"].action, found["two"].object) == ("acquire", alice.address)
         assert found["one"].site == found["two"].site == f"{tmp_path}/program.py:7 in transfer"
         assert (found["consumer"].action, found["consumer"].object) == ("get", orders.address)
+        assert {name for name, wait in found.items() if wait.timed} == {"consumer"}
         assert (found["MainProcess"].action, found["MainProcess"].pid) == ("join", one.pid)
         assert all(abs(wait.since - time.time()) < 60 for wait in found.values())
         assert alice.owner is not None

@@ -8,6 +8,7 @@ use procession_core::observe::{Member, Observer, Picture, State};
 use procession_core::owner::{Holder, PLACES};
 use procession_core::semaphore::VALUE_MAX;
 use procession_core::source::Source;
+use procession_core::waits::TIMED;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::collections::HashMap;
@@ -77,7 +78,7 @@ impl PyObserver {
     /// a part of or 0, messages in flight that refer to it, what it is at or None).
     ///
     /// A wait: (pid, the thread's native id, its ident, action, offset of the object or a pid, detail, since when on the
-    /// monotonic clock, site).
+    /// monotonic clock, site, whether it ends by itself).
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let picture = self.with(py, Observer::look);
         let mut teller = Teller { py, picture: &picture, labels: HashMap::new(), holders: HashMap::new() };
@@ -137,8 +138,8 @@ impl<'py> Teller<'_, 'py> {
                 continue; // he has died, and another has his place
             };
             let (pid, action, since) = (member.pid, entry.action.name(), entry.since as f64 / 1e9);
-            let site = self.label(entry.site);
-            told.append((pid, entry.native, entry.ident, action, entry.object, entry.detail, since, site))?;
+            let (site, timed) = (self.label(entry.site), entry.flags & TIMED != 0);
+            told.append((pid, entry.native, entry.ident, action, entry.object, entry.detail, since, site, timed))?;
         }
         Ok(told)
     }

@@ -48,6 +48,8 @@ class WaitInfo:
     """Of the object: see `ObjectInfo.home`."""
     thread: int | None = None
     """The native id of the thread whose end it waits for, for a join of a thread of its own process."""
+    timed: bool = False
+    """Whether it has a timeout, so that it ends by itself."""
 
 
 @dataclass(frozen=True)

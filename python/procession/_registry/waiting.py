@@ -24,7 +24,7 @@ class Waits:
     def add(self, told: list[tuple[Any, ...]], addresses: dict[int, tuple[int, int]], home: int = 0) -> None:
         """Take in the waits of an arena, whose objects have these addresses, by offset."""
         offset_s = time.time() - time.monotonic()
-        for pid, native, ident, action, object_, detail, since, site in told:
+        for pid, native, ident, action, object_, detail, since, site, timed in told:
             if action == "hold":
                 self._lines[home, object_, pid, ident] = site
                 continue
@@ -33,7 +33,7 @@ class Waits:
                 joined, thread = object_, detail or None
             elif detail != _IN_PROCESS:
                 address = addresses.get(object_)
-            wait = WaitInfo(action, address, joined, since + offset_s, site, home, thread)
+            wait = WaitInfo(action, address, joined, since + offset_s, site, home, thread, timed)
             self._by_thread[pid, native] = ident, wait
             if address is not None:
                 self._waiters.setdefault((home, object_), []).append((pid, native))

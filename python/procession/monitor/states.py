@@ -3,7 +3,8 @@
 A thread that waits in procession says for what: the program's own table of waits tells. Whether any other thread
 computes or sleeps, the operating system tells. A circle (deadlock) is found by following each waiting thread to the
 holder of what it waits for, or to the main thread of the process it joins: a thread waits for one thing at a time and a
-lock has one owner, so it is a walk, not a search. Queues and semaphores, which have no owner, end it.
+lock has one owner, so it is a walk, not a search. Queues and semaphores, which have no owner, end it; so does a wait
+with a timeout, which ends by itself.
 """
 
 from __future__ import annotations
@@ -83,10 +84,10 @@ def circles(family: Family) -> list[Circle]:
 
 
 def _next(thread: ThreadRow | None, family: Family) -> Node | None:
-    """The thread that this one waits for."""
-    if thread is None or thread.info.waits is None:
+    """The thread that this one waits for, for as long as it takes."""
+    waits = None if thread is None else thread.info.waits
+    if waits is None or waits.timed:
         return None
-    waits = thread.info.waits
     if waits.action == "join":
         joined = family.joined(waits)
         return (joined.pid, joined.info.ident) if joined is not None and joined.info.ident is not None else None

@@ -118,6 +118,14 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert procession(cwd=tmp_path).returncode == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["run", "check", "report", "ps", "top"])
+def test_help_fits_into_80_columns(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = procession(command, "--help", cwd=tmp_path).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_the_job_of_the_help_runs(corpus: Path) -> None:
     shown = procession("mapreduce", "--help", cwd=corpus).stdout
     start, end = shown.index("    class LongestLine"), shown.index("Examples:")

@@ -131,6 +131,21 @@ def test_a_long_list_is_cut_short() -> None:
     assert "lock 20" not in "".join(lines)
 
 
+def test_many_dead_are_counted() -> None:
+    lock = procession.Lock()
+    with lock:
+        seen = _registry.program(os.getpid())
+    (mine,) = [one for one in seen.objects if one.address == lock.address]
+    mine = replace(mine, owner=_registry.OwnerInfo(70_001, 1, "one", None))
+    dead = tuple(_registry.ProcessInfo(70_000 + each, 0, f"worker-{each}", 0.0, False, ()) for each in range(90))
+    seen = replace(seen, processes=(*seen.processes[:1], *dead), objects=(mine,))
+    text = "\n".join(line for _, line in listing(seen))
+    assert "   70001 worker-1         dead, still holds 1" in text
+    assert text.count(" dead") == 2  # he, and their number
+    assert "and 89 that are dead and hold nothing (--all shows them)" in text
+    assert sum(" dead" in line for _, line in listing(seen, everything=True)) == 90
+
+
 def test_a_pool_with_its_workers() -> None:
     with procession.get_context("fork").Pool(2) as pool:
         pool.name = "the pool"

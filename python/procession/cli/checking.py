@@ -23,24 +23,30 @@ USAGE = "usage: procession check [OPTIONS] SCRIPT | -m MODULE | -c CODE [ARGUMEN
 HELP = f"""\
 {USAGE}
 
-Run a Python program on procession, as `procession run` does, and explain what it does wrong with processes and threads:
-races, lost updates, lost writes, deadlocks, locks left behind, copies. Each finding comes with the lines it is about
-and the lines to write instead. The program's own output and errors are as ever.
+Run a Python program on procession, as `procession run` does, and explain what
+it does wrong with processes and threads: races, lost updates, lost writes,
+deadlocks, locks left behind, copies. Each finding comes with the lines it is
+about and the lines to write instead. The program's own output and errors are as
+ever.
 
   SCRIPT, -m, -c   as for `python`
-  --method NAME    how processes are started: fork, spawn, forkserver or thread, unless the program chooses itself
-  --json           findings as JSON to standard output; what the program prints there goes to standard error
+  --method NAME    how processes are started: fork, spawn, forkserver or thread,
+                   unless the program chooses itself
+  --json           findings as JSON to standard output; what the program prints
+                   there goes to standard error
   --json=FILE      findings as JSON to a file, besides the text
   --only KINDS     report these kinds alone, separated by commas
   --ignore KINDS   do not report these kinds
   --exit-zero      findings do not change the exit code
-  --timeout S      end the program after so many seconds, and report what was found until then
+  --timeout S      end the program after so many seconds, and report what was
+                   found until then
   --keep DIR       leave what was recorded in this directory
 
-A comment at the end of a line leaves out what is found there:  # procession: ignore[race]
+A comment at the end of a line leaves out what is found there:
+    # procession: ignore[race]
 
-Exit code: the program's if nothing was found; 3 with findings; 4 if an analysis failed; 2 wrong usage. A program ended
-by signal N counts as 128 + N.
+Exit code: the program's if nothing was found; 3 with findings; 4 if an analysis
+failed; 2 wrong usage. A program ended by signal N counts as 128 + N.
 
 Examples:
     procession check simulate.py --steps 1000

@@ -17,6 +17,7 @@ from procession.progress.words import counted
 __all__ = ["listing", "shown_time"]
 
 MOST = 20  # objects of a kind that are shown, unless all are asked for
+MOST_DEAD = 3  # processes with nothing in their hands that are shown, unless all are asked for
 NAMES = 28  # columns for their names, at least
 STATES = 42  # columns for what they are at, as far as a terminal has them
 INDENT = 26  # columns before what a thread waits for
@@ -68,8 +69,12 @@ class _Listing:
         yield "", f"process {program.pid}, runs for {age}, shares {used} of at most {limit}"
         yield "", ""
         yield "title", f"{'PROCESS':>8} {'NAME':<16} WAITS"
-        for process in program.processes:
+        gone = [one for one in program.processes if not one.alive and not self.everything and not self.held_by(one)]
+        shown = [one for one in program.processes if one not in gone] if len(gone) > MOST_DEAD else program.processes
+        for process in shown:
             yield from self.of_process(process)
+        if len(shown) < len(program.processes):
+            yield "", f"{'':>8} and {len(gone)} that are dead and hold nothing (--all shows them)"
         for pool in program.pools:
             yield from self.of_pool(pool)
         yield from self.of_objects()
@@ -82,7 +87,7 @@ class _Listing:
     def of_process(self, process: ProcessInfo) -> Iterator[Line]:
         """A process: a line, and one for each thread but the first that waits, or that it is asked for."""
         if not process.alive:
-            held = sum(one.owner is not None and one.owner.pid == process.pid for one in self.program.objects)
+            held = self.held_by(process)
             text = f"dead, still holds {held}" if held else "dead"
             yield "bad", f"{process.pid:>8} {_fit(process.name, 16)} {text}"
             return
@@ -122,6 +127,10 @@ class _Listing:
         else:
             yield style, who + text
             yield style, " " * INDENT + holder
+
+    def held_by(self, process: ProcessInfo) -> int:
+        """How many locks it holds."""
+        return sum(one.owner is not None and one.owner.pid == process.pid for one in self.program.objects)
 
     def person(self, pid: int) -> str:
         """A process, as it is called."""

@@ -17,18 +17,21 @@ EXIT_NO_PROGRAM = 1
 WIDTH = 80  # columns, where it is no terminal that could tell
 
 HELP = """\
-For each program: its processes and threads and what each waits for, with the line of the program; who holds which
-lock; queues, pools and whatever else they share. It is read from the program's memory, which costs the program
-nothing, also when it hangs.
+For each program: its processes and threads and what each waits for, with the
+line of the program; who holds which lock; queues, pools and whatever else they
+share. It is read from the program's memory, which costs the program nothing,
+also when it hangs.
 
-Without PID every program of this user that uses procession; with it the one to which that process belongs.
+Without PID every program of this user that uses procession; with it the one to
+which that process belongs.
 
-Exit code: 0; 1 no such program (gone, another user's, or not procession's); 2 wrong usage.
+Exit code: 0; 1 no such program (gone, another user's, or not procession's);
+2 wrong usage.
 
 Examples:
     procession ps
     procession ps 4121 --all
-    procession ps --json | jq '.[].objects[] | select(.kind == "Queue") | .statistics.depth'"""
+    procession ps --json | jq '.[].processes[].name'"""
 
 
 def add_ps(commands: Any) -> None:

@@ -12,13 +12,17 @@ from procession.cli.shared import EXIT_OK
 
 __all__ = ["add_report"]
 
-DESCRIPTION = """Make one page of HTML about a run: throughput, what each worker did, what was waited for, memory,
-the longest and the failed tasks. The page needs nothing else: send it to whomever you like.
+DESCRIPTION = """\
+Make one page of HTML about a run: throughput, what each worker did, what was
+waited for, memory, the longest and the failed tasks. The page needs nothing
+else: send it to whomever you like.
 
-RUN is what `procession run --trace FILE` wrote, or the directory of `procession run --record DIRECTORY`; such a
-directory may be of a program that still runs."""
+RUN is what `procession run --trace FILE` wrote, or the directory of
+`procession run --record DIRECTORY`; such a directory may be of a program that
+still runs."""
 
-EXAMPLES = """examples:
+EXAMPLES = """\
+Examples:
   procession run --trace run.json simulate.py && procession report run.json
   procession report recording/ -o - > page.html"""
 

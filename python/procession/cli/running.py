@@ -22,34 +22,43 @@ if TYPE_CHECKING:
 __all__ = ["add_run", "run"]
 
 USAGE = (
-    "usage: procession run [--context NAME] [--forward-output] [--trace FILE] [--report FILE] [--record DIRECTORY] "
-    "SCRIPT | -m MODULE | -c CODE [ARGUMENTS]"
+    "usage: procession run [--context NAME] [--forward-output] [--trace FILE]\n"
+    "                      [--report FILE] [--record DIRECTORY]\n"
+    "                      SCRIPT | -m MODULE | -c CODE [ARGUMENTS]"
 )
 
 HELP = f"""\
 {USAGE}
 
-Run an unmodified Python program on procession: `multiprocessing` and its modules, in the program, in the libraries it
-uses and in all its child processes, are procession's. Everything else is as under `python`.
+Run an unmodified Python program on procession: `multiprocessing` and its
+modules, in the program, in the libraries it uses and in all its child
+processes, are procession's. Everything else is as under `python`.
 
-  SCRIPT          a file, a directory or zip file with a __main__.py, or - for standard input
-  -m MODULE       a module or package, found as imports are
-  -c CODE         the program itself
-  ARGUMENTS       what the program finds in sys.argv[1:]
-  --context NAME  how processes are started: fork, spawn, forkserver, or thread (threads for processes), unless the
-                  program calls set_start_method itself
-  --forward-output  bring what children print and log here: whole lines with the process's name, in order
-  --trace FILE    write a timeline of the run: open it in https://ui.perfetto.dev or in chrome://tracing
-  --report FILE   write a page about the run, for any browser
-  --record DIR    keep the recording both are made of; `procession report DIR` makes a page of it later
+  SCRIPT              a file, a directory or zip file with a __main__.py, or -
+                      for standard input
+  -m MODULE           a module or package, found as imports are
+  -c CODE             the program itself
+  ARGUMENTS           what the program finds in sys.argv[1:]
+  --context NAME      how processes are started: fork, spawn, forkserver, or
+                      thread (threads for processes), unless the program calls
+                      set_start_method itself
+  --forward-output    bring what children print and log here: whole lines with
+                      the process's name, in order
+  --trace FILE        write a timeline of the run: open it in
+                      https://ui.perfetto.dev or in chrome://tracing
+  --report FILE       write a page about the run, for any browser
+  --record DIRECTORY  keep the recording both are made of; `procession report
+                      DIRECTORY` makes a page of it later
 
-The files are written when the program has ended, by whatever: its end, an error, Ctrl-C, a crash, kill -9.
+The files are written when the program has ended, by whatever: its end, an
+error, Ctrl-C, a crash, kill -9.
 
 Exit code: the program's; 2 wrong usage, or no such file.
 
 Examples:
     procession run simulate.py --steps 1000
     procession run --context forkserver -m mypackage.train
+    procession run --trace run.json --report run.html simulate.py
     python -X dev -m procession run simulate.py"""
 
 EXIT_USAGE = 2

@@ -18,15 +18,19 @@ EXIT_NO_PROGRAM = 1
 INSTALL = "pip install 'procession[top]'"
 
 HELP = """\
-Shows processes and threads with processor time and memory, and who waits for what; queues, locks and pools. Watching
-costs the program nothing: it is read from outside, also when it hangs. ? shows the keys.
+Shows processes and threads with processor time and memory, and who waits for
+what; queues, locks and pools. Watching costs the program nothing: it is read
+from outside, also when it hangs. ? shows the keys.
 
-Without PID every program of this user that uses procession, also those that start later.
+Without PID every program of this user that uses procession, also those that
+start later.
 
-With --web a browser shows the same. The address that is printed has a secret in it; whoever has it can watch and end
-these processes. It is reached from this machine only: from another, through `ssh -L PORT:127.0.0.1:PORT`.
+With --web a browser shows the same. The address that is printed has a secret in
+it; whoever has it can watch and end these processes. It is reached from this
+machine only: from another, through `ssh -L PORT:127.0.0.1:PORT HOST`.
 
-Exit code: 0; 1 no such program (gone, another user's, or not procession's); 2 wrong usage, no terminal.
+Exit code: 0; 1 no such program (gone, another user's, or not procession's);
+2 wrong usage, no terminal.
 
 Examples:
     procession top

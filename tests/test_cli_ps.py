@@ -14,6 +14,7 @@ from test_registry import EVERYTHING, HOLDER, HUNG, running
 import procession
 from procession import _registry
 from procession.cli.listing import listing, shown_time
+from procession.progress import words
 from procession.testing import wait_until
 
 PATIENCE_S = 20
@@ -105,6 +106,17 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert max(len(text) for _, text in lines) <= width
     assert not any("\x1b" in text or "\n" in text for _, text in lines)
     assert any("?[31mnot red?" in text for _, text in lines)
+
+
+def test_wide_characters_keep_the_columns() -> None:
+    wide, narrow = procession.Lock(), procession.Lock()
+    wide.name, narrow.name = "漢字" * 20, "x"
+    seen = _registry.program(os.getpid())
+    both = {wide.address, narrow.address}
+    seen = replace(seen, objects=tuple(one for one in seen.objects if one.address in both))
+    lines = [text for _, text in listing(seen) if text.endswith("free, 0 times taken")]
+    assert len(lines) == 2
+    assert len({words.width(text) for text in lines}) == 1
 
 
 def test_what_is_alike_is_one_line() -> None:

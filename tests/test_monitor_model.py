@@ -396,6 +396,7 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 def test_names_give_no_orders_to_the_terminal() -> None:
     assert words.visible("a\x1b]0;x\x07b\x9bc\nd") == "a·]0;x·b·c\nd"
+    assert words.one_line("a\nb\u202egnp") == "a·b·gnp"
 
 
 def test_sparklines_and_bars() -> None:

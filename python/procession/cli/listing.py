@@ -12,7 +12,8 @@ from typing import Any
 
 from procession._registry import ObjectInfo, PoolInfo, ProcessInfo, Program, ThreadInfo, shown_site
 from procession._sizes import shown_size
-from procession.progress.words import counted
+from procession.progress.words import counted, shortened
+from procession.progress.words import width as width_of
 
 __all__ = ["listing", "shown_time"]
 
@@ -47,8 +48,11 @@ def listing(program: Program, *, everything: bool = False, width: int = 80) -> l
 
 
 def _cut(text: str, width: int) -> str:
-    text = "".join(character if character.isprintable() else "?" for character in text.rstrip())
-    return text if len(text) <= width else text[: width - 3] + "..."
+    return shortened(_printable(text.rstrip()), width, "...")
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 class _Listing:
@@ -122,7 +126,7 @@ class _Listing:
             return
         style = "bad" if self.is_dead(one.owner.pid) else ""
         holder = f"held by {self.person(one.owner.pid)}"
-        if len(f"{who}{text}; {holder}") <= self.width:
+        if width_of(f"{who}{text}; {holder}") <= self.width:
             yield style, f"{who}{text}; {holder}"
         else:
             yield style, who + text
@@ -194,7 +198,7 @@ class _Listing:
         if self.everything:
             rows = [(name, line, 1) for (name, line), count in alike.items() for _ in range(count)]
         most = len(rows) if self.everything else MOST
-        longest = max(len(name) for name, _, _ in rows[:most])
+        longest = max(width_of(_printable(name)) for name, _, _ in rows[:most])
         columns = max(NAMES, min(longest, self.width - STATES))
         yield "title", f"{kind.upper():<{columns}} STATE"
         for name, (style, state), _ in rows[:most]:
@@ -219,7 +223,8 @@ class _Listing:
 
 
 def _fit(text: str, width: int) -> str:
-    return text.ljust(width) if len(text) <= width else text[: width - 3] + "..."
+    text = shortened(_printable(text), width, "...")
+    return text + " " * (width - width_of(text))
 
 
 def _of_lock(one: ObjectInfo) -> Iterable[str]:

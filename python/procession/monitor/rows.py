@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from procession.monitor.words import one_line
 from procession.statistics import (
     BarrierStatistics,
     ConditionStatistics,
@@ -251,7 +252,8 @@ class ObjectRow(Row):
     @property
     def label(self) -> str:
         """The object in a sentence."""
-        return f"{self.info.kind} '{self.info.name}'" if self.info.given is not None else self.info.name
+        name = one_line(self.info.name)
+        return f"{self.info.kind} '{name}'" if self.info.given is not None else name
 
 
 def _rates(before: Any, after: Any, seconds: float) -> tuple[float, float] | None:
@@ -296,7 +298,7 @@ class PoolRow(Row):
     @property
     def label(self) -> str:
         """The pool in a sentence."""
-        name = self.info.name
+        name = one_line(self.info.name)
         return name if " at " in name else f"pool '{name}'"
 
     @property

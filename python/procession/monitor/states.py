@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from procession.monitor.rows import BUSY, ObjectRow, ProcessRow, State, ThreadRow, WorkerRow
-from procession.monitor.words import clock, duration, place
+from procession.monitor.words import clock, duration, one_line, place
 
 if TYPE_CHECKING:
     from procession._registry import WaitInfo
@@ -107,17 +107,14 @@ def _party(thread: ThreadRow, family: Family) -> Waiting:
 
 def name_of_process(process: ProcessRow) -> str:
     """A process in a sentence."""
-    return f"{process.info.name or 'process'} (pid {process.info.pid})"
+    return f"{one_line(process.info.name) or 'process'} (pid {process.info.pid})"
 
 
 def name_of_thread(thread: ThreadRow) -> str:
     """A thread in a sentence: its process, and itself where it is not the main one."""
     process = name_of_process(thread.process)
-    return (
-        process
-        if thread.is_main
-        else f"{process}, thread {f'{thread.name} {thread.info.native_id}' if thread.name == 'thread' else thread.name}"
-    )
+    name = one_line(thread.name) if thread.name != "thread" else str(thread.info.native_id)  # that has no name
+    return process if thread.is_main else f"{process}, thread {name}"
 
 
 def name_of_owner(row: ObjectRow, family: Family, *, short: bool = False) -> str:

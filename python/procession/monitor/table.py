@@ -23,7 +23,7 @@ from textual.strip import Strip
 
 from procession.monitor.columns import Column, fit
 from procession.monitor.rows import Row
-from procession.monitor.words import visible
+from procession.monitor.words import one_line
 
 __all__ = ["Table"]
 
@@ -263,7 +263,7 @@ class Table(ScrollView, can_focus=True):
 
 def _cell(text: str, size: int, right: bool) -> str:
     """The text in so many cells, cut with an ellipsis."""
-    text = visible(text).replace("\n", "·")
+    text = one_line(text)
     length = cell_len(text)
     if length > size:
         return set_cell_size(text, size - 1) + "…" if size > 1 else set_cell_size(text, size)

@@ -13,6 +13,7 @@ __all__ = [
     "clock",
     "count",
     "duration",
+    "one_line",
     "percent",
     "place",
     "plural",
@@ -23,8 +24,9 @@ __all__ = [
 ]
 
 UNKNOWN = "–"
-# A name may have anything in it; what moves the cursor of a terminal must not reach it.
-_CONTROL = {code: "·" for code in (*range(32), *range(127, 160)) if code != 10}
+# A name may have anything in it; what moves the cursor of a terminal must not reach it, nor what turns the rest round.
+_TURNING = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_CONTROL = {code: "·" for code in (*range(32), *range(127, 160), *_TURNING) if code != 10}
 _LEVELS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -105,6 +107,11 @@ def clock(epoch: float) -> str:
 def visible(text: str) -> str:
     """A text from a program, without what would be orders to the terminal. Ends of lines stay."""
     return text.translate(_CONTROL)
+
+
+def one_line(text: str) -> str:
+    """The same where it stands among other words: ends of lines go too."""
+    return visible(text).replace("\n", "·")
 
 
 def plural(number: int, noun: str) -> str:

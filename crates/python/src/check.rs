@@ -7,10 +7,14 @@
 //! Loops stay cheap because little is written (see [`memory`]), and what is left out can only lead to silence.
 
 mod memory;
+mod size;
 
 use crate::arena::{Object, PyArena, PyBlock};
 use crate::once::name;
 use crate::recorder as place;
+use crate::site;
+pub use size::is_small;
+
 use memory::{Known, Memory, Site};
 use procession_core::arena::Handle;
 use procession_core::recorder::{self, CHECK, PRIVATE, TRACE};
@@ -114,7 +118,7 @@ fn at_site<R>(py: Python<'_>, work: impl FnOnce(&mut Memory, Site) -> R) -> Opti
         let Some(at) = frame else { break };
         // SAFETY: a live frame; the code is a new reference.
         let code = unsafe { Bound::from_owned_ptr(py, ffi::PyFrame_GetCode(at.as_ptr().cast()).cast()) };
-        let instruction = instruction_of(&at);
+        let instruction = site::instruction_of(&at).unwrap_or(-1);
         match with_memory(|memory| memory.find(&code, instruction))?.unwrap_or_else(|| meet(&code, &at, instruction)) {
             Known::Users(site) => return with_memory(|memory| work(memory, site)),
             Known::Inner => frame = caller(&at),
@@ -126,26 +130,6 @@ fn at_site<R>(py: Python<'_>, work: impl FnOnce(&mut Memory, Site) -> R) -> Opti
 fn caller<'py>(frame: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     let back = || -> PyResult<Bound<'py, PyAny>> { frame.getattr(name!(frame.py(), "f_back")) };
     back().ok().filter(|back| !back.is_none())
-}
-
-/// At which of its code's instructions a frame is, -1 if that cannot be told. (To find its line takes time that grows with
-/// the length of the function.)
-#[inline]
-fn instruction_of(frame: &Bound<'_, PyAny>) -> i32 {
-    let py = frame.py();
-    let name = || -> PyResult<*mut ffi::PyObject> { Ok(name!(py, "f_lasti").as_ptr()) };
-    let Ok(name) = name() else { return -1 };
-    // SAFETY: a live frame, which has this attribute, a small int; nothing is raised.
-    unsafe {
-        let number = ffi::PyObject_GetAttr(frame.as_ptr(), name);
-        if number.is_null() {
-            ffi::PyErr_Clear();
-            return -1;
-        }
-        let instruction = ffi::PyLong_AsLong(number) as i32;
-        ffi::Py_DECREF(number);
-        instruction
-    }
 }
 
 /// A place that is not known yet.

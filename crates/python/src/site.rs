@@ -6,6 +6,9 @@
 //! is at, in another one that has its label. Only a new place is written out. The tables keep the code objects they
 //! know alive (an address may be another's later), a few thousand at most: who comes to an occupied place takes it.
 //!
+//! Before all that each thread has the places it was at last, as numbers: they mean what they meant for as long as nothing
+//! was pushed out of the tables (`PUSHED_OUT`), which keep the code objects alive.
+//!
 //! It never fails, never waits, and leaves an exception that is under way alone. Frames of a bootstrap, where a process
 //! or a thread begins, are the end: what a forked child has below that is its parent's.
 //!
@@ -17,7 +20,9 @@ use procession_core::arena::Arena;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use std::cell::Cell;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Places in the table of codes, and in that of labels.
 const CODES: usize = 1024;
@@ -59,8 +64,87 @@ unsafe impl Send for Known {}
 /// without.
 static TABLES: Mutex<Tables> = Mutex::new(Tables { codes: Vec::new(), labels: Vec::new(), inside: None });
 
+/// Places of a thread's own table.
+const RECENT: usize = 8;
+/// Moves on when something is pushed out of the tables: only then a code object's address can be another's.
+static PUSHED_OUT: AtomicU32 = AtomicU32::new(0);
+
+/// A place of which the innermost frame is the user's.
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    code: usize,
+    instruction: i32,
+    arena: *const Arena,
+    label: u32,
+    pushed_out: u32,
+}
+
+thread_local! {
+    static RECENTLY: [Cell<Recent>; RECENT] = const { [const { Cell::new(Recent::NONE) }; RECENT] };
+}
+
+impl Recent {
+    const NONE: Self = Self { code: 0, instruction: 0, arena: std::ptr::null(), label: 0, pushed_out: 0 };
+}
+
 /// Where the calling thread is in the user's program, as a label of `arena`; 0 when that is not known.
 pub fn here(py: Python<'_>, arena: &'static Arena) -> u32 {
+    // SAFETY: a borrowed reference to the running frame, or null where no Python runs.
+    let Some(frame) = (unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetFrame().cast()) }) else { return 0 };
+    let code = code_of(&frame);
+    let Some(instruction) = instruction_of(&frame) else { return looked_for(py, arena) };
+    let at = place(code.as_ptr() as usize, instruction, RECENT);
+    let known = RECENTLY.with(|table| table[at].get());
+    let pushed_out = PUSHED_OUT.load(Ordering::Relaxed);
+    if (known.code, known.instruction, known.pushed_out) == (code.as_ptr() as usize, instruction, pushed_out)
+        && std::ptr::eq(known.arena, arena)
+    {
+        return known.label;
+    }
+    let label = looked_for(py, arena);
+    // What that may have pushed out counts from the next time on.
+    if label != 0 && pushed_out == PUSHED_OUT.load(Ordering::Relaxed) && is_kept(&code, instruction) {
+        let code = code.as_ptr() as usize;
+        RECENTLY.with(|table| table[at].set(Recent { code, instruction, arena, label, pushed_out }));
+    }
+    label
+}
+
+/// Whether the table of labels holds this place, and so its code.
+fn is_kept(code: &Bound<'_, PyAny>, instruction: i32) -> bool {
+    let at = place(code.as_ptr() as usize, instruction, LABELS);
+    TABLES.try_lock().is_ok_and(|tables| {
+        let known = tables.labels.get(at).and_then(Option::as_ref);
+        known.is_some_and(|known| (known.code.as_ptr(), known.instruction) == (code.as_ptr(), instruction))
+    })
+}
+
+fn code_of<'py>(frame: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    // SAFETY: `frame` is a frame; the code is a new reference, never null.
+    unsafe { Bound::from_owned_ptr(frame.py(), ffi::PyFrame_GetCode(frame.as_ptr().cast()).cast()) }
+}
+
+/// At which of its code's instructions a frame is; None if that cannot be told. An exception that is under way stays.
+#[inline]
+pub fn instruction_of(frame: &Bound<'_, PyAny>) -> Option<i32> {
+    let py = frame.py();
+    let name = || -> PyResult<*mut ffi::PyObject> { Ok(name!(py, "f_lasti").as_ptr()) };
+    let name = name().ok()?;
+    // SAFETY: a live frame, which has this attribute, a small int; nothing is raised.
+    unsafe {
+        let number = ffi::PyObject_GetAttr(frame.as_ptr(), name);
+        if number.is_null() {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        let instruction = ffi::PyLong_AsLong(number) as i32;
+        ffi::Py_DECREF(number);
+        Some(instruction)
+    }
+}
+
+#[cold]
+fn looked_for(py: Python<'_>, arena: &'static Arena) -> u32 {
     // Attributes are read below, which an exception that is already set would confuse.
     let pending = PyErr::take(py);
     let label = find(py, arena).unwrap_or(0);
@@ -76,8 +160,7 @@ fn find(py: Python<'_>, arena: &'static Arena) -> PyResult<u32> {
         return Ok(0);
     };
     for _ in 0..DEEPEST {
-        // SAFETY: `frame` is a frame; the code is a new reference, never null.
-        let code = unsafe { Bound::from_owned_ptr(py, ffi::PyFrame_GetCode(frame.as_ptr().cast()).cast()) };
+        let code = code_of(&frame);
         match whose(&code)? {
             Whose::User => return label(&frame, &code, arena),
             Whose::Bottom => break,
@@ -148,8 +231,7 @@ fn look_at(code: &Bound<'_, PyAny>) -> PyResult<Whose> {
 }
 
 fn label(frame: &Bound<'_, PyAny>, code: &Bound<'_, PyAny>, arena: &'static Arena) -> PyResult<u32> {
-    let py = frame.py();
-    let instruction: i32 = frame.getattr(name!(py, "f_lasti"))?.extract()?;
+    let instruction = instruction_of(frame).unwrap_or(-1);
     let at = place(code.as_ptr() as usize, instruction, LABELS);
     if let Ok(tables) = TABLES.try_lock()
         && let Some(Some(known)) = tables.labels.get(at)
@@ -166,6 +248,9 @@ fn label(frame: &Bound<'_, PyAny>, code: &Bound<'_, PyAny>, arena: &'static Aren
         }
         tables.labels[at].replace(new)
     });
+    if replaced.is_some() {
+        PUSHED_OUT.fetch_add(1, Ordering::Relaxed);
+    }
     drop(replaced); // as above
     Ok(label)
 }

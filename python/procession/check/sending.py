@@ -12,7 +12,7 @@ import itertools
 import sys
 import zlib
 
-from .. import connection, queues
+from .. import _native, connection, queues
 from ..executor import engines
 from ..pool import supervisor
 from .hooks.replacing import replace
@@ -30,6 +30,7 @@ MOST_PARTS = 64  # of a container that are looked at
 MOST_DEPTH = 4
 MOST_TOLD = 1000  # of a process: what comes after is not told
 _told = 0
+_is_small = _native.is_small  # sees at a glance that there is nothing to look for
 
 
 def watch() -> None:
@@ -46,7 +47,7 @@ def watch() -> None:
         return put
 
     def watched_submit_one(self: Any, job: Any, function: Any, kind: int, payload: Any) -> None:
-        if self.engine.method != "thread":
+        if self.engine.method != "thread" and not _is_small(payload, LARGE):
             _look(payload, _pool(self))
         submit_one(self, job, function, kind, payload)
 
@@ -55,7 +56,8 @@ def watch() -> None:
     put_future = processes._put
 
     def watched_put_future(self: Any, future: Any, function: Any, kind: int, payload: Any) -> None:
-        _look(payload, {"to": "pool", "receivers": len(self.workers), "object": id(self)})
+        if not _is_small(payload, LARGE):
+            _look(payload, {"to": "pool", "receivers": len(self.workers), "object": id(self)})
         put_future(self, future, function, kind, payload)
 
     replace(processes, _put=watched_put_future)
@@ -67,7 +69,8 @@ def _watch_messages() -> None:
     put = queue.put
 
     def watched_put(self: Any, obj: Any, block: bool = True, timeout: float | None = None) -> None:
-        _look(obj, {"to": "queue", "receivers": 0, "object": self.address[0]})
+        if not _is_small(obj, LARGE):
+            _look(obj, {"to": "queue", "receivers": 0, "object": self.address[0]})
         put(self, obj, block, timeout)
 
     replace(queue, put=watched_put)
@@ -75,7 +78,8 @@ def _watch_messages() -> None:
     send = end.send
 
     def watched_send(self: Any, obj: Any) -> None:
-        _look(obj, {"to": "pipe", "receivers": 1, "object": id(self)})
+        if not _is_small(obj, LARGE):
+            _look(obj, {"to": "pipe", "receivers": 1, "object": id(self)})
         send(self, obj)
 
     replace(end, send=watched_send)
@@ -87,7 +91,8 @@ def _pool(core: Any) -> dict[str, Any]:
 
 def _looked_at(payloads: Iterable[Any], facts: dict[str, Any]) -> Iterable[Any]:
     for payload in payloads:
-        _look(payload, facts)
+        if not _is_small(payload, LARGE):
+            _look(payload, facts)
         yield payload
 
 

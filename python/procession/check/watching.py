@@ -48,6 +48,7 @@ class _State:
         self.told: dict[tuple[str, str], int] = {}
         self.tasks = 0
         self.spent = 0.0  # seconds
+        self.due = 0.0  # when the next comparison after a task is
         self.since = time.monotonic()
         self.functions: set[str] = set()
         self.children: list[weakref.ref[Any]] = []
@@ -258,11 +259,17 @@ def _task(function: Any) -> Any:
     if _state.tasks == 0:
         _safely(_begin)
 
+    is_told, monotonic = False, time.monotonic
+    calls_its_argument = where is not None and not is_users(where[0])
+
     def watched_task(*args: Any, **kwargs: Any) -> Any:
+        nonlocal is_told
         try:
             return function(*args, **kwargs)
         finally:
-            _safely(_after_task, where, args)
+            if not is_told or calls_its_argument or monotonic() >= _state.due:
+                is_told = True
+                _safely(_after_task, where, args)
 
     return watched_task
 
@@ -279,6 +286,8 @@ def _after_task(where: list[Any] | None, args: tuple[Any, ...]) -> None:
     if _state.tasks <= ALWAYS or _state.spent < SHARE_OF_TIME * (now - _state.since):
         _compare(where)
         _state.spent += time.monotonic() - now
+        if _state.tasks >= ALWAYS:
+            _state.due = _state.since + _state.spent / SHARE_OF_TIME
 
 
 def _compare(where: list[Any] | None) -> None:

@@ -2,6 +2,9 @@
 //!
 //! Each thread keeps a list of its own, and struck from it is what it gives back itself. A lock that somebody else
 //! releases stays in the list; what the lock says of its holder decides.
+//!
+//! A lock that is kept while one that was taken before it is given back (readers take the room under a mutex, and give it
+//! back later, under another hold of that) has *outlived* it: it is handed over or guards a state, and counts in no order.
 
 use crate::arena::{Object, PyArena};
 use crate::once::name;
@@ -27,6 +30,15 @@ pub struct Held {
     slot: Option<usize>,
     /// Whether nobody else can have it meanwhile: a lock, not a permit.
     is_exclusive: bool,
+    /// Whether one that was taken before it was given back before it.
+    has_outlived: bool,
+}
+
+impl Held {
+    /// Whether it counts in the orders of locks.
+    fn counts(&self) -> bool {
+        self.is_exclusive && !self.has_outlived
+    }
 }
 
 #[derive(Default)]
@@ -65,7 +77,7 @@ fn enter(list: &List, arena: &'static Arena, object: u64, serial: u64, site: u32
         flags: 0,
         object,
         detail: serial,
-        since: sys::monotonic().as_nanos() as u64,
+        since: sys::coarse_time().as_nanos() as u64,
         site,
     };
     arena.waits().enter(&entry, list.hint, arena.processes())
@@ -89,19 +101,20 @@ pub fn taken<T>(py: Python<'_>, object: &Object<T>, is_exclusive: bool, surely: 
     let site = site::here(py, arena); // runs Python: not within the list
     with_list(|list| {
         let slot = enter(list, arena, offset, serial, site);
-        list.held.push(Held { arena, object: offset, serial, site, times: 1, slot, is_exclusive });
+        list.held.push(Held { arena, object: offset, serial, site, times: 1, slot, is_exclusive, has_outlived: false });
     });
     if is_exclusive && surely { order(py) } else { Ok(()) }
 }
 
 /// The calling thread has taken the last of its list while it held the others.
 fn order(py: Python<'_>) -> PyResult<()> {
-    let now = sys::monotonic().as_nanos() as u64;
+    let mut now = 0;
     let is_known = with_list(|list| {
         let Some((new, held)) = list.held.split_last() else { return true };
-        if !held.iter().any(|held| held.is_exclusive && std::ptr::eq(held.arena, new.arena)) {
+        if !held.iter().any(|held| held.counts() && std::ptr::eq(held.arena, new.arena)) {
             return true;
         }
+        now = sys::monotonic().as_nanos() as u64;
         let orders = new.arena.orders();
         let known = list.known.get(&key(&list.held));
         known.inspect(|(rows, _)| rows.iter().for_each(|&row| orders.touch(row, now)));
@@ -112,7 +125,7 @@ fn order(py: Python<'_>) -> PyResult<()> {
 
 fn key(held: &[Held]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    held.iter().filter(|held| held.is_exclusive).for_each(|held| held.serial.hash(&mut hasher));
+    held.iter().filter(|held| held.counts()).for_each(|held| held.serial.hash(&mut hasher));
     hasher.finish()
 }
 
@@ -131,7 +144,7 @@ fn look_at_order(py: Python<'_>, now: u64) -> PyResult<()> {
                 if serial == held.serial && (holder.pid, holder.thread) == (pid, ident))
         };
         let held: Vec<&Held> =
-            held.iter().filter(|held| held.is_exclusive && std::ptr::eq(held.arena, arena)).filter(really).collect();
+            held.iter().filter(|held| held.counts() && std::ptr::eq(held.arena, arena)).filter(really).collect();
         let key = key(&list.held);
         let known = list.known.remove(&key);
         let gates =
@@ -168,6 +181,7 @@ pub fn given<T>(object: &Object<T>) -> bool {
         if list.held[place].times == 0 {
             let held = list.held.remove(place);
             list.hint = held.strike_out();
+            list.held[place..].iter_mut().for_each(|later| later.has_outlived = true);
         }
         true
     })

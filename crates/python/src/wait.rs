@@ -7,7 +7,7 @@
 use crate::arena::Object;
 use crate::recorder as binding;
 use crate::{deadlocks, site};
-use procession_core::arena::Arena;
+use procession_core::arena::{Arena, forks};
 use procession_core::error::WaitError;
 use procession_core::recorder::{self, TRACE};
 use procession_core::sys;
@@ -33,8 +33,21 @@ pub fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
 thread_local! {
     /// Which slot this thread had last: most likely it is free again.
     static HINT: Cell<usize> = const { Cell::new(0) };
+    /// The kernel's id of the thread, and at which count of forks that was asked for.
+    static NATIVE: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
     /// What it waits for stands in the table already: a wait within another is part of it.
     static ENTERED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The kernel's id of the calling thread, for most times without a system call.
+pub fn native_thread() -> u32 {
+    let (at, known) = NATIVE.get();
+    if known != 0 && at == forks() {
+        return known;
+    }
+    let native = sys::native_thread();
+    NATIVE.set((forks(), native));
+    native
 }
 
 /// What a wait is for, as others see it.
@@ -89,7 +102,7 @@ impl Entered {
         let Waiting { arena, action, object, detail } = self.what;
         let entry = Entry {
             owner: arena.me(),
-            native: sys::native_thread(),
+            native: native_thread(),
             ident: sys::thread_ident(),
             action,
             flags: self.flags,

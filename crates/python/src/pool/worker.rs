@@ -46,12 +46,25 @@ struct Worker<'a, 'py> {
     load: Bound<'py, PyAny>,
     explain: Bound<'py, PyAny>,
     functions: HashMap<u64, Bound<'py, PyAny>>,
+    /// The one of the task before, found without hashing.
+    last: Option<(u64, Bound<'py, PyAny>)>,
     outgoing: Outgoing,
     tracer: Tracer,
 }
 
 impl<'py> Worker<'_, 'py> {
     fn function(&mut self, offset: u64, serial: u64) -> PyResult<Bound<'py, PyAny>> {
+        if let Some((last, function)) = &self.last
+            && *last == serial
+        {
+            return Ok(function.clone());
+        }
+        let function = self.known(offset, serial)?;
+        self.last = Some((serial, function.clone()));
+        Ok(function)
+    }
+
+    fn known(&mut self, offset: u64, serial: u64) -> PyResult<Bound<'py, PyAny>> {
         if let Some(function) = self.functions.get(&serial) {
             return Ok(function.clone());
         }
@@ -303,8 +316,21 @@ pub fn serve<'py>(
     let (busy, did, failed) = (claim.cell(cell + 4)?, claim.cell(cell + 5)?, claim.cell(cell + 6)?);
     let (answers, functions, outgoing) = (&answers.get().object, HashMap::new(), Outgoing::default());
     let tracer = Tracer::serves(py, tasks);
-    let mut worker =
-        Worker { py, tasks, answers, progress, started, busy, failed, load, explain, functions, outgoing, tracer };
+    let mut worker = Worker {
+        py,
+        tasks,
+        answers,
+        progress,
+        started,
+        busy,
+        failed,
+        load,
+        explain,
+        functions,
+        last: None,
+        outgoing,
+        tracer,
+    };
     let mut done = 0;
     // Also between taking a task and getting to it: the cell must not name an item of the one before
     progress.set(SEVERAL);

@@ -81,6 +81,8 @@ struct Recent {
 
 thread_local! {
     static RECENTLY: [Cell<Recent>; RECENT] = const { [const { Cell::new(Recent::NONE) }; RECENT] };
+    /// Code objects whose frames are passed over, each with the count of what was pushed out.
+    static INSIDE: [Cell<(usize, u32)>; RECENT] = const { [const { Cell::new((0, 0)) }; RECENT] };
 }
 
 impl Recent {
@@ -92,6 +94,9 @@ pub fn here(py: Python<'_>, arena: &'static Arena) -> u32 {
     // SAFETY: a borrowed reference to the running frame, or null where no Python runs.
     let Some(frame) = (unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetFrame().cast()) }) else { return 0 };
     let code = code_of(&frame);
+    if is_surely_inside(&code) {
+        return looked_for(py, arena);
+    }
     let Some(instruction) = instruction_of(&frame) else { return looked_for(py, arena) };
     let at = place(code.as_ptr() as usize, instruction, RECENT);
     let known = RECENTLY.with(|table| table[at].get());
@@ -108,6 +113,14 @@ pub fn here(py: Python<'_>, arena: &'static Arena) -> u32 {
         RECENTLY.with(|table| table[at].set(Recent { code, instruction, arena, label, pushed_out }));
     }
     label
+}
+
+/// Whether frames of this code are to be passed over, if the thread has come by lately.
+#[inline]
+fn is_surely_inside(code: &Bound<'_, PyAny>) -> bool {
+    let address = code.as_ptr() as usize;
+    let known = INSIDE.with(|table| table[place(address, 0, RECENT)].get());
+    known == (address, PUSHED_OUT.load(Ordering::Relaxed))
 }
 
 /// Whether the table of labels holds this place, and so its code.
@@ -161,7 +174,7 @@ fn find(py: Python<'_>, arena: &'static Arena) -> PyResult<u32> {
     };
     for _ in 0..DEEPEST {
         let code = code_of(&frame);
-        match whose(&code)? {
+        match if is_surely_inside(&code) { Whose::Inside } else { whose(&code)? } {
             Whose::User => return label(&frame, &code, arena),
             Whose::Bottom => break,
             Whose::Inside => {
@@ -188,6 +201,10 @@ pub fn whose(code: &Bound<'_, PyAny>) -> PyResult<Whose> {
         && let Some(Some((known, whose))) = tables.codes.get(at)
         && known.as_ptr() == code.as_ptr()
     {
+        if *whose == Whose::Inside {
+            let now = (code.as_ptr() as usize, PUSHED_OUT.load(Ordering::Relaxed));
+            INSIDE.with(|table| table[place(now.0, 0, RECENT)].set(now));
+        }
         return Ok(*whose);
     }
     let whose = look_at(code)?;
@@ -197,6 +214,9 @@ pub fn whose(code: &Bound<'_, PyAny>) -> PyResult<Whose> {
         }
         tables.codes[at].replace((code.clone().unbind(), whose))
     });
+    if replaced.is_some() {
+        PUSHED_OUT.fetch_add(1, Ordering::Relaxed);
+    }
     drop(replaced); // without the tables: it may run whatever waits for the end of a code object
     Ok(whose)
 }

@@ -5,12 +5,35 @@ use crate::lock::OwnerLock;
 use crate::owner::{Liveness, OwnerId};
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Offsets come from the arena and not from an attacker, so one multiplication spreads them well enough.
+#[derive(Debug, Default)]
+pub(super) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ spread >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Counts by offset.
+pub(super) type Handles = HashMap<u64, u32, BuildHasherDefault<Spread>>;
 
 /// How many handles this process has on each object. Behind a lock that can be held across a fork.
 #[derive(Debug)]
 pub(super) struct Local {
     pub(super) lock: OwnerLock,
-    pub(super) handles: UnsafeCell<HashMap<u64, u32>>,
+    pub(super) handles: UnsafeCell<Handles>,
     pub(super) bells: UnsafeCell<Bells>,
     /// The place reserved for the child while a fork is under way.
     pub(super) child: UnsafeCell<Option<OwnerId>>,
@@ -32,7 +55,7 @@ impl Local {
     pub(super) fn new() -> Self {
         Self {
             lock: OwnerLock::new(),
-            handles: UnsafeCell::new(HashMap::new()),
+            handles: UnsafeCell::new(Handles::default()),
             bells: UnsafeCell::new(Bells::default()),
             child: UnsafeCell::new(None),
         }
@@ -42,7 +65,7 @@ impl Local {
         let _ = self.lock.acquire_inner(OwnerId::new(0, 0), &Alive);
     }
 
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut HashMap<u64, u32>) -> R) -> R {
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Handles) -> R) -> R {
         let _locked = self.locked();
         // SAFETY: the lock is held, and `work` cannot get at the map by another way.
         work(unsafe { &mut *self.handles.get() })

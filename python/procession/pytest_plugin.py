@@ -57,7 +57,7 @@ class _Checker:
         from procession.check.beginning import begin
         from procession.installing import install
 
-        self._base = tempfile.mkdtemp(prefix="procession-check-")
+        self._base = tempfile.mkdtemp(prefix="procession-tests-")
         self._number = 0
         begin(self._base)
         install(method)

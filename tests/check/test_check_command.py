@@ -227,3 +227,18 @@ def test_the_example_in_the_documentation_is_what_is_printed(tmp_path: Path) -> 
     ended = run("bank.py", cwd=tmp_path)
     words = [re.sub(r"pid \d+", "pid", text).split() for text in (promised, ended.stdout + ended.stderr)]
     assert words[0] == words[1]
+
+
+@pytest.mark.slow
+def test_what_a_killed_command_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "procession", "check", "-c", "import time; print(flush=True); time.sleep(60)"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as killed:
+        assert killed.stdout is not None
+        killed.stdout.readline()
+        assert run("-c", "", env=environment).returncode == 0
+        [left] = tmp_path.glob("procession-check-*")  # it is in use
+        os.killpg(killed.pid, signal.SIGKILL)
+    os.utime(left, (0, 0))
+    assert run("-c", "", env=environment).returncode == 0
+    assert list(tmp_path.glob("procession-check-*")) == []

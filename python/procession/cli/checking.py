@@ -14,7 +14,7 @@ import sys
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 __all__ = ["EXIT_FINDINGS", "add_check", "check"]
 
@@ -57,6 +57,8 @@ EXIT_USAGE = 2
 EXIT_FINDINGS = 3
 EXIT_FAILED = 4
 
+_PREFIX = "procession-check-"  # of temporary directories
+_FRESH_S = 60.0  # a directory may be younger than its lock
 _PATIENCE_S = 2.0  # between SIGTERM and SIGKILL for a program whose time is up
 
 
@@ -80,18 +82,16 @@ class _Options:
 def check(arguments: list[str]) -> int:
     """Run and analyse; returns the exit code. Blocks until the program has ended."""
     options = _parse(arguments)
-    directory, temporary = _directory(options)
-    pid = os.fork()
-    if pid == 0:
-        _become_program(options, directory)
+    place = _given_directory(options.keep) if options.keep is not None else _temporary_directory()
     try:
+        pid = os.fork()
+        if pid == 0:
+            place.leave()
+            _become_program(options, place.path)
         status = _wait(pid, options.timeout)
-        return _report(options, directory, status)
+        return _report(options, place.path, status)
     finally:
-        if temporary:
-            import shutil
-
-            shutil.rmtree(directory, ignore_errors=True)
+        place.remove()
 
 
 # Arguments
@@ -149,24 +149,77 @@ def _set(options: _Options, option: str, value: str) -> None:
         options.method = value
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
     print(f"{USAGE}\nprocession check: {message}", file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
 
-def _directory(options: _Options) -> tuple[str, bool]:
-    """Where to record, and whether it is to be removed at the end."""
-    if options.keep is not None:
-        try:
-            os.makedirs(options.keep, exist_ok=True)
-        except OSError as error:
-            _refuse(f"--keep {options.keep}: {error.strerror}")
-        if os.listdir(options.keep):
-            _refuse(f"--keep {options.keep}: there is something in it already")
-        return os.path.abspath(options.keep), False
+class _Directory:
+    """Where to record; a temporary one is locked as long as this process lives, and removed at the end."""
+
+    def __init__(self, path: str, lock: int = -1) -> None:
+        self.path, self.lock = path, lock
+        self.pid = os.getpid()
+
+    def leave(self) -> None:
+        """In the program: what is the command's own is not its."""
+        if self.lock >= 0:
+            os.close(self.lock)
+
+    def remove(self) -> None:
+        """What the program left running may still write into it, for a moment."""
+        if self.lock >= 0 and self.pid == os.getpid():
+            import shutil
+
+            for _ in range(3):
+                shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _given_directory(path: str) -> _Directory:
+    try:
+        os.makedirs(path, exist_ok=True)
+        names = os.listdir(path)
+    except OSError as error:
+        _refuse(f"--keep {path}: {error.strerror}")
+    if names:
+        _refuse(f"--keep {path}: there is something in it already")
+    return _Directory(os.path.abspath(path))
+
+
+def _temporary_directory() -> _Directory:
+    """A new one. Those of commands that were killed, which nobody has locked, are removed."""
+    import fcntl
     import tempfile
 
-    return tempfile.mkdtemp(prefix="procession-check-"), True
+    try:
+        path = tempfile.mkdtemp(prefix=_PREFIX)
+        lock = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        _refuse(f"no place to record in: {error.strerror or error}; TMPDIR says where temporary files go")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    _remove_abandoned(os.path.dirname(path))
+    return _Directory(path, lock)
+
+
+def _remove_abandoned(folder: str) -> None:
+    import fcntl
+    import time
+
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(_PREFIX):
+                continue
+            with contextlib.suppress(OSError):
+                lock = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    told = os.fstat(lock)
+                    if told.st_uid == os.getuid() and time.time() - told.st_mtime > _FRESH_S:
+                        import shutil
+
+                        shutil.rmtree(entry.path, ignore_errors=True)
+                finally:
+                    os.close(lock)
 
 
 # The program

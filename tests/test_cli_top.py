@@ -82,3 +82,16 @@ def test_in_a_terminal_it_runs_and_is_left(variable: str, tmp_path: Path) -> Non
     terminal.read_until("Quit")
     terminal.type(b"q")
     assert terminal.finish() == 0
+
+
+@pytest.mark.slow
+def test_the_screen_is_standard_output(tmp_path: Path) -> None:
+    program = (
+        "import os; os.environ['TERM'] = 'xterm-256color'; "
+        "os.dup2(os.open('errors', os.O_WRONLY | os.O_CREAT), 2); " + RUN.format(arguments="'top'")
+    )
+    terminal = Terminal(program, tmp_path)
+    terminal.read_until("Quit")
+    terminal.type(b"q")
+    assert terminal.finish() == 0
+    assert (tmp_path / "errors").read_text() == ""

@@ -208,6 +208,14 @@ def test_a_circle_with_a_timeout_in_it_ends_by_itself() -> None:
     assert [row.state.kind for row in listed(model, PROCESSES)] == ["sleeping", "waiting", "waiting"]
 
 
+def test_a_program_keeps_its_name_when_its_first_process_has_died() -> None:
+    whole = program(process(1, 0), process(2, 1))
+    left = replace(without(whole, 1), pid=2, command="python -c 'from procession ...'")
+    model = seen(look(0, whole), look(1, left))
+    (family,) = model.families.values()
+    assert (family.program.pid, family.program.command) == (1, whole.command)
+
+
 def test_a_circle_of_other_waits_each_time_is_none() -> None:
     again = replace(
         CROSSED,

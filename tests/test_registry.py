@@ -17,6 +17,7 @@ import pytest
 
 import procession
 from procession import _registry
+from procession.cli.listing import listing
 from procession.errors import NoSuchProgram
 from procession.testing import wait_until
 
@@ -135,6 +136,10 @@ def test_a_program_that_stands_still_is_seen(tmp_path: Path) -> None:
         wait_until(lambda: Path(f"/proc/{outside.pid}/stat").read_text().rpartition(") ")[2][0] == "T")
         seen = _registry.program(outside.pid)
         assert named(seen, "accounts").statistics.waiters == 1
+        stopped = {process.pid: process.stopped for process in seen.processes}
+        assert stopped.pop(outside.pid)
+        assert not any(stopped.values())
+        assert "stopped by a signal" in "\n".join(text for _, text in listing(seen))
         os.kill(outside.pid, signal.SIGCONT)
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,6 +24,11 @@ def of(name: str) -> _registry.PoolInfo:
 def block(reached: Any, gate: Any) -> None:
     reached.release()
     gate.wait()
+
+
+def block_at_first(reached: Any, gate: Any, number: int) -> None:
+    if number == 0:
+        block(reached, gate)
 
 
 def fail(number: int) -> int:
@@ -93,6 +99,23 @@ def test_threads_are_counted_by_their_parent() -> None:
         seen = of("threads")
         assert (seen.title, seen.method, seen.workers) == ("abs", "thread", ())
         assert (seen.submitted, seen.done, seen.failed, seen.running, seen.waiting) == (10, 10, 0, 0, 0)
+
+
+@pytest.mark.parametrize("method", ["fork", "thread"])
+def test_what_a_map_keeps_back_is_counted(method: str) -> None:
+    context = procession.get_context(method)
+    reached, gate = context.Semaphore(0), context.Event()
+
+    with context.Pool(2) as pool, ThreadPool(1) as aside:
+        pool.name = f"a pool of {method} with much to do"
+        result = aside.apply_async(pool.map, (partial(block_at_first, reached, gate), range(50_000)), {"chunksize": 1})
+        assert reached.acquire(timeout=PATIENCE_S)
+        wait_until(lambda: of(pool.name).later > 0)
+        seen = of(pool.name)
+        assert abs(seen.submitted + seen.later - 50_000) <= 1 + seen.submitted  # the two are read one after the other
+        gate.set()
+        result.get(PATIENCE_S)
+        assert (of(pool.name).submitted, of(pool.name).later) == (50_000, 0)
 
 
 def test_an_executor_is_seen() -> None:

@@ -61,7 +61,7 @@ def pool(address: int = 900, name: str = "pool", **more: Any) -> Any:
     fields: dict[str, Any] = {
         "address": (address, 1), "name": name, "title": "work", "method": "fork", "pid": 1, "workers": (),
         "submitted": 0,
-        "done": 0, "failed": 0, "running": 0, "waiting": 0, "size": 2, "site": None,
+        "done": 0, "failed": 0, "running": 0, "waiting": 0, "later": 0, "size": 2, "site": None,
     }  # fmt: skip
     return _registry.PoolInfo(**(fields | more))
 

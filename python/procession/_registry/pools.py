@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["pools_of"]
 
 # As `pool.registration` and `pool.state` number them; the layers do not allow to import those.
-TASKS, CLAIMS, SIZE, WIDTH, TITLE, METHOD, SUBMITTED, DONE_IN_ALL, FAILED_IN_ALL, WORKERS = range(10)
+TASKS, CLAIMS, SIZE, WIDTH, TITLE, METHOD, SUBMITTED, DONE_IN_ALL, FAILED_IN_ALL, LATER, WORKERS = range(11)
 CLAIM, ITEM, _SINCE, _RETIRE, BUSY, DONE, FAILED = range(7)
 SEVERAL = 1 << 32
 _WRAP = 2**32  # positions of rings count modulo this
@@ -52,9 +52,8 @@ def _pool(one: Told, words: list[int], title: str, method: str, by_offset: dict[
         running = min(words[SIZE], max(0, submitted - done))
         waiting = max(0, submitted - done - running)
     name = shown_name(kind, given, site)
-    return PoolInfo(
-        address, name, title, method, creator, workers, submitted, done, failed, running, waiting, words[SIZE], site
-    )
+    state = submitted, done, failed, running, waiting, words[LATER]
+    return PoolInfo(address, name, title, method, creator, workers, *state, words[SIZE], site)
 
 
 def _workers(pids: list[int], cells: list[int], width: int) -> tuple[tuple[WorkerInfo, ...], int, int]:

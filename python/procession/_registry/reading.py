@@ -126,6 +126,7 @@ def processes_of(members: list[Member]) -> tuple[ProcessInfo, ...]:
             proc.since_boot(ticks),
             status is not None and status.state not in "ZX",
             tuple(ThreadInfo(native_id, None, name, None) for native_id, name in threads),
+            status is not None and status.state in "Tt",
         )
     return tuple(found.values())
 

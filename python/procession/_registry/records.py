@@ -78,6 +78,8 @@ class ProcessInfo:
     started: float
     alive: bool
     threads: tuple[ThreadInfo, ...]
+    stopped: bool = False
+    """Whether a signal or a debugger holds it up."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ class PoolInfo:
     running: int
     waiting: int
     """Tasks that no worker has taken."""
+    later: int
+    """Tasks that a `map` of a long input has yet to put, for as far as can be said: chunks may become larger."""
     size: int
     """How many workers it should have."""
     site: str | None

@@ -21,7 +21,6 @@ MOST = 20  # objects of a kind that are shown, unless all are asked for
 MOST_DEAD = 3  # processes with nothing in their hands that are shown, unless all are asked for
 NAMES = 28  # columns for their names, at least
 STATES = 42  # columns for what they are at, as far as a terminal has them
-INDENT = 26  # columns before what a thread waits for
 KINDS = ["Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier"]
 KINDS += ["Queue", "JoinableQueue", "SimpleQueue", "Pipe", "Value", "Array", "Memory", "Payload", "Ring"]
 
@@ -62,6 +61,8 @@ class _Listing:
         self.program, self.everything, self.width = program, everything, width
         self.now = time.time()
         self.processes = {process.pid: process for process in program.processes}
+        longest = max((width_of(_printable(one.name)) for one in program.processes), default=0)
+        self.columns = min(max(16, longest), 16 if width < 60 else 24)  # of the processes' names
         self.names = {(one.home, one.address): one for one in program.objects}
 
     def lines(self) -> Iterator[Line]:
@@ -72,7 +73,7 @@ class _Listing:
         age = shown_time(self.now - program.started) if program.started else "?"
         yield "", f"process {program.pid}, runs for {age}, shares {used} of at most {limit}"
         yield "", ""
-        yield "title", f"{'PROCESS':>8} {'NAME':<16} WAITS"
+        yield "title", f"{'PROCESS':>8} {'NAME':<{self.columns}} WAITS"
         gone = [one for one in program.processes if not one.alive and not self.everything and not self.held_by(one)]
         shown = [one for one in program.processes if one not in gone] if len(gone) > MOST_DEAD else program.processes
         for process in shown:
@@ -93,13 +94,17 @@ class _Listing:
         if not process.alive:
             held = self.held_by(process)
             text = f"dead, still holds {held}" if held else "dead"
-            yield "bad", f"{process.pid:>8} {_fit(process.name, 16)} {text}"
+            yield "bad", f"{process.pid:>8} {_fit(process.name, self.columns)} {text}"
             return
         first, *others = process.threads or (None,)
-        yield from self.of_thread(f"{process.pid:>8} {_fit(process.name, 16)} ", first)
+        who = f"{process.pid:>8} {_fit(process.name, self.columns)} "
+        if process.stopped:
+            yield "bad", f"{who}stopped by a signal, SIGCONT lets it go on"
+        else:
+            yield from self.of_thread(who, first)
         shown = [thread for thread in others if self.everything or thread.waits is not None]
         for thread in shown:
-            yield from self.of_thread(f"{thread.native_id:>8}   {_fit(thread.name, 14)} ", thread)
+            yield from self.of_thread(f"{thread.native_id:>8}   {_fit(thread.name, self.columns - 2)} ", thread)
         if len(others) > len(shown):
             count = len(others) - len(shown)
             yield "", f"{'':>8}   and {counted(count, 'thread')} that wait{'s' * (count == 1)} for nothing here"
@@ -130,7 +135,7 @@ class _Listing:
             yield style, f"{who}{text}; {holder}"
         else:
             yield style, who + text
-            yield style, " " * INDENT + holder
+            yield style, " " * (10 + self.columns) + holder
 
     def held_by(self, process: ProcessInfo) -> int:
         """How many locks it holds."""
@@ -156,6 +161,7 @@ class _Listing:
         of = f" of {pool.title}" if pool.title else ""
         yield "", f"{'':>8} {pool.size} workers ({pool.method}){of}"
         counts = f"{pool.done} done, {pool.running} running, {pool.waiting} waiting"
+        counts += f", some {pool.later} to come" if pool.later else ""
         failed = f"; {pool.failed} calls failed" if pool.failed else ""
         yield "bad" if pool.failed else "", f"{'':>8} tasks: {counts}{failed}"
         for worker in pool.workers:

@@ -84,7 +84,8 @@ def run_top(options: argparse.Namespace) -> int:
         return serve(options.pid, options.interval, options.port)
     from procession.monitor.screen import Top
 
-    sys.__stderr__ = sys.__stdout__  # there the screen would be drawn, also where `2>errors` leads elsewhere
+    # Textual draws on standard error, also where `2>errors` leads that elsewhere
+    sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
     # A look at a large program makes tens of thousands of small objects without cycles, and the next lets them go.
     # Collections triggered by that number would be half of the monitor's work.
     gc.set_threshold(200_000, 20, 20)

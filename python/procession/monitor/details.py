@@ -63,7 +63,7 @@ def hint(row: Row, model: Model) -> str:
         failed = f", {words.plural(info.failed, 'call')} raised" if info.failed else ""
         left = f", {words.duration(row.left_s)} left" if row.left_s else ""
         return (
-            f"{title(row)}: {words.count(info.done)} of {words.plural(info.submitted, 'task')} done{failed}, "
+            f"{title(row)}: {words.count(info.done)} of {words.plural(row.given, 'task')} done{failed}, "
             f"{words.rate(row.rate)} a second{left}"
         )
     return f"{title(row)}: {row.state.text}"
@@ -228,7 +228,7 @@ def _pool(row: PoolRow) -> Lines:
         ("Workers", f"{len(info.workers)} of {info.size}, started by {info.method}"),
         ("Made by", f"pid {info.pid}{f' at {info.site}' if info.site else ''}"),
         ("Progress", f"{words.bar(row.share, 30)} {row.share * 100:.1f} %"),
-        ("Tasks", f"{info.submitted} given (a chunk of items is one), {info.done} done"),
+        ("Tasks", f"{row.given} given (a chunk of items is one), {info.done} done"),
         ("", f"{info.running} running, {info.waiting} waiting; {words.plural(info.failed, 'call')} raised"),
         ("Rate", f"{words.rate(row.rate)} a second"),
         ("Time left", words.duration(row.left_s)),

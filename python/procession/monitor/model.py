@@ -8,7 +8,7 @@ that is watched by its number stays until the monitor is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from procession.monitor.rows import ObjectRow, PoolRow, ProcessRow, ProcessSample, Row, ThreadRow
@@ -88,7 +88,8 @@ class Model:
             family = self.families.get(key)
             if family is None:
                 family = self.families[key] = Family(program)
-            family.program = program
+            head = family.program  # what it was called before its first process died
+            family.program = replace(program, pid=head.pid, command=head.command, started=head.started)
             self._processes(family, look)
             self._objects(family)
             self._pools(family)

@@ -304,12 +304,17 @@ class PoolRow(Row):
     @property
     def share(self) -> float:
         """How much of what was given to it is done; 1 where nothing is to be done."""
-        return min(self.info.done / self.info.submitted, 1.0) if self.info.submitted else 1.0
+        return min(self.info.done / self.given, 1.0) if self.given else 1.0
+
+    @property
+    def given(self) -> int:
+        """The tasks given to it, those that its `map` keeps back for now included."""
+        return self.info.submitted + self.info.later
 
     @property
     def left_s(self) -> float | None:
         """Seconds until what was given to it is finished, as the rate of the last looks has it."""
-        left = self.info.submitted - self.info.done
+        left = self.given - self.info.done
         if left <= 0:
             return 0.0
         return left / self.rate if self.rate else None

@@ -78,7 +78,7 @@ def _counts(model: Model, width: int) -> Spans:
         line.append((f", {ended} ended", "dim"))
     pools = [pool for family in families for pool in family.pools.values() if pool.info.submitted]
     if pools and width >= 66:
-        busiest = max(pools, key=lambda pool: pool.info.submitted - pool.info.done)
+        busiest = max(pools, key=lambda pool: pool.given - pool.info.done)
         line.append((f"   pool {busiest.share * 100:.0f}%", "accent"))
         if busiest.left_s:
             line.append((f", {words.rate(busiest.rate)}/s, {words.duration(busiest.left_s)} left", "dim"))

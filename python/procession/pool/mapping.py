@@ -110,14 +110,22 @@ def feed(
     wait = wait or core.wait
     plan = _Adaptive(core, job) if chunksize is None else _Fixed(core, job, chunksize)
     kind = job._kind | job._limits.kind | (0 if chunksize == 1 else MANY | STREAM)
-    at, total = 0, len(items)
-    while at < total:
-        sizes = plan(total - at)
-        tasks = _submit(core, job, kind, function, items, at, sizes, plan.most_bytes)
-        at += sum(sizes[:tasks]) if kind & MANY else tasks
-        plan.submitted(tasks, at)
-        if at < total:
-            wait(plan.wants_more)
+    at = out = 0
+    total, registration, is_told = len(items), core.engine.registration, False
+    try:
+        while at < total:
+            sizes = plan(total - at)
+            tasks = _submit(core, job, kind, function, items, at, sizes, plan.most_bytes)
+            at += sum(sizes[:tasks]) if kind & MANY else tasks
+            out += tasks
+            plan.submitted(tasks, at)
+            if at < total:
+                registration.expect((total - at) * out // max(at, 1) + 1)
+                is_told = True
+                wait(plan.wants_more)
+    finally:
+        if is_told:
+            registration.expect(0)
 
 
 class _Plan:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Registration"]
 
 # Its words: offsets of the ring of tasks and of the workers' cells (0, 0: threads); how many workers, how many cells
-# each has; labels of the function and the start method; of threads, the tasks submitted, done and failed. Then the
-# workers' pids; 0 where there is none.
-TASKS, CLAIMS, SIZE, WIDTH, TITLE, METHOD, SUBMITTED, DONE, FAILED, WORKERS = range(10)
+# each has; labels of the function and the start method; of threads, the tasks submitted, done and failed; how many
+# a map has yet to submit. Then the workers' pids; 0 where there is none.
+TASKS, CLAIMS, SIZE, WIDTH, TITLE, METHOD, SUBMITTED, DONE, FAILED, LATER, WORKERS = range(11)
 
 
 class Registration(_native.Claim):
@@ -67,6 +67,10 @@ class Registration(_native.Claim):
         """The pool calls this function now. Those of ours are only about others."""
         if not (getattr(function, "__module__", None) or "").startswith("procession."):
             self[TITLE] = self.arena.label(getattr(function, "__qualname__", None) or type(function).__qualname__)
+
+    def expect(self, later: int) -> None:
+        """A map will submit about so many tasks more. Of several maps at once, the last one's say."""
+        self[LATER] = later
 
     def count(self, submitted: int, done: int, failed: int) -> None:
         """Of a pool of threads: how far it is."""

@@ -79,7 +79,7 @@ class Watch:
         report = self._engine.report(number)
         line, memory = last_line(report), self._memory.pop(number, None)
         remark = f"; it was at {line}" if line else ""
-        if memory is not None:
+        if memory:  # of one that died at once nothing is known
             remark += f"; it last had {shown_size(memory)} of memory"
         cause = self._causes.pop(number, WorkerDied.of)
         facts = {"item": item, "remark": remark, "memory_bytes": memory, "line": line}

@@ -292,12 +292,22 @@ def test_the_program_is_what_it_is_without(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--trace", "--report"])
 def test_what_cannot_be_written_is_refused_before_the_program_begins(tmp_path: Path, option: str) -> None:
-    for path, why in [("nowhere/out.json", "cannot be written"), (".", "is a directory")]:
+    for path, why in [
+        ("nowhere/out.json", "cannot be written: there is no directory"),
+        (".", "is a directory"),
+        ("-", "is no file"),
+    ]:
         done = procession("run", option, path, "-c", "print('ran')", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         assert why in done.stderr
     done = procession("run", option, cwd=tmp_path)
     assert (done.returncode, f"no file after {option}" in done.stderr) == (2, True)
+
+
+def test_one_file_cannot_be_both(tmp_path: Path) -> None:
+    done = procession("run", "--trace", "out", "--report", "./out", "-c", "print('ran')", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot be both the trace and the report" in done.stderr
 
 
 def test_a_recording_is_kept_and_not_written_over(tmp_path: Path) -> None:
@@ -322,6 +332,7 @@ def test_a_full_disk_leaves_the_old_file_and_the_recording(small_disk: Path, tmp
     assert (small_disk / "out.json").read_text() == "old"
     [kept] = tmp_path.glob("procession-recording-*")
     assert str(kept) in done.stderr
+    assert f"{small_disk}/out.json could not be written (No space left on device)" in done.stderr
 
 
 def test_other_commands_have_it_too(tmp_path: Path) -> None:
@@ -334,7 +345,7 @@ def test_other_commands_have_it_too(tmp_path: Path) -> None:
 
 def test_what_is_no_trace_or_half_of_one_says_so(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
-    for text in ("", "{}", "[1]", '{"traceEvents": []}', '{"otherData": {}, "traceEvents": []}', "\0\1"):
+    for text in ("", "{}", "[1]", "[" * 100_000, '{"traceEvents": []}', '{"otherData": {}, "traceEvents": []}', "\0\1"):
         path.write_text(text)
         with pytest.raises(NotATrace, match="no trace that"):
             report_text(path)
@@ -345,6 +356,17 @@ def test_what_is_no_trace_or_half_of_one_says_so(tmp_path: Path) -> None:
     path.write_text(whole[: len(whole) * 2 // 3])
     with pytest.raises(NotATrace, match="breaks off"):
         report_text(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(NotATrace, match="no trace that"):
+        report_text(path)
+    for event in (
+        '{"ph":"X","cat":"task"}',
+        "17",
+        '{"ph":"X","cat":"task","ts":"x","dur":1,"pid":1,"tid":1,"args":{}}',
+    ):
+        path.write_text(whole.replace("\n]}\n", f",\n{event}\n]}}\n"))
+        with pytest.raises(NotATrace, match="has changed this trace"):
+            report_text(path)
     path.write_text(json.dumps(json.loads(whole), indent=1))  # by somebody else's tool
     assert "<html" in report_text(path)
     done = subprocess.run([sys.executable, "-m", "procession", "report", "missing"], cwd=tmp_path, capture_output=True)

@@ -34,11 +34,19 @@ def report_text(source: str | os.PathLike[str]) -> str:
 
     Raises: NotARecording, NotATrace; OSError.
     """
+    from ..errors import NotATrace
     from .chrome import source_of
+    from .events import Run
     from .page import page
     from .summary import summarize
 
-    return page(summarize(source_of(source)))
+    found = source_of(source)
+    try:
+        return page(summarize(found))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(found, Run) or isinstance(error, NotATrace):
+            raise
+        raise NotATrace(f"{source}: somebody has changed this trace: {type(error).__name__}: {error}") from error
 
 
 def write_report(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:

@@ -20,6 +20,7 @@ from .events import Event, Run
 __all__ = ["Source", "replacing", "source_of", "write"]
 
 _WHOLE = "recorded by"
+_NOT_ONE = (ValueError, LookupError, TypeError, RecursionError)  # of what is no JSON, no text, or other JSON
 
 
 class Source(Protocol):
@@ -70,19 +71,19 @@ class _Trace:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with open(path, encoding="utf-8") as file:
-            head = file.readline()
         self._events: list[Event] | None = None
         try:
+            with open(path, encoding="utf-8") as file:
+                head = file.readline()
             self.about: dict[str, Any] = json.loads(head.rstrip("\n") + "]}")["otherData"]
-        except (ValueError, LookupError, TypeError):
+        except _NOT_ONE:
             self._read_whole()
 
     def _read_whole(self) -> None:
         try:
             whole = json.loads(self._path.read_text(encoding="utf-8"))
             self.about, self._events = whole["otherData"], whole["traceEvents"]
-        except (ValueError, LookupError, TypeError):
+        except _NOT_ONE:
             self.about = {}
         if not isinstance(self.about, dict) or _WHOLE not in self.about or not isinstance(self._events, list):
             raise NotATrace(f"{self._path}: no trace that `procession run --trace` wrote")
@@ -101,7 +102,7 @@ class _Trace:
                 if text:
                     try:
                         yield json.loads(text)
-                    except ValueError:
+                    except _NOT_ONE:
                         break
         raise NotATrace(f"{self._path}: the trace breaks off; it was not written to its end")
 

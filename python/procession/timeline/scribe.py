@@ -36,27 +36,43 @@ class Wishes:
     """What is to be written: paths, or None."""
 
     def __init__(self, trace: str | None, report: str | None, keep: str | None = None) -> None:
-        """`keep`: the directory for the recording itself, which is made; by default it is one that goes away."""
+        """`keep`: the directory for the recording itself, which is made; by default it is one that goes away.
+
+        Raises: ValueError for "-".
+        """
+        if "-" in (trace, report, keep):
+            raise ValueError("- is no file for a trace or a report: standard output is the program's")
         self.trace, self.report = (None if path is None else os.path.abspath(path) for path in (trace, report))
         self.keep = None if keep is None else os.path.abspath(keep)
 
     def check(self) -> None:
-        """Raises: OSError for what cannot be written; nothing is changed."""
+        """Raises: OSError, ValueError for what cannot be written; nothing is changed."""
+        if self.trace is not None and self.trace == self.report:
+            raise ValueError(f"{self.trace} cannot be both the trace and the report")
         for path in (self.trace, self.report):
-            if path is None:
-                continue
-            if os.path.isdir(path):
-                raise IsADirectoryError(f"{path} is a directory")
-            if not os.access(path if os.path.exists(path) else os.path.dirname(path), os.W_OK):
-                raise PermissionError(f"{path} cannot be written")
+            if path is not None:
+                _check_file(path)
         if self.keep is not None and os.path.exists(os.path.join(self.keep, "header")):
             raise FileExistsError(f"{self.keep} holds a recording already")
+
+
+def _check_file(path: str) -> None:
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a directory")
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{path} cannot be written: there is no directory {folder}")
+    # A file is written beside the one it then replaces; a device or a pipe is written itself
+    place = path if os.path.exists(path) and not os.path.isfile(path) else folder
+    if not os.access(place, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: no permission to write to {place}")
 
 
 def begin(wishes: Wishes, command: list[str]) -> None:
     """Record this process and its family from now on, and have written what is wished for when it ends.
 
-    To be called before the program begins and while there is one thread. Raises: OSError.
+    To be called before the program begins and while there is one thread. Raises: OSError,
+    ValueError.
     """
     from .. import _recording
 
@@ -120,6 +136,7 @@ def _finish(directory: str, program: int) -> None:
 class _Scribe:
     def __init__(self, directory: str, wishes: Wishes, program: int) -> None:
         self._directory, self._wishes, self._program = directory, wishes, program
+        self._writing = directory  # what is written just now
         # For reading and writing: such an opening waits for nobody, and keeps the pipe's other end from hanging up
         self._finish = os.open(os.path.join(directory, "finish"), os.O_RDWR | os.O_NONBLOCK)
         self._done = os.open(os.path.join(directory, "done"), os.O_RDWR)
@@ -137,8 +154,11 @@ class _Scribe:
         try:
             self._write()
         except Exception as error:
-            keeps = "the recording stays there: `procession report` reads it"
-            print(f"procession: {self._directory}: {type(error).__name__}: {error}; {keeps}", file=sys.stderr)
+            why = (
+                error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+            )
+            keeps = f"the recording stays in {self._directory}: `procession report` reads it"
+            print(f"procession: {self._writing} could not be written ({why}); {keeps}", file=sys.stderr)
 
     def _watch(self, look: Callable[[], None]) -> None:
         """Sample until the program says that it is done, or is gone."""
@@ -163,10 +183,10 @@ class _Scribe:
         wishes = self._wishes
         for name in ("finish", "done"):
             os.unlink(os.path.join(self._directory, name))
-        if wishes.trace is not None:
-            write_trace(self._directory, wishes.trace)
-        if wishes.report is not None:
-            write_report(self._directory, wishes.report)
+        for path, write in ((wishes.trace, write_trace), (wishes.report, write_report)):
+            if path is not None:
+                self._writing = path
+                write(self._directory, path)
         shortfall = Recording(self._directory).shortfall()
         if shortfall:
             print(f"procession: {shortfall}", file=sys.stderr)

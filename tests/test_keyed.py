@@ -183,7 +183,9 @@ def test_order_is_that_of_the_items_whoever_was_faster(fork_pool: Pool) -> None:
         }
 
 
-@pytest.mark.parametrize("items", [[5, 17], (5, 17), range(5, 18, 12), {5: 0, 17: 0}, iter([5, 17])], ids=repr)
+@pytest.mark.parametrize(
+    "items", [[5, 17], (5, 17), range(5, 18, 12), {5: 0, 17: 0}, iter([5, 17])], ids=lambda items: type(items).__name__
+)
 def test_kinds_of_items(fork_pool: Pool, items: Any) -> None:
     assert fork_pool.map_reduce_by_key(generated, items, "sum") == {"5": 5, "1": 17, "7": 17}
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Family",
+    "Inherited",
     "at_fork_in_child",
     "end_with_parent",
     "exit_child",
@@ -233,6 +234,20 @@ def run_child(outcome: Outcome, parent_sentinel: int) -> int:
         del current._inheriting
     runnable._outcome, runnable._wires = outcome, wires
     return int(runnable._bootstrap(parent_sentinel))
+
+
+class Inherited:
+    """A descriptor on its way into a new interpreter, where it has the same number.
+
+    It is here because the child unpickles one in any case, and need not load the module of its parent's engine for it.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def detach(self) -> int:
+        """Return the descriptor in the child."""
+        return self.fd
 
 
 class Family:

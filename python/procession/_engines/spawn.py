@@ -11,7 +11,16 @@ import io
 import os
 from multiprocessing import context, util
 
-from .._bootstrap import Family, fallback_path, has_pidfd, lifeline, own_sentinel, preparation_data, tracker_fd
+from .._bootstrap import (
+    Family,
+    Inherited,
+    fallback_path,
+    has_pidfd,
+    lifeline,
+    own_sentinel,
+    preparation_data,
+    tracker_fd,
+)
 from .._outcome import HEADER_BYTES
 from .fork import BasePopen
 
@@ -22,22 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["Popen", "interpreter_flags", "pickle_process", "run_interpreter"]
 
 
-class _DupFd:
-    """A descriptor on its way into the child, where it has the same number."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def detach(self) -> int:
-        """Return the descriptor in the child."""
-        return self.fd
-
-
 class Popen(BasePopen):
     """Run a new interpreter, and in it the process object."""
 
     method = "spawn"
-    DupFd = _DupFd
+    DupFd = Inherited
 
     def __init__(self, process_obj: Any) -> None:
         self._fds: list[int] = []

@@ -1,4 +1,4 @@
-"""Readers and writers with a lock for the room: taken under the mutex, kept beyond it, opened under another hold of it."""
+"""Readers and writers: a lock is taken under another one, kept beyond it, and given back under another hold of that."""
 
 import multiprocessing as mp
 

@@ -7,8 +7,11 @@ import re
 
 __all__ = ["may_wait"]
 
-# Something of an object is assigned, after a `with` on the same line perhaps. (A plain variable may be tested on another line.)
-_ASSIGNS = re.compile(r"^\s*(?:with\b[^:]*:\s*)?[\w.]*\w(?:\.\w+|\[[^=]*\]|\(\))+\s*(?:[-+*/%&|^@]|//|\*\*|<<|>>)?=(?!=)")
+# Something of an object is assigned, after a `with` on the same line perhaps. (A plain variable may be tested on
+# another line.)
+_ASSIGNS = re.compile(
+    r"^\s*(?:with\b[^:]*:\s*)?[\w.]*\w(?:\.\w+|\[[^=]*\]|\(\))+\s*(?:[-+*/%&|^@]|//|\*\*|<<|>>)?=(?!=)"
+)
 _TESTS = re.compile(r"\b(?:while|if|elif|lambda|for|return)\b|:=")
 
 

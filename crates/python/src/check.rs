@@ -6,6 +6,7 @@
 //!
 //! Loops stay cheap because little is written (see [`memory`]), and what is left out can only lead to silence.
 
+mod items;
 mod memory;
 mod size;
 
@@ -13,6 +14,7 @@ use crate::arena::{Object, PyArena, PyBlock};
 use crate::once::name;
 use crate::recorder as place;
 use crate::site;
+pub use items::record_items;
 pub use size::is_small;
 
 use memory::{Known, Memory, Site};

@@ -33,7 +33,7 @@ mod _native {
     #[pymodule_export]
     use crate::chaos::{arm, disarm, unleash};
     #[pymodule_export]
-    use crate::check::{is_small, record_access, record_synchronised};
+    use crate::check::{is_small, record_access, record_items, record_synchronised};
     #[pymodule_export]
     use crate::gather::answer::{PyAnswer, build_answer, seal_answer};
     #[pymodule_export]

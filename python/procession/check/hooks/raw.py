@@ -21,6 +21,7 @@ __all__ = ["watch"]
 
 _record = _native.record_access
 _classes: dict[type[Any], type[Any]] = {}
+_array: Any = ctypes.Array
 _plain_reduce = sharedctypes.reduce_ctype
 
 
@@ -65,6 +66,8 @@ def _recording(type_: type[Any]) -> type[Any]:
         cls = type(type_.__name__, (type_,), {"_check_plain": type_, "__module__": type_.__module__})
         for name, value in own.items():  # afterwards: a new class of character arrays gets a `value` of its own
             setattr(cls, name, value)
+        if "_check_size" in own:
+            _native.record_items(cls, ctypes.Array)
         _classes[type_] = cls
     return cls
 
@@ -114,20 +117,16 @@ def _items(type_: Any) -> dict[str, Any]:
 
     def getitem(self: Any, index: Any) -> Any:
         value = plain_get(self, index)
-        if is_simple and type(index) is int and index >= 0:  # the usual case without another call
-            _record(READ, self._wrapper, index * size, index * size + size)
-        else:
-            note(self, READ, index)
+        note(self, READ, index)
         return value
 
     def setitem(self: Any, index: Any, value: Any) -> None:
         plain_set(self, index, value)
-        if is_simple and type(index) is int and index >= 0:
-            _record(WRITE, self._wrapper, index * size, index * size + size)
-        else:
-            note(self, WRITE, index)
+        note(self, WRITE, index)
 
     own: dict[str, Any] = {"__getitem__": getitem, "__setitem__": setitem}
+    if is_simple and (plain_get, plain_set) == (_array.__getitem__, _array.__setitem__):  # usual indices natively, then
+        own = {"_check_getitem": getitem, "_check_setitem": setitem, "_check_size": size}
     for name in ("value", "raw"):
         if hasattr(type_, name):
             own[name] = _attribute(getattr(type_, name), 0, size * length)

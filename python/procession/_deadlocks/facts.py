@@ -27,7 +27,7 @@ def _mask(*numbers: int) -> int:
 _OWN_SIGNALS = _mask(
     signal.SIGINT,  # Python's
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT),  # faulthandler's
-    *(signal.SIGCHLD, signal.SIGCONT),  # the fork server's; who ends with its parent
+    *(signal.SIGCHLD, signal.SIGCONT, signal.SIGRTMAX),  # the fork server's; who ends with its parent; a worker's stack
     *range(32, signal.SIGRTMIN),  # the C library's, for threads
 )
 _SERVERS = (b"procession._engines._server", b"multiprocessing.forkserver")  # in command lines of fork servers

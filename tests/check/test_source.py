@@ -45,6 +45,22 @@ def other(x, seen):
         if n > 3:
             break
     return x.value
+
+
+def more(x, n, lock):
+    old = x.value
+    new = old + n
+    x.value = new
+    old = 3
+    x.value = old
+    if n > x.value:
+        x.value = n
+    if n > x.value:
+        x.value = 0
+    if n > x.value:
+        with lock:
+            if n > x.value:
+                x.value = n
 """
 
 
@@ -100,3 +116,11 @@ def test_without_a_text_there_is_no_answer(site):
     assert not is_polling(site)
     assert not depends(site, site)
     assert subject(site, "write") == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("read", "write", "answer"),
+    [(41, 43, True), (41, 45, False), (46, 47, True), (48, 49, False), (50, 53, False), (52, 53, True)],
+)
+def test_further_updates(at, read, write, answer):
+    assert depends(at(read, "more"), at(write, "more")) is answer

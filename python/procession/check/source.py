@@ -121,16 +121,49 @@ def _targets(statement: ast.AST) -> list[ast.expr]:
 
 @lru_cache(maxsize=4096)
 def depends(read: str, write: str) -> bool:
-    """Whether what is written at `write` is made of what was read at `read`, at once or through a variable."""
+    """Whether what is written at `write` is made of what was read at `read`, at once or through variables.
+
+    Or whether it depends on how large that was: `if n > x.value: x.value = n`.
+    """
     file, line = split_site(read)
     file_w, line_w = split_site(write)
     if not file or file != file_w or read.rpartition(" in ")[2] != write.rpartition(" in ")[2]:
         return False
-    writes = [chain[-1] for chain in _at(file, line_w)]
+    chains = _at(file, line_w)
+    if any(_is_largest(chain, line) for chain in chains):
+        return True
     if line == line_w:
-        return any(_updates(statement) for statement in writes)
+        return any(_updates(chain[-1]) for chain in chains)
     names = {name for chain in _at(file, line) for name in _assigned(chain[-1], line)}
-    return any(_uses(statement, names) for statement in writes)
+    return any(_uses(chain[-1], _made_of(names, chain, line, line_w)) for chain in chains)
+
+
+def _made_of(names: set[str], chain: tuple[ast.AST, ...], first: int, last: int) -> set[str]:
+    """These variables, and those that get something made of them on the lines between."""
+    function = next((node for node in reversed(chain) if isinstance(node, ast.FunctionDef | ast.Module)), None)
+    if not names or function is None:
+        return names
+    between = [node for node in ast.walk(function) if isinstance(node, ast.Assign) and first < node.lineno < last]
+    for statement in sorted(between, key=lambda node: node.lineno):
+        targets = {target.id for target in statement.targets if isinstance(target, ast.Name)}
+        read = {node.id for node in ast.walk(statement.value) if isinstance(node, ast.Name)}
+        names = names | targets if read & names else names - targets
+    return names
+
+
+def _is_largest(chain: tuple[ast.AST, ...], line: int) -> bool:
+    """Whether a value is written under an `if` on that line which found it larger, or smaller, than what is there."""
+    write, tested = chain[-1], next((node for node in reversed(chain) if isinstance(node, ast.If)), None)
+    if not isinstance(write, ast.Assign) or tested is None or not _covers(tested.test, line):
+        return False
+    for test in ast.walk(tested.test):
+        if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+            sides = [test.left, test.comparators[0]]
+            for target in _targets(write):
+                for old, new in (sides, sides[::-1]):
+                    if _same(old, target) and _same(new, write.value):
+                        return True
+    return False
 
 
 def _updates(statement: ast.AST) -> bool:

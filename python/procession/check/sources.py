@@ -224,6 +224,8 @@ class _Reader:
         self.function = Function(where, node)
         self.locals = self._local_names()
         self.cls = where[1].rpartition(".")[0]
+        decorators = getattr(node, "decorator_list", ())
+        self.is_classmethod = any(isinstance(one, ast.Name) and one.id == "classmethod" for one in decorators)
         self.consumed: set[int] = set()  # names that were dealt with as part of something larger
 
     def _local_names(self) -> set[str]:
@@ -277,6 +279,8 @@ class _Reader:
             node = node.value
         if not isinstance(node, ast.Name):
             return None
+        if node.id == "cls" and self.is_classmethod and self.cls in self.module.classes and attributes:
+            return (self.module.file, self.cls), attributes[0]
         if node.id in ("self", "cls") and self.cls and attributes:
             return (self.module.file, "self"), attributes[0]
         if node.id in self.locals:
@@ -319,6 +323,8 @@ class _Reader:
             while isinstance(owner, ast.Subscript):
                 owner = owner.value
             found = self._variable(owner)
+            if isinstance(owner, ast.Name) and self._class_method(owner, target):
+                return
             if target.attr in _CHANGING and found is not None:
                 self._use(found[0], found[1], node.lineno, "change")
                 self._consume(owner)
@@ -329,6 +335,19 @@ class _Reader:
                 self._mention(target)
             else:
                 self.function.method_calls.append((node.lineno, target.attr))
+
+    def _class_method(self, owner: ast.Name, target: ast.Attribute) -> bool:
+        """Whether a method of a class is called by the class's name; then it is noted."""
+        found = None if owner.id in self.locals else self.program.find(self.module.file, owner.id)
+        if not isinstance(found, tuple) or not found[1].endswith(".__init__"):
+            return False
+        method = f"{found[1].removesuffix('__init__')}{target.attr}"
+        if method not in self.program.module(found[0]).functions:
+            return False
+        self.function.calls.append((target.lineno, (found[0], method)))
+        self._consume(owner)
+        self.consumed.add(id(target))
+        return True
 
     def _method(self, line: int, name: str) -> None:
         own = self.module.file, f"{self.cls}.{name}"

@@ -74,9 +74,13 @@ def _around_bootstrap(bootstrap: Callable[..., int]) -> Callable[..., int]:
 
 
 def _around_poll(poll: Callable[..., int | None]) -> Callable[..., int | None]:
-    def recorded_poll(self: Any, flag: int = os.WNOHANG) -> int | None:
-        code = poll(self, flag)
-        if code is not None and get_ident() not in _starting:
+    def recorded_poll(self: Any, *flag: int) -> int | None:
+        code = poll(self, *flag)
+        if code is None or get_ident() in _starting:
+            return code
+        if self.method == "thread":  # of this process, which has not ended
+            self._thread.join()
+        else:
             tokens.joined(self.pid)
         return code
 

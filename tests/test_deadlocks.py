@@ -172,7 +172,7 @@ if __name__ == "__main__":
 """
     printed = run(tmp_path, text, method)
     assert printed.count("LockOrderWarning") == 1
-    assert len(re.findall(r"took one at .*program.py:8 in work, then another at .*program.py:9 in work", printed)) == 2
+    assert len(re.findall(r"lock [AB] at .*program.py:8 in work\n +and then lock [AB] at .*:9 in work", printed)) == 2
 
 
 def test_the_error_travels_with_its_facts() -> None:

@@ -117,8 +117,9 @@ def test_a_program_that_ends_badly_is_analysed(tmp_path: Path, death: str) -> No
 def test_a_child_that_ends_without_a_word_is_told(tmp_path: Path) -> None:
     ended = run(program(tmp_path, LOSES.replace("    total += 1", "    total += 1; import os; os._exit(0)")))
     assert ended.returncode == 0
-    told, summary = ended.stderr.splitlines()
-    assert re.fullmatch(r"procession check: Process-1, pid \d+, was ended by a signal or os._exit: .*", told)
+    *told, summary = ended.stderr.splitlines()
+    assert re.fullmatch(r"procession check: Process-1, pid \d+, was ended by a signal or os._exit: .*", " ".join(told))
+    assert max(map(len, told)) <= 80
     assert summary == "procession check: nothing found"
 
 

@@ -330,7 +330,7 @@ def test_names_of_processes_and_threads(run: Run) -> None:
     run.update(1)
     run.update(2)
     (finding,) = run.found()
-    assert "worker-1 (pid 2)" in {place.process for place in finding.places}
+    assert "worker-1, pid 2" in {place.process for place in finding.places}
 
 
 def test_without_the_source_nothing_is_claimed(run: Run) -> None:

@@ -119,16 +119,17 @@ def _me() -> Me:
 
 def _tell(circle: list[Order]) -> None:
     names = process_names()
+    letters = {order.held: "ABCD"[number] for number, order in enumerate(circle)}
     lines = ["locks are taken in orders that may end in a deadlock:"]
     told = []
     for order in circle:
         pid = order.thread[0]
-        process = f"{names.get(pid, 'process')} (pid {pid})"
+        process = f"{names.get(pid, 'a process that has ended')}, pid {pid}"
         held, taken = order.sites
-        lines.append(
-            f"  {process} took one at {held or 'an unknown line'}, then another at {taken or 'an unknown line'}"
-        )
-        told.append({"process": process, "held": held, "taken": taken})
+        locks = letters[order.held], letters[order.taken]
+        lines.append(f"  {process}: lock {locks[0]} at {held or 'an unknown line'}")
+        lines.append(f"    and then lock {locks[1]} at {taken or 'an unknown line'}")
+        told.append({"process": process, "held": held, "taken": taken, "locks": locks})
     lines.append("  take them in the same order everywhere, or hold one more lock around both")
     leave_behind("lock-order", {"text": "\n".join(lines), "orders": told})
     file, _, line = circle[0].sites[1].partition(" in ")[0].rpartition(":")

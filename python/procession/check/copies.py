@@ -70,7 +70,8 @@ _ADVICE = (
 )
 _OTHERWISE = (
     "# Put it once where all processes see it, and send its name:",
-    "memory = SharedMemory(create=True, size=len(data))  # from multiprocessing.shared_memory",
+    "from multiprocessing.shared_memory import SharedMemory",
+    "memory = SharedMemory(create=True, size=len(data))",
     "memory.buf[: len(data)] = data",
     "queue.put(memory.name)",
 )

@@ -30,7 +30,7 @@ _ADVICE = {
         "# Tell those who wait that no more comes:",
         "queue.shutdown()  # get() raises ShutDown when the queue is empty",
     ),
-    "lock-order": ("# Take the locks in the same order everywhere",),
+    "lock-order": ("# Take the locks in the same order everywhere.",),
 }
 
 
@@ -55,7 +55,9 @@ def _finding(told: dict[str, Any]) -> Finding:
     kind = told["kind"]
     if kind == "lock-order":
         places = tuple(place for order in told["orders"] for place in _of_order(order))
-        return Finding(kind, "locks are taken in orders that may end in a deadlock", places, _ADVICE[kind], {})
+        orders = ", ".join(f"{first} before {second}" for first, second in (order["locks"] for order in told["orders"]))
+        title = f"locks are taken in orders that may end in a deadlock: {orders}"
+        return Finding(kind, title, places, _ADVICE[kind], {})
     participants = told["participants"]
     places = tuple(place for participant in participants for place in _of_participant(participant))
     if kind == "deadlock":
@@ -81,4 +83,8 @@ def _of_participant(participant: dict[str, Any]) -> list[Place]:
 
 def _of_order(order: dict[str, Any]) -> list[Place]:
     who = {"process": order["process"]}
-    return [Place.at("takes a lock", order["held"], **who), Place.at("then takes another", order["taken"], **who)]
+    first, second = order["locks"]
+    return [
+        Place.at(f"takes lock {first}", order["held"], **who),
+        Place.at(f"then takes lock {second}, while it has {first}", order["taken"], **who),
+    ]

@@ -105,7 +105,7 @@ def _never_joined(run: Run) -> list[Finding]:
                 continue
             title = f"{start['name']} was never joined: it had ended {since:.0f} s before its parent, which never asked"
             advice = (
-                "process.join()  # frees what the system keeps of it, and tells how it ended:",
+                "process.join()  # frees what the system keeps of it",
                 "if process.exitcode != 0:",
                 "    ...",
             )

@@ -149,9 +149,9 @@ class Detector:
     def _who(self, thread: Thread) -> tuple[str, str]:
         """Process and thread, as findings name them."""
         name = self.names.get((thread.pid, 0), "")
-        process = f"{name} (pid {thread.pid})" if name else f"pid {thread.pid}"
+        process = f"{name}, pid {thread.pid}" if name else f"pid {thread.pid}"
         return process, "" if thread.native == thread.pid else self.names.get(
-            (thread.pid, thread.native), f"thread {thread.native}"
+            (thread.pid, thread.native), str(thread.native)
         )
 
 

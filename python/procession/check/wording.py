@@ -135,7 +135,7 @@ def _race_advice(one: Access, other: Access, name: str, statement: str) -> tuple
     shared = one.held() | other.held()
     if shared:
         return (
-            "# one of the two holds a lock that the other does not take: take the same one at both places",
+            "# One of the two holds a lock that the other does not take. Take it at both:",
             "with lock:",
             f"    {statement or '...'}",
         )

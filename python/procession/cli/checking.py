@@ -288,8 +288,10 @@ def _report(options: _Options, directory: str, status: int) -> int:
                 file.write(text)
     if options.json != "-":
         sys.stderr.write(render(result.findings, coloured=_is_coloured(), width=_width()))
+        import textwrap
+
         for sentence in result.missing:
-            print(f"procession check: {sentence}", file=sys.stderr)
+            print(textwrap.fill(f"procession check: {sentence}", _width()), file=sys.stderr)
         print(f"procession check: {summary(result)}{_ended(status)}", file=sys.stderr)
     for failure in result.failures:
         print(f"procession check: {failure}\nThis is a mistake of procession's own.", file=sys.stderr)

@@ -175,6 +175,21 @@ if __name__ == "__main__":
     assert len(re.findall(r"lock [AB] at .*program.py:8 in work\n +and then lock [AB] at .*:9 in work", printed)) == 2
 
 
+def test_threads_of_an_executor_end_with_the_program(tmp_path: Path) -> None:
+    text = """
+if __name__ == "__main__":
+    from concurrent.futures import ThreadPoolExecutor
+    executor = ThreadPoolExecutor(1)
+    executor.submit(int).result()
+    procession.detect_deadlocks()
+    child = procession.get_context(sys.argv[1]).Process(target=int)
+    child.start()
+    child.join()
+    print("done")
+"""
+    assert run(tmp_path, text, "fork", detect=False).split() == ["done"]
+
+
 def test_the_error_travels_with_its_facts() -> None:
     import pickle
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from browser import Browser, find
 from commands import COMMAND, left_behind
 from watching import Family, drive, family
 
+from procession.testing import wait_until
+
 pytestmark = pytest.mark.slow
 
 
@@ -28,9 +31,9 @@ def watched() -> Iterator[Family]:
         yield running
 
 
-@pytest.fixture
-def address(watched: Family, tmp_path: Path) -> Iterator[str]:
-    """Where the screen of a running program is served."""
+@contextlib.contextmanager
+def serving(watched: Family, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server for a running program, and where it is."""
     command = [*COMMAND, "top", "--web", "--interval", "0.1", str(watched.pid)]
     server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert server.stdout is not None
@@ -41,11 +44,19 @@ def address(watched: Family, tmp_path: Path) -> Iterator[str]:
         assert line, said
         said += line
         found = re.search(r"http://127\.0\.0\.1:\d+/[\w-]{22}/", line)
-    yield found.group()
-    server.send_signal(signal.SIGTERM)
+    yield server, found.group()
     rest, _ = server.communicate(timeout=20)
-    assert (server.returncode, "Traceback" in rest) == (0, False), rest
-    assert left_behind(tmp_path) == []  # the screens that it started for pages have ended as well
+    assert "Traceback" not in rest
+    wait_until(lambda: left_behind(tmp_path) == [], timeout=20)  # the screens that it started for pages end as well
+
+
+@pytest.fixture
+def address(watched: Family, tmp_path: Path) -> Iterator[str]:
+    """Where the screen of a running program is served."""
+    with serving(watched, tmp_path) as (server, found):
+        yield found
+        server.send_signal(signal.SIGTERM)
+    assert server.returncode == 0
 
 
 async def status(address: str, **options: Any) -> int:
@@ -82,6 +93,19 @@ def test_nothing_is_served_without_the_secret(address: str) -> None:
                 assert "://" not in re.sub(r"ws://127\.0\.0\.1:\d+/", "", await answer.text())
 
     drive(test)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_its_screens_end_with_it(number: int, watched: Family, tmp_path: Path) -> None:
+    async def open_one(server: subprocess.Popen[str], address: str) -> None:
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{address}ws") as socket:
+            await socket.receive(timeout=20)  # the screen is there
+            server.send_signal(number)
+            while not (await socket.receive(timeout=20)).type.name.startswith("CLOS"):
+                pass
+
+    with serving(watched, tmp_path) as (server, address):
+        drive(lambda: open_one(server, address))
 
 
 def test_two_at_a_port_are_one_too_many(address: str, tmp_path: Path) -> None:

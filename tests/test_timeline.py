@@ -359,11 +359,8 @@ def test_what_is_no_trace_or_half_of_one_says_so(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(NotATrace, match="no trace that"):
         report_text(path)
-    for event in (
-        '{"ph":"X","cat":"task"}',
-        "17",
-        '{"ph":"X","cat":"task","ts":"x","dur":1,"pid":1,"tid":1,"args":{}}',
-    ):
+    task = '{"ph":"X","cat":"task","ts":"x","dur":1,"pid":1,"tid":1,"args":{}}'
+    for event in ('{"ph":"X","cat":"task"}', "17", task):
         path.write_text(whole.replace("\n]}\n", f",\n{event}\n]}}\n"))
         with pytest.raises(NotATrace, match="has changed this trace"):
             report_text(path)

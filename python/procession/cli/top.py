@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import importlib.util
 import os
+import select
 import sys
+import threading
 from typing import Any
 
 from procession.cli.shared import EXIT_USAGE, complain
@@ -15,6 +18,7 @@ from procession.errors import NoSuchProgram
 __all__ = ["add_top"]
 
 EXIT_NO_PROGRAM = 1
+SERVER = "PROCESSION_TOP_SERVER"  # the number of the process that serves this screen to a browser
 INSTALL = "pip install 'procession[top]'"
 
 HELP = """\
@@ -81,6 +85,7 @@ def run_top(options: argparse.Namespace) -> int:
         watch.close()
         from procession.monitor.web import serve
 
+        os.environ[SERVER] = str(os.getpid())
         return serve(options.pid, options.interval, options.port)
     from procession.monitor.screen import Top
 
@@ -89,9 +94,20 @@ def run_top(options: argparse.Namespace) -> int:
     # A look at a large program makes tens of thousands of small objects without cycles, and the next lets them go.
     # Collections triggered by that number would be half of the monitor's work.
     gc.set_threshold(200_000, 20, 20)
+    if SERVER in os.environ:
+        threading.Thread(target=_end_with, args=(int(os.environ[SERVER]),), daemon=True).start()
     top = Top(watch, options.interval)
     top.run()
     return top.return_code or 0
+
+
+def _end_with(server: int) -> None:
+    """End when that process has ended, however it did: nobody else would end a screen that is nobody's."""
+    with contextlib.suppress(ProcessLookupError):
+        ending = select.poll()
+        ending.register(os.pidfd_open(server), select.POLLIN)
+        ending.poll()
+    os._exit(0)
 
 
 def terminal_problem() -> str | None:

@@ -134,7 +134,7 @@ async def _run(site: Site, listening: socket.socket) -> None:
     runner = web.AppRunner(await site.application(), access_log=None)
     await runner.setup()
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     try:
         await web.SockSite(runner, listening, shutdown_timeout=1.0).start()

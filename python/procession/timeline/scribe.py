@@ -154,9 +154,7 @@ class _Scribe:
         try:
             self._write()
         except Exception as error:
-            why = (
-                error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
-            )
+            why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             keeps = f"the recording stays in {self._directory}: `procession report` reads it"
             print(f"procession: {self._writing} could not be written ({why}); {keeps}", file=sys.stderr)
 

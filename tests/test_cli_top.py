@@ -72,15 +72,14 @@ def test_a_dumb_terminal_gets_a_hint(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variable", ["", "NO_COLOR"])
-def test_in_a_terminal_it_runs_and_is_left(variable: str, tmp_path: Path) -> None:
-    program = f"import os; os.environ['TERM'] = 'xterm-256color'; os.environ['{variable or 'X'}'] = '1'; " + RUN.format(
-        arguments="'top', '--interval', '0.1'"
-    )
-    terminal = Terminal(program, tmp_path)
+@pytest.mark.parametrize("variable", [("X", "1"), ("NO_COLOR", "1"), ("PYTHONIOENCODING", "ascii")])
+@pytest.mark.parametrize("key", [b"q", b"\x03"])
+def test_in_a_terminal_it_runs_and_is_left(variable: tuple[str, str], key: bytes, tmp_path: Path) -> None:
+    program = RUN.format(arguments="'top', '--interval', '0.1'")
+    terminal = Terminal(program, tmp_path, environ=dict([("TERM", "xterm-256color"), variable]))
     terminal.read_until("Processes")
     terminal.read_until("Quit")
-    terminal.type(b"q")
+    terminal.type(key)
     assert terminal.finish() == 0
 
 

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import gc
 import importlib.util
+import io
 import os
 import select
 import sys
@@ -91,6 +92,8 @@ def run_top(options: argparse.Namespace) -> int:
 
     # Textual draws on standard error, also where `2>errors` leads that elsewhere
     sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
+    if isinstance(sys.__stdout__, io.TextIOWrapper):
+        sys.__stdout__.reconfigure(errors="replace")  # an error in its thread that writes would leave a dead screen
     # A look at a large program makes tens of thousands of small objects without cycles, and the next lets them go.
     # Collections triggered by that number would be half of the monitor's work.
     gc.set_threshold(200_000, 20, 20)

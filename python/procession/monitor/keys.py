@@ -42,7 +42,7 @@ KEYS = (
     Key("N", "N", "", "sort_by('PID')", ""),
     Key("l", "l", "Light", "light", "light or dark colours", 7),
     Key("escape", "Esc", "", "plain", ""),
-    Key("q,f10", "q", "Quit", "quit", "leave; the program does not notice", 0),
+    Key("q,f10,ctrl+c", "q", "Quit", "quit", "leave; the program does not notice", 0),
 )
 
 _WORDS = """\

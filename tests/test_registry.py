@@ -299,6 +299,29 @@ def test_a_program_without_procession_is_said_to_be_one() -> None:
         child.wait()
 
 
+CLOSED = """
+    import os, sys, time, procession
+
+    if __name__ == "__main__":
+        lock = procession.Lock()
+        lock.name = "kept"
+        if sys.argv[1] == "child":
+            procession.Process(target=time.sleep, args=(600,), daemon=True).start()
+        os.closerange(3, 100)
+        print("ready", flush=True)
+        time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_who_closed_its_descriptors_is_found_by_its_children(tmp_path: Path) -> None:
+    with running(tmp_path, CLOSED, "child") as outside:
+        seen = _registry.program(outside.pid)
+        assert outside.pid in [process.pid for process in seen.processes]
+    with running(tmp_path, CLOSED, "alone") as outside, pytest.raises(NoSuchProgram, match="has closed the descriptor"):
+        _registry.program(outside.pid)
+
+
 def test_a_zombie_has_ended() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

@@ -197,7 +197,7 @@ class NoSuchProgram(ProcessionError, LookupError):
 
     pid: int = 0
     reason: str = ""
-    """"gone", "another user's" or "not procession's"."""
+    """"gone", "another user's", "not procession's" or "closed" (it has no descriptor of its memory any more)."""
 
 
 class NotShared(ProcessionError, RuntimeError):

@@ -93,6 +93,16 @@ class Watch:
         status = proc.status(pid)
         if status is None or status.state in "ZX":
             raise NoSuchProgram(f"process {pid} has ended", pid=pid, reason="gone")
+        for program in self.programs():  # another process of its program may have kept what it closed
+            if any(process.pid == pid and process.alive for process in program.processes):
+                return program
+        if proc.maps_arena(pid):
+            raise NoSuchProgram(
+                f"process {pid} has closed the descriptor of its shared memory (as by `os.closerange`), and cannot be "
+                "looked at without",
+                pid=pid,
+                reason="closed",
+            )
         raise NoSuchProgram(
             f"process {pid} shares nothing through procession (yet): it has made no shared object, and started nothing",
             pid=pid,

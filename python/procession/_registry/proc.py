@@ -7,7 +7,7 @@ import re
 import time
 from dataclasses import dataclass
 
-__all__ = ["Status", "arenas", "command", "private_spans", "status", "threads", "uid"]
+__all__ = ["Status", "arenas", "command", "maps_arena", "private_spans", "status", "threads", "uid"]
 
 _ARENA = "/memfd:procession-arena (deleted)"  # as `segment.rs` of the core calls it
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -87,6 +87,11 @@ def arenas(pid: int) -> dict[int, str]:
         except OSError:
             continue  # closed meanwhile
     return found
+
+
+def maps_arena(pid: int) -> bool:
+    """Whether a process uses an arena, which it need not have open for that."""
+    return _ARENA in (_text(f"/proc/{pid}/maps") or "")
 
 
 def private_spans(pid: int) -> list[tuple[int, int]]:

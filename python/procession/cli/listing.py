@@ -159,7 +159,7 @@ class _Listing:
         yield "", ""
         yield "title", f"{'POOL':>8} {pool.name}"
         of = f" of {pool.title}" if pool.title else ""
-        yield "", f"{'':>8} {pool.size} workers ({pool.method}){of}"
+        yield "", f"{'':>8} {counted(pool.size, 'worker')} ({pool.method}){of}"
         counts = f"{pool.done} done, {pool.running} running, {pool.waiting} waiting"
         counts += f", some {pool.later} to come" if pool.later else ""
         failed = f"; {pool.failed} calls failed" if pool.failed else ""

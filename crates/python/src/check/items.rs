@@ -126,7 +126,7 @@ unsafe extern "C" fn setitem(array: Object, arguments: *mut Object, count: ffi::
         let index = if count == 2 && !set.is_null() { usual(*arguments) } else { None };
         let Some(index) = index else { return by_python(array, c"_check_setitem", arguments, count) };
         let set: ffi::objobjargproc = std::mem::transmute::<*mut (), ffi::objobjargproc>(set);
-        if set(array, *arguments, *arguments.offset(1)) != 0 {
+        if set(array, *arguments, *arguments.add(1)) != 0 {
             return null_mut();
         }
         note(array, WRITE, index);

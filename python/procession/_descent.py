@@ -83,8 +83,8 @@ def watch(join_thread: Callable[[Callable[[float | None], object], Any, float | 
                 thread.join()
 
     # At the end the interpreter waits for all threads that are not daemons, and in no way that others could see. What
-    # is raised here ends that, so that a program in which one is stuck ends. First in the list, which is called from its
-    # end: concurrent.futures tells its threads there that no more comes.
+    # is raised here ends that, so that a program in which one is stuck ends. First in the list, which is called from
+    # its end: concurrent.futures tells its threads there that no more comes.
     threading._threading_atexits.insert(0, join_the_rest)  # type: ignore[attr-defined]
     threading.Thread.start = start  # type: ignore[method-assign]
     threading.Thread.join = join  # type: ignore[method-assign]

@@ -222,7 +222,7 @@ def test_the_command_tells_of_both_sides(tmp_path: Path) -> None:
     (finding,) = json.loads(ended.stdout)["findings"]
     assert finding["details"]["name"] == "balance"
     assert sorted(len(side["locks"]) for side in finding["details"]["holding"]) == [0, 1]
-    processes = {place["process"].partition(" ")[0] for place in finding["places"]}
+    processes = {place["process"].partition(",")[0] for place in finding["places"]}
     assert processes == {"MainProcess", "Process-1"}
     assert all(place["stack"] for place in finding["places"])
 
@@ -232,16 +232,21 @@ def test_a_start_that_clears_up_after_another_child_orders_nothing(tmp_path: Pat
     """Whether the first child is quicker than the start of the second is luck: the program does not know."""
     program = """
         import multiprocessing as mp
-        import os
+
+        from procession.testing import wait_until
 
         def work(balance):
             balance.value += 1
+
+        def has_ended(pid):  # as the program itself has no means to know
+            with open(f"/proc/{pid}/stat") as file:
+                return ") Z " in file.read()
 
         if __name__ == "__main__":
             balance = mp.Value("i", 0)
             workers = [mp.Process(target=work, args=(balance,)) for _ in range(2)]
             workers[0].start()
-            os.waitid(os.P_PID, workers[0].pid, os.WEXITED | os.WNOWAIT)
+            wait_until(lambda: has_ended(workers[0].pid))
             workers[1].start()
             for worker in workers:
                 worker.join()

@@ -213,7 +213,7 @@ def subject(site: str, kind: str) -> tuple[str, str]:
         else:
             statement_text = ast.unparse(statement)
         candidates = _targets(statement) if kind == "write" else _loaded(scope)
-        candidates = candidates or _accesses(scope)
+        candidates = candidates or _loaded(scope)
         valued = [node for node in candidates if isinstance(node, ast.Attribute) and node.attr in ("value", "raw")]
         for node in valued or candidates:
             if not isinstance(getattr(node, "value", None), ast.Constant):

@@ -32,6 +32,8 @@ def watch() -> None:
     _watch_popen(BasePopen)
     os.waitpid = _around_waitpid(os.waitpid)
     os.wait = lambda: os.waitpid(-1, 0)
+    os.wait3, os.wait4 = _around_wait_with_usage(os.wait3), _around_wait_with_usage(os.wait4)
+    os.waitid = _around_waitid(os.waitid)
     modules: tuple[Any, ...] = (_wait, connection)
     modules[0].wait = modules[1].wait = _around_wait(_wait.wait)
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
@@ -95,6 +97,26 @@ def _around_waitpid(waitpid: Callable[[int, int], tuple[int, int]]) -> Callable[
         return found, status
 
     return recorded_waitpid
+
+
+def _around_wait_with_usage(wait: Callable[..., tuple[int, int, Any]]) -> Callable[..., tuple[int, int, Any]]:
+    def recorded_wait(*arguments: int, **keywords: int) -> tuple[int, int, Any]:
+        found = wait(*arguments, **keywords)
+        if found[0] > 0:
+            tokens.joined(found[0])
+        return found
+
+    return recorded_wait
+
+
+def _around_waitid(waitid: Callable[..., Any]) -> Callable[..., Any]:
+    def recorded_waitid(*arguments: int) -> Any:
+        found = waitid(*arguments)
+        if found is not None and found.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED):
+            tokens.joined(found.si_pid)
+        return found
+
+    return recorded_waitid
 
 
 def _around_wait(wait: Callable[..., Any]) -> Callable[..., Any]:

@@ -31,6 +31,7 @@ from procession.monitor.model import LINGER_S, Model, filtered
 from procession.monitor.rows import ProcessRow
 from procession.monitor.summary import summary, tab_titles
 from procession.monitor.tabs import TABS
+from procession.statistics import BarrierStatistics
 
 PROCESSES, QUEUES, LOCKS, POOLS, OBJECTS = TABS
 CROSSED = program(
@@ -422,3 +423,11 @@ def test_a_join_of_a_thread_names_it() -> None:
     watched = program(process(1, 0, threads=(thread(1, waits=joins), thread(51, "feeder"))))
     rows = listed(seen(look(3, watched)), PROCESSES)
     assert rows[1].state.text == "waits 3.0 s for the end of its thread feeder (51)"
+
+
+@pytest.mark.parametrize(("broken", "text"), [(False, "1 of 3 arrived"), (True, "broken")])
+def test_a_broken_barrier_is_called_so(broken: bool, text: str) -> None:
+    barrier = replace(event(100), kind="Barrier", statistics=BarrierStatistics(3, 1, broken, 0))
+    (row,) = listed(seen(look(0, program(objects=(barrier,)))), OBJECTS)
+    (now,) = [column for column in OBJECTS.columns if column.title == "NOW"]
+    assert now.text(row) == text

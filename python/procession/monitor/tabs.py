@@ -273,7 +273,7 @@ def _value(row: ObjectRow) -> str:
     if hasattr(statistics, "depth"):
         return words.plural(statistics.depth, "item")
     if hasattr(statistics, "parties"):
-        return f"{statistics.waiters} of {statistics.parties} arrived"
+        return "broken" if statistics.broken else f"{statistics.waiters} of {statistics.parties} arrived"
     if row.info.owner is not None:
         return f"held by {_owner(row)}"
     if hasattr(statistics, "value"):

@@ -165,7 +165,8 @@ class _Listing:
         failed = f"; {pool.failed} calls failed" if pool.failed else ""
         yield "bad" if pool.failed else "", f"{'':>8} tasks: {counts}{failed}"
         for worker in pool.workers:
-            doing = "idle"
+            process = self.processes.get(worker.pid)
+            doing = "idle" if process is None or process.name else "starting"  # it has not said what it is called
             if worker.task is not None:
                 item = "" if worker.item is None else f", item {worker.item}"
                 doing = f"task {worker.task}{item}, for {shown_time(self.now - (worker.since or self.now))}"

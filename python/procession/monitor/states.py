@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Circle", "Node", "Waiting", "circles", "state_of_process", "state_of_thread", "state_of_worker", "waiting"]
 
+STARTING = "starting: imports the program"  # a worker that has not said yet what it is called
 SAME_WAIT_S = 0.05  # seconds by which the beginning of one wait may differ in two looks
 Node = tuple[int, int]  # pid and thread ident
 
@@ -231,7 +232,7 @@ def _work(row: ProcessRow, main: State | None) -> State:
     """A pool's worker says what it works on."""
     assert row.worker is not None
     if row.worker.info.task is None:
-        return State("idle", "idle: waits for a task")
+        return State("idle", "idle: waits for a task" if row.info.name else STARTING)
     if main is not None and main.kind == "waiting":
         return State("waiting", f"in {task(row.worker)}, {main.text}")
     if main is None or main.kind == "running":
@@ -252,6 +253,6 @@ def state_of_worker(row: WorkerRow, now: float) -> State:
     if row.ended is not None:
         return State("ended", f"ended {clock(row.ended)}")
     if info.task is None:
-        return State("idle", "idle: waits for a task")
+        return State("idle", "idle: waits for a task" if row.name else STARTING)
     since = f" for {duration(now - info.since)}" if info.since else ""
     return State("running", f"runs {task(row)}{since}")

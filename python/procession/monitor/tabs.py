@@ -44,7 +44,7 @@ def _name(row: Any) -> str:
         return f"{row.prefix}{row.name}"
     if row.stands_for:
         return f"{row.prefix}{command(row.stands_for)}"
-    return f"{row.prefix}{row.info.name}"
+    return f"{row.prefix}{row.info.name or 'process'}"
 
 
 def command(line: str) -> str:

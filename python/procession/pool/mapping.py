@@ -120,7 +120,7 @@ def feed(
             out += tasks
             plan.submitted(tasks, at)
             if at < total:
-                registration.expect((total - at) * out // max(at, 1) + 1)
+                registration.expect(-(-(total - at) * out // max(at, 1)))
                 is_told = True
                 wait(plan.wants_more)
     finally:

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("textual")
 pytest.importorskip("psutil")
 
+from textual import events
 from watching import Family, drive, family, screen
 
 from procession.monitor import stacks
@@ -94,6 +95,19 @@ def test_the_filter_lists_what_has_the_words(watched: Family) -> None:
             await shown.shows("Nothing here has 'gUa'")
             await shown.press("1", "escape")
             await shown.shows("thief", "guard")
+
+    drive(test)
+
+
+def test_what_is_typed_behind_the_slash_at_once_is_for_the_filter(watched: Family) -> None:
+    async def test() -> None:
+        async with screen(watched.pid) as shown:
+            for key in ("slash", *"gUa", "enter"):
+                shown.top.post_message(events.Key(key, key if len(key) == 1 else None))
+            await shown.until(lambda: "thief" not in shown.text)
+            assert "guard" in shown.text
+            await shown.press("slash", "slash")
+            await shown.until(lambda: shown.top.filter == "/")
 
     drive(test)
 

@@ -61,7 +61,12 @@ class Top(App[None]):
     TITLE = "procession top"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(key.keys, key.action, key.name, show=False) for key in KEYS if key.keys != "enter"),
+        *(
+            # What is typed behind `/` is for the filter, so that key may not wait in the list's queue
+            Binding(key.keys, key.action, key.name, show=False, priority=key.action == "filter")
+            for key in KEYS
+            if key.keys != "enter"
+        ),
         *(Binding(str(number), f"show_tab({number - 1})", show=False) for number in range(1, len(TABS) + 1)),
     ]
     CSS = """
@@ -74,8 +79,7 @@ class Top(App[None]):
     #banner.shown { display: block; }
     Table { height: 1fr; padding: 0; }
     #hint { height: 2; padding: 0 1; background: $surface; color: $foreground; }
-    #filter { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
-    #filter.shown { display: block; }
+    #filter { height: 1; border: none; padding: 0 1; background: $panel; }
     #keys { height: 1; background: $panel; color: $foreground; }
     """
 
@@ -105,6 +109,7 @@ class Top(App[None]):
 
     def on_mount(self) -> None:
         """Looks from now on."""
+        self.query_one("#filter", Input).display = False
         self.table.focus()
         self.set_interval(self.interval_s, self.tick)
         self.call_after_refresh(self.tick)
@@ -267,11 +272,15 @@ class Top(App[None]):
         """Threads shown or not."""
         self._choose(threads=not self.choices[self.tab].threads)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """In the filter `/` is a letter."""
+        return action != "filter" or not isinstance(self.focused, Input)
+
     def action_filter(self) -> None:
         """Type what to look for."""
         box = self.query_one("#filter", Input)
-        box.add_class("shown")
-        box.focus()
+        box.display = True
+        self.screen.set_focus(box)  # at once: the next keys, which may have been typed already, are for it
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The list follows what is typed."""
@@ -280,14 +289,14 @@ class Top(App[None]):
 
     def on_input_submitted(self) -> None:
         """Back to the list, with the filter."""
-        self.query_one("#filter", Input).set_class(bool(self.filter), "shown")
+        self.query_one("#filter", Input).display = bool(self.filter)
         self.table.focus()
 
     def action_plain(self) -> None:
         """Esc: all rows."""
         box = self.query_one("#filter", Input)
         box.value = ""
-        box.remove_class("shown")
+        box.display = False
         self.table.focus()
 
     def action_pause(self) -> None:

@@ -135,7 +135,10 @@ class ProcessWithResult(BaseProcess):
     def _forwards(self) -> Any:
         """What becomes of its output, before it is started."""
         given = self._forward
-        return given if given is not None else _FORWARD in os.environ and bool(os.environ[_FORWARD])
+        if given is not None:
+            return given
+        # A look-up would raise and catch a KeyError, and Ctrl-C in the middle of one shows both.
+        return _FORWARD in tuple(os.environ) and bool(os.environ[_FORWARD])
 
     @property
     def output(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ mod _native {
     #[pymodule_export]
     use crate::gather::text::PyWords;
     #[pymodule_export]
-    use crate::lifeline::{drain_on_sigterm, end_at_once, end_with_parent, lifeline, lifeline_ends};
+    use crate::lifeline::{drain_on_sigterm, end_at_once, end_with_parent, lifeline, lifeline_ends, own_memory};
     #[pymodule_export]
     use crate::observe::PyObserver;
     #[pymodule_export]

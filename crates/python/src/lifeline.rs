@@ -1,7 +1,8 @@
-//! How a process ends: with its parent (`procession_core::sys::lifeline`), or after its task (`drain`).
+//! How a process ends: with its parent (`procession_core::sys::lifeline`), or after its task (`drain`); and how large one
+//! is that may have to.
 
-use procession_core::sys::drain;
 use procession_core::sys::lifeline as core;
+use procession_core::sys::{self, drain};
 use pyo3::prelude::*;
 
 /// The reading end of this process's lifeline, for one child; the caller closes it when the child has it.
@@ -35,4 +36,12 @@ pub fn end_at_once() -> bool {
 #[pyfunction]
 pub fn drain_on_sigterm(master: u32) {
     drain::drain_on_sigterm(master);
+}
+
+/// Bytes that a process has in memory and shares with nobody by design; None where nobody knows.
+///
+/// Native, since a signal's handler that raises could leave a file of Python's open.
+#[pyfunction]
+pub fn own_memory(pid: u32) -> Option<u64> {
+    sys::own_memory(pid)
 }

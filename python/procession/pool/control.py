@@ -10,6 +10,7 @@ import signal
 import time
 from contextlib import suppress
 
+from .. import _native
 from .state import CELLS, CLAIM, ITEM, RETIRE, SINCE
 
 TYPE_CHECKING = False  # as in `state`
@@ -18,22 +19,11 @@ if TYPE_CHECKING:
 
     from .reports import Reports
 
-__all__ = ["TERMINATE_S", "Control", "own_memory"]
+__all__ = ["TERMINATE_S", "Control"]
 
 TERMINATE_S = 1.0  # a worker asked to end (SIGTERM) and still there after this is killed
 LAST_WORDS_S = 0.5  # how long one that is ended may take to say where it is (a millisecond, but for a busy machine)
 STOP_S = 1.0  # how long a worker may take to stand still: one that waits for a disk cannot
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-def own_memory(pid: int) -> int | None:
-    """Bytes that a process has in memory and shares with nobody by design; None where nobody knows."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            _, resident, shared, *_ = file.read().split()
-    except (OSError, ValueError):
-        return None
-    return (int(resident) - int(shared)) * _PAGE
 
 
 def _state_of(pid: int) -> str:
@@ -60,7 +50,7 @@ class Control:
 
     def memory(self, number: int) -> int | None:
         """Bytes of memory that are a worker's own, without what it inherited from a fork; None where nobody knows."""
-        size = own_memory(self.workers[number].pid)
+        size = _native.own_memory(self.workers[number].pid)
         return None if size is None else max(0, size - self.inherited.get(number, 0))
 
     def retire(self, number: int) -> None:

@@ -20,7 +20,7 @@ from .._store import Shared, shared_arena
 from ..errors import NotGuarded, NotSupported, RemoteTraceback, TooManyWaiters, WorkerDied, describe_exit
 from ..process import ProcessWithResult, current_process
 from .blas import survey, threads_each, variables
-from .control import TERMINATE_S, Control, own_memory
+from .control import TERMINATE_S, Control
 from .functions import FunctionTable
 from .marks import Marks, is_before
 from .registration import Registration
@@ -152,7 +152,7 @@ class ProcessEngine(Control):
             self.claims[CELLS * number + cell] = 0
         self.reports.clear(number)
         if self.method == "fork":
-            self.inherited[number] = own_memory(os.getpid()) or 0
+            self.inherited[number] = _native.own_memory(os.getpid()) or 0
         given = Surroundings(
             number,
             self._tasks,

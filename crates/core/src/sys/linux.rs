@@ -105,31 +105,42 @@ pub fn thread_ident() -> u64 {
 /// Uses only open, read and close, and no allocation: it also runs in a forked child before its first step.
 pub fn start_time(pid: u32) -> Option<u64> {
     let mut text = [0u8; 1024];
-    read_stat(pid, &mut text).and_then(parse_stat)
+    read_entry(pid, "stat", &mut text).and_then(parse_stat)
 }
 
 /// Whether the process that started at `start` (0: not known) has certainly ended. Errs towards false: /proc may be missing,
 /// or the table of descriptors full, and taking a lock from the living is worse than waiting for the dead.
 pub fn has_ended(pid: u32, start: u64) -> bool {
     let mut text = [0u8; 1024];
-    match read_stat(pid, &mut text) {
+    match read_entry(pid, "stat", &mut text) {
         Some(text) => parse_stat(text).is_none_or(|now| start != 0 && now != start),
         // SAFETY: signal 0 only asks whether the process exists.
         None => (unsafe { libc::kill(pid as libc::pid_t, 0) } != 0) && last_error() == libc::ESRCH,
     }
 }
 
+/// Bytes that a process has in memory and shares with nobody by design, or None when it has ended or cannot be read.
+pub fn own_memory(pid: u32) -> Option<u64> {
+    let mut text = [0u8; 1024];
+    let text = std::str::from_utf8(read_entry(pid, "statm", &mut text)?).ok()?;
+    let mut pages = text.split(' ').skip(1).map_while(|number| number.trim().parse::<u64>().ok());
+    let (resident, shared) = (pages.next()?, pages.next()?);
+    // SAFETY: takes and returns plain numbers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    Some(resident.saturating_sub(shared) * u64::try_from(page).ok()?)
+}
+
 fn last_error() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
-/// The text of /proc/<pid>/stat, None when it cannot be read.
-fn read_stat(pid: u32, text: &mut [u8; 1024]) -> Option<&[u8]> {
+/// The text of /proc/<pid>/<name>, None when it cannot be read.
+fn read_entry<'a>(pid: u32, name: &str, text: &'a mut [u8; 1024]) -> Option<&'a [u8]> {
     let mut path = [0u8; 32];
     {
         use io::Write;
         let mut rest = &mut path[..31];
-        write!(rest, "/proc/{pid}/stat").ok()?;
+        write!(rest, "/proc/{pid}/{name}").ok()?;
     }
     // SAFETY: `path` ends in a NUL; `text` has the length given; the descriptor is ours and closed once.
     let length = unsafe {

@@ -23,6 +23,7 @@ _TOKEN = "_check_token"  # an attribute of process objects, which travels with t
 # Threads that are starting a process. That looks after children that have ended, and what it learns there is nothing
 # the program knows of: if it counted, two children would be in order whenever the first happens to be quick.
 _starting: set[int] = set()
+_reaped: dict[int, int] = {}  # by sentinel, the pids of those whose end was learnt so
 
 
 def watch() -> None:
@@ -34,6 +35,8 @@ def watch() -> None:
     os.wait = lambda: os.waitpid(-1, 0)
     os.wait3, os.wait4 = _around_wait_with_usage(os.wait3), _around_wait_with_usage(os.wait4)
     os.waitid = _around_waitid(os.waitid)
+    standard: Any = _standard
+    standard._cleanup = _around_cleanup(standard._cleanup)
     modules: tuple[Any, ...] = (_wait, connection)
     modules[0].wait = modules[1].wait = _around_wait(_wait.wait)
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
@@ -78,9 +81,11 @@ def _around_bootstrap(bootstrap: Callable[..., int]) -> Callable[..., int]:
 def _around_poll(poll: Callable[..., int | None]) -> Callable[..., int | None]:
     def recorded_poll(self: Any, *flag: int) -> int | None:
         code = poll(self, *flag)
-        if code is None or get_ident() in _starting:
+        if code is None:
             return code
-        if self.method == "thread":  # of this process, which has not ended
+        if get_ident() in _starting:
+            _reaped[self.sentinel] = self.pid
+        elif self.method == "thread":  # of this process, which has not ended
             self._thread.join()
         else:
             tokens.joined(self.pid)
@@ -119,6 +124,18 @@ def _around_waitid(waitid: Callable[..., Any]) -> Callable[..., Any]:
     return recorded_waitid
 
 
+def _around_cleanup(cleanup: Callable[[], None]) -> Callable[[], None]:
+    """Of what `active_children` and each start do first: who asks who is left learns who is not."""
+
+    def recorded_cleanup() -> None:
+        cleanup()
+        if get_ident() not in _starting:
+            while _reaped:
+                tokens.joined(_reaped.popitem()[1])
+
+    return recorded_cleanup
+
+
 def _around_wait(wait: Callable[..., Any]) -> Callable[..., Any]:
     """Of `connection.wait`, which also waits for the ends of processes, by their sentinels."""
 
@@ -126,6 +143,8 @@ def _around_wait(wait: Callable[..., Any]) -> Callable[..., Any]:
         ready = wait(object_list, timeout)
         numbers = {item for item in ready if isinstance(item, int)}
         if numbers:
+            for sentinel in numbers & _reaped.keys():
+                tokens.joined(_reaped.pop(sentinel))
             for child in list(_standard._children):  # type: ignore[attr-defined]
                 popen = child._popen
                 if popen is not None and popen.sentinel in numbers:
@@ -145,5 +164,6 @@ def _before_fork() -> None:
 
 def _after_fork() -> None:
     _starting.clear()
+    _reaped.clear()
     for token in _forking:
         tokens.acquired(token)

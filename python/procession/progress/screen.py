@@ -18,6 +18,7 @@ handler may print; what it would draw in the middle of a drawing is left to that
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import sys
 import threading
@@ -151,8 +152,16 @@ class Screen:
         try:
             if not encodes(self.out, text):  # somebody's title
                 text = text.encode("ascii", "replace").decode()
-            self._raw(self.out)(text)
-            self.out.flush()
+            if isinstance(self.out, io.TextIOWrapper):
+                # Past its buffer, where what a terminal that is gone did not take would stay: Python tries it again at
+                # the end of the program, and makes that fail with exit code 120.
+                self.out.flush()
+                data = text.encode(self.out.encoding)
+                while data:
+                    data = data[os.write(self.out.fileno(), data) :]
+            else:
+                self._raw(self.out)(text)
+                self.out.flush()
         except (OSError, ValueError):  # the terminal is gone, or the file closed
             self._is_gone = True
 

@@ -83,16 +83,18 @@ def found(action: str) -> list[Any]:
 def test_a_wait_is_in_the_table_while_it_lasts(ctx: Any, team: Team, what: str, action: str) -> None:
     obj, end = made(ctx, what)
     party = team.start(ctx, wait_for, what, obj)
-    wait_until(lambda: bool(found(action)), timeout=20)
-    (entry,) = found(action)
-    (_, sequence), pid, (native, ident), (_, offset, _), since, _, timed, looks = entry
-    assert offset == (obj.address[0] if hasattr(obj, "address") else id(obj))
-    assert (sequence % 2, since > 0, timed, looks) == (0, True, False, False)
-    if ctx.get_start_method() == "fork":
-        assert pid == native == party.pid
-    else:
-        assert (pid, native, ident) == (os.getpid(), party.native_id, party.ident)
-    end()
+    try:
+        wait_until(lambda: bool(found(action)), timeout=20)
+        (entry,) = found(action)
+        (_, sequence), pid, (native, ident), (_, offset, _), since, _, timed, looks = entry
+        assert offset == (obj.address[0] if hasattr(obj, "address") else id(obj))
+        assert (sequence % 2, since > 0, timed, looks) == (0, True, False, False)
+        if ctx.get_start_method() == "fork":
+            assert pid == native == party.pid
+        else:
+            assert (pid, native, ident) == (os.getpid(), party.native_id, party.ident)
+    finally:
+        end()
     wait_until(lambda: not found(action), timeout=20)
 
 

@@ -226,7 +226,9 @@ fn inside(py: Python<'_>) -> PyResult<&'static [String]> {
         return Ok(known);
     }
     let folder = |module: &str| -> PyResult<String> {
-        let file: String = PyModule::import(py, module)?.getattr("__file__")?.extract()?;
+        // Not by an import: that of a package runs Python, so a signal's handler, whose KeyboardInterrupt would be lost.
+        let file: String =
+            PyModule::import(py, "sys")?.getattr("modules")?.get_item(module)?.getattr("__file__")?.extract()?;
         Ok(file.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned()))
     };
     let (ours, standard) = (folder("procession")?, folder("os")?);

@@ -184,7 +184,7 @@ def reopen(cls: type[Any], arena: _native.Arena, address: tuple[int, int]) -> An
     return cls._open(arena, address)
 
 
-# What the native `serve_as` calls what an object serves as, where its kind does not say; `Role` in the core.
+# What `_native.serve_as` calls what an object serves as, where its kind does not say; `Role` in the core.
 QUEUE, JOINABLE_QUEUE, SIMPLE_QUEUE, PIPE_BACK, PIPE_FORTH, PIPE_FLAGS, BOUNDED_SEMAPHORE, INSIDE, POOL = range(1, 10)
 
 
@@ -193,16 +193,21 @@ class Shared:
 
     __slots__ = ()
 
-    if TYPE_CHECKING:  # every native class has these
+    if TYPE_CHECKING:  # every native class has these two
 
         @property
         def arena(self) -> _native.Arena: ...
         @property
         def address(self) -> tuple[int, int]: ...
-        @property
-        def name(self) -> str | None: ...
-        @name.setter
-        def name(self, name: str | None) -> None: ...
+
+    @property
+    def name(self) -> str | None:
+        """The name it was given, for people, whoever gave it; None when it has none."""
+        return _native.name_of(self)
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        _native.set_name(self, name)
 
     @classmethod
     def _open(cls, arena: _native.Arena, address: tuple[int, int]) -> Any:

@@ -205,8 +205,8 @@ def Pipe(duplex: bool = True, *, arena: _native.Arena | None = None) -> tuple[Ri
     flags, b_to_a, a_to_b = Flags(arena=arena), (Ring(arena=arena), 0), None
     if duplex:
         a_to_b = Ring(arena=arena), 1
-        a_to_b[0].serve_as(PIPE_FORTH, flags.address[0])
-    b_to_a[0].serve_as(PIPE_BACK, flags.address[0])
-    flags.serve_as(PIPE_FLAGS)
+        _native.serve_as(a_to_b[0], PIPE_FORTH, flags.address[0])
+    _native.serve_as(b_to_a[0], PIPE_BACK, flags.address[0])
+    _native.serve_as(flags, PIPE_FLAGS)
     ours, theirs = (channel.detach() for channel in socket.socketpair())
     return _end(b_to_a, a_to_b, flags, ours), _end(a_to_b, b_to_a, flags, theirs)

@@ -129,7 +129,7 @@ class _RingQueue(_native.Ring, Shared, _Standing):
         """Whatever else the constructor of a subclass takes is for its `__init__`, which sets the bounds."""
         self = super().__new__(cls, _home(ctx) if arena is None else arena, address=address)
         if address is None:
-            self.serve_as(cls._role)
+            _native.serve_as(self, cls._role)
         return self
 
     def __repr__(self) -> str:

@@ -306,7 +306,7 @@ def Value(
     own = lock in (True, None)
     value = SharedValue(arena, code, lock := RLock(arena=arena) if own else lock)
     if own:
-        lock.serve_as(INSIDE, value.address[0])
+        _native.serve_as(lock, INSIDE, value.address[0])
     if args:
         value.value = args[0]
     return value
@@ -336,7 +336,7 @@ def Array(
     items = None if isinstance(size_or_initializer, int) else _items(size_or_initializer)
     array = cls(arena, code, _checked(size_or_initializer) if items is None else len(items), lock)
     if own:
-        lock.serve_as(INSIDE, array.address[0])
+        _native.serve_as(lock, INSIDE, array.address[0])
     if items is not None:
         array[:] = items
     return array

@@ -298,7 +298,7 @@ class Condition(_native.Condition, Ownable, MadeByNew):
             raise ValueError("the lock says what becomes of whoever finds its holder dead: give on_abandoned to it")
         self = super().__new__(cls, arena, lock, address=address)
         if own:
-            lock.serve_as(INSIDE, self.address[0])
+            _native.serve_as(lock, INSIDE, self.address[0])
         return self
 
     def __repr__(self) -> str:

@@ -192,16 +192,6 @@ impl<T> Object<T> {
         self.handle.address()
     }
 
-    /// The name it was given, for people.
-    pub fn name(&self) -> Option<String> {
-        self.handle.name()
-    }
-
-    /// Give it a name for all who share it; None takes it away.
-    pub fn set_name(&self, name: Option<&str>) {
-        self.handle.set_name(name);
-    }
-
     /// The arena as Python has it.
     pub fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.arena.clone_ref(py)
@@ -256,23 +246,6 @@ impl PyBlock {
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
-    }
-
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.object.set_name(name);
-    }
-
-    /// Say what it serves as (the numbers of `Role` in the core), and which object it is a part of.
-    #[pyo3(signature = (role, part_of = 0))]
-    fn serve_as(&self, role: u32, part_of: u64) {
-        self.object.handle().set_role(Role::of(role), part_of);
     }
 
     fn __len__(&self) -> usize {
@@ -344,23 +317,6 @@ impl PyClaim {
         self.object.address()
     }
 
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.object.set_name(name);
-    }
-
-    /// Say what it serves as (the numbers of `Role` in the core), and which object it is a part of.
-    #[pyo3(signature = (role, part_of = 0))]
-    fn serve_as(&self, role: u32, part_of: u64) {
-        self.object.handle().set_role(Role::of(role), part_of);
-    }
-
     fn __getitem__(&self, index: usize) -> PyResult<u64> {
         Ok(self.cell(index)?.get())
     }
@@ -382,6 +338,29 @@ pub fn handle_of(object: &Bound<'_, PyAny>) -> Option<Handle> {
 #[pyfunction]
 pub fn site_of(object: &Bound<'_, PyAny>) -> Option<String> {
     handle_of(object).and_then(|handle| handle.site())
+}
+
+/// The name that a shared object of ours was given, for people; None when it has none.
+#[pyfunction]
+pub fn name_of(object: &Bound<'_, PyAny>) -> Option<String> {
+    handle_of(object).and_then(|handle| handle.name())
+}
+
+/// Give a shared object of ours a name for all who share it; None takes it away.
+#[pyfunction]
+pub fn set_name(object: &Bound<'_, PyAny>, name: Option<&str>) {
+    if let Some(handle) = handle_of(object) {
+        handle.set_name(name);
+    }
+}
+
+/// Say what a shared object of ours serves as (the numbers of `Role` in the core), and which one it is a part of (its offset).
+#[pyfunction]
+#[pyo3(signature = (object, role, part_of = 0))]
+pub fn serve_as(object: &Bound<'_, PyAny>, role: u32, part_of: u64) {
+    if let Some(handle) = handle_of(object) {
+        handle.set_role(Role::of(role), part_of);
+    }
 }
 
 /// What others see the calling thread called: the first 15 bytes of its name.

@@ -29,7 +29,7 @@ mod _native {
     use super::{Bound, PyModule, PyResult};
 
     #[pymodule_export]
-    use crate::arena::{PyArena, PyBlock, PyClaim, name_thread, reap, site_of};
+    use crate::arena::{PyArena, PyBlock, PyClaim, name_of, name_thread, reap, serve_as, set_name, site_of};
     #[pymodule_export]
     use crate::chaos::{arm, disarm, unleash};
     #[pymodule_export]

@@ -11,7 +11,7 @@ answers at a time.
 from __future__ import annotations
 
 from .. import _native
-from .._store import INSIDE, POOL
+from .._store import INSIDE, POOL, Shared
 from .state import CELLS
 
 TYPE_CHECKING = False  # as in `state`
@@ -28,7 +28,7 @@ __all__ = ["Registration"]
 TASKS, CLAIMS, SIZE, WIDTH, TITLE, METHOD, SUBMITTED, DONE, FAILED, LATER, WORKERS = range(11)
 
 
-class Registration(_native.Claim):
+class Registration(_native.Claim, Shared):
     """One pool's. Lives as long as the pool's engine in the process that made it."""
 
     __slots__ = ()
@@ -36,7 +36,7 @@ class Registration(_native.Claim):
     @classmethod
     def _make(cls, arena: _native.Arena, size: int, method: str) -> Registration:
         self = cls(arena, WORKERS + size)
-        self.serve_as(POOL)
+        _native.serve_as(self, POOL)
         self[SIZE], self[WIDTH], self[METHOD] = size, CELLS, arena.label(str(method))
         return self
 
@@ -57,7 +57,7 @@ class Registration(_native.Claim):
 
     def take_in(self, part: Any) -> None:
         """A shared object is part of the pool."""
-        part.serve_as(INSIDE, self.address[0])
+        _native.serve_as(part, INSIDE, self.address[0])
 
     def enter(self, number: int, pid: int) -> None:
         """Worker `number` is this process; 0: it has ended."""

@@ -16,7 +16,7 @@ use crate::codec::{self, Encoder, OUT_OF_BAND};
 use crate::wait::Waiting;
 use crate::{errors, wait};
 use messages::BATCH_BYTES;
-use procession_core::arena::{Kind, Role, Watching};
+use procession_core::arena::{Kind, Watching};
 use procession_core::error::{PutError, WaitError};
 use procession_core::ring::{Message, Ring, Side, Wait};
 use procession_core::waits::Action;
@@ -142,23 +142,6 @@ impl PyRing {
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
-    }
-
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.object.set_name(name);
-    }
-
-    /// Say what it serves as (the numbers of `Role` in the core), and which object it is a part of.
-    #[pyo3(signature = (role, part_of = 0))]
-    fn serve_as(&self, role: u32, part_of: u64) {
-        self.object.handle().set_role(Role::of(role), part_of);
     }
 
     /// Put an object. It is encoded at once; when this returns it is in shared memory. One that cannot be encoded goes to

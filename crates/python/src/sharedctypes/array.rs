@@ -194,17 +194,6 @@ impl PyArray {
         self.cells.object.address()
     }
 
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.cells.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.cells.object.set_name(name);
-    }
-
     /// The typecode it was made with.
     #[getter]
     fn typecode(&self) -> String {

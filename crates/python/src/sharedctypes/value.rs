@@ -109,17 +109,6 @@ impl PyValue {
         self.cells.object.address()
     }
 
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.cells.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.cells.object.set_name(name);
-    }
-
     /// The typecode it was made with.
     #[getter]
     fn typecode(&self) -> String {

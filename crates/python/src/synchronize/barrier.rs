@@ -84,17 +84,6 @@ impl PyBarrier {
         self.object.address()
     }
 
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.object.set_name(name);
-    }
-
     #[getter]
     fn parties(&self) -> u32 {
         self.object.parties()

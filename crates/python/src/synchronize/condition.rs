@@ -133,17 +133,6 @@ impl PyCondition {
         self.object.address()
     }
 
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.object.set_name(name);
-    }
-
     #[getter]
     fn lock(&self, py: Python<'_>) -> Py<PyAny> {
         match &self.guard {

@@ -33,17 +33,6 @@ impl PyEvent {
         self.object.address()
     }
 
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.object.set_name(name);
-    }
-
     fn is_set(&self) -> bool {
         self.object.is_set()
     }

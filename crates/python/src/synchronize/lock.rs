@@ -5,7 +5,7 @@ use super::{Address, briefly, opened, policy, release_error};
 use crate::arena::{Object, PyArena};
 use crate::holds;
 use crate::wait::{self, Waiting};
-use procession_core::arena::{Kind, Role};
+use procession_core::arena::Kind;
 use procession_core::error::ReleaseError;
 use procession_core::mutex::Mutex;
 use procession_core::owner::Policy;
@@ -145,23 +145,6 @@ impl PyLock {
         self.object.address()
     }
 
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.object.set_name(name);
-    }
-
-    /// Say what it serves as (the numbers of `Role` in the core), and which object it is a part of.
-    #[pyo3(signature = (role, part_of = 0))]
-    fn serve_as(&self, role: u32, part_of: u64) {
-        self.object.handle().set_role(Role::of(role), part_of);
-    }
-
     /// Who holds it, or died holding it; None while it is free.
     #[getter]
     fn owner<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -236,23 +219,6 @@ impl PyRLock {
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
-    }
-
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.object.set_name(name);
-    }
-
-    /// Say what it serves as (the numbers of `Role` in the core), and which object it is a part of.
-    #[pyo3(signature = (role, part_of = 0))]
-    fn serve_as(&self, role: u32, part_of: u64) {
-        self.object.handle().set_role(Role::of(role), part_of);
     }
 
     /// Who holds it, or died holding it; None while it is free.

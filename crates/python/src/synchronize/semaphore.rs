@@ -43,17 +43,6 @@ impl PySemaphore {
         self.object.address()
     }
 
-    /// The name it was given, for people; None when it has none.
-    #[getter]
-    fn name(&self) -> Option<String> {
-        self.object.name()
-    }
-
-    #[setter]
-    fn set_name(&self, name: Option<&str>) {
-        self.object.set_name(name);
-    }
-
     /// As many permits as there can be.
     #[getter]
     fn maximum(&self) -> u32 {

@@ -17,6 +17,7 @@ import pytest
 
 import procession
 from procession import _registry
+from procession._sites import short_site
 from procession.cli.listing import listing
 from procession.errors import NoSuchProgram
 from procession.testing import wait_until
@@ -388,8 +389,8 @@ def test_names_of_what_has_none() -> None:
     assert _registry.shown_name("Lock", None, "/home/u/bank.py:12 in deposit") == "Lock at bank.py:12"
     assert _registry.shown_name("Lock", "accounts", "/home/u/bank.py:12 in deposit") == "accounts"
     assert _registry.shown_name("Lock", None, None) == "Lock"
-    assert _registry.shown_site("/home/u/a b.py:3 in <module>") == "a b.py:3"
-    assert _registry.shown_site("/home/u in v/b.py:3 in f") == "b.py:3"
+    assert short_site("/home/u/a b.py:3 in <module>") == "a b.py:3"
+    assert short_site("/home/u in v/b.py:3 in f") == "b.py:3"
 
 
 BARE = """

@@ -14,11 +14,12 @@ import pytest
 from commands import procession
 from test_timeline import POOL, slices, trace_of
 
+from procession._sites import short_site
 from procession.timeline.charts import lanes, steps_of
 from procession.timeline.chrome import source_of
 from procession.timeline.page import page
 from procession.timeline.summary import BINS, Summary, summarize
-from procession.timeline.words import bytes_, count, place, seconds, sentences, share
+from procession.timeline.words import bytes_, count, seconds, sentences, share
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -251,7 +252,8 @@ def test_numbers_have_fitting_units() -> None:
         *("0.5", "3", "12,345", "1 process", "2 processes", "2 tasks")
     ]
     assert [share(0), share(0.004), share(0.5), share(1)] == ["0 %", "0.4 %", "50 %", "100 %"]
-    assert (place("/a/b/c.py:3 in f"), place("<string>:1 in <module>")) == ("c.py:3 in f", "<string>:1 in <module>")
+    shown = [short_site(site, function=True) for site in ("/a/b/c.py:3 in f", "<string>:1 in <module>")]
+    assert shown == ["c.py:3 in f", "<string>:1 in <module>"]
 
 
 def test_axes_have_round_numbers_and_bars_join() -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from procession._sites import split_site
 from procession.check.hooks.lines import may_wait
-from procession.check.source import depends, is_polling, split_site, subject
+from procession.check.source import depends, is_polling, subject
 
 PROGRAM = """\
 def work(x, a, data):
@@ -79,7 +80,7 @@ def test_reads_that_wait(at):
 def test_what_may_wait_is_told_without_parsing(at):
     """Nothing that waits is taken for something that does not."""
     for line in range(1, 38):
-        file, _ = split_site(at(line))
+        file, *_ = split_site(at(line))
         assert may_wait(file, line) or not is_polling(at(line)), line
     assert not may_wait(split_site(at(1))[0], 8)
     assert not may_wait(split_site(at(1))[0], 22)

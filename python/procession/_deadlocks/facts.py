@@ -10,6 +10,7 @@ import os
 import signal
 
 from .. import _native, _store, _waits
+from .._stat import state_of
 from .graph import Facts, Hold, Key, Thing, Thread, Wait
 
 TYPE_CHECKING = False  # as everywhere in the package
@@ -159,18 +160,10 @@ def _children_of(pids: set[int]) -> tuple[bool, bool]:
             seen.add(child)
             todo.append(child)
             if child not in pids:
-                is_dead = _is_dead(child)
+                is_dead = state_of(child) in "ZX"
                 has_ended |= is_dead
                 is_starting |= not is_dead and not _is_helper(child, parent)
     return has_ended, is_starting
-
-
-def _is_dead(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
-    except OSError:
-        return True
 
 
 def _is_helper(pid: int, parent: int) -> bool:

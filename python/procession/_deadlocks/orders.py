@@ -20,6 +20,7 @@ import warnings
 from dataclasses import dataclass
 
 from .. import _native, _waits
+from .._sites import split_site
 from ..errors import LockOrderWarning
 from .facts import label_text, process_names
 from .telling import leave_behind
@@ -132,5 +133,5 @@ def _tell(circle: list[Order]) -> None:
         told.append({"process": process, "held": held, "taken": taken, "locks": locks})
     lines.append("  take them in the same order everywhere, or hold one more lock around both")
     leave_behind("lock-order", {"text": "\n".join(lines), "orders": told})
-    file, _, line = circle[0].sites[1].partition(" in ")[0].rpartition(":")
-    warnings.warn_explicit("\n".join(lines), LockOrderWarning, file or "procession", int(line or 0))
+    file, line, _ = split_site(circle[0].sites[1])
+    warnings.warn_explicit("\n".join(lines), LockOrderWarning, file or "procession", line)

@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from .. import _native
+from .._sites import short_site
 from ..errors import DeadlockError
 from .facts import arenas, label_text
 
@@ -58,11 +59,6 @@ class Participant:
         return f"{who}{held}\n    waits {self.waits.what} at {self.waits.site or 'an unknown line'}"
 
 
-def _short(site: str) -> str:
-    """The file's name without its folder, and without the function."""
-    return os.path.basename(site.partition(" in ")[0]) if site else ""
-
-
 def _what(key: Any, things: Any) -> str:
     """Name an object for people."""
     if key[0] == "here":
@@ -72,7 +68,7 @@ def _what(key: Any, things: Any) -> str:
     site, name = _native.labels_at(arena, key[1])
     if name:
         return f"{kind} {label_text(arena, name)!r}"
-    made = _short(label_text(arena, site))
+    made = short_site(label_text(arena, site))
     return f"{kind} made at {made}" if made else kind
 
 

@@ -28,7 +28,6 @@ from .records import (
     WorkerInfo,
     as_json,
     shown_name,
-    shown_site,
 )
 
 __all__ = [
@@ -47,7 +46,6 @@ __all__ = [
     "program",
     "programs",
     "shown_name",
-    "shown_site",
 ]
 
 

@@ -7,6 +7,8 @@ import re
 import time
 from dataclasses import dataclass
 
+from .._stat import PARENT, START, STATE, stat
+
 __all__ = ["Status", "arenas", "command", "maps_arena", "private_spans", "status", "threads", "uid"]
 
 _ARENA = "/memfd:procession-arena (deleted)"  # as `segment.rs` of the core calls it
@@ -49,11 +51,11 @@ def _text(path: str) -> str | None:
 
 def status(pid: int) -> Status | None:
     """None when there is no such process, or another user's in a system that hides those."""
-    text = _text(f"/proc/{pid}/stat")
-    if text is None:
+    try:
+        fields = stat(pid)
+    except OSError:
         return None
-    fields = text[text.rindex(")") + 2 :].split()
-    return Status(int(fields[1]), fields[0], int(fields[19]))
+    return Status(int(fields[PARENT]), fields[STATE], int(fields[START]))
 
 
 def command(pid: int) -> str:

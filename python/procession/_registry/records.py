@@ -7,9 +7,10 @@ is the pair that `object.address` has in the program itself.
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from typing import Any
+
+from .._sites import short_site
 
 __all__ = [
     "ArrayStatistics",
@@ -24,7 +25,6 @@ __all__ = [
     "WorkerInfo",
     "as_json",
     "shown_name",
-    "shown_site",
 ]
 
 Address = tuple[int, int]
@@ -210,16 +210,11 @@ class Program:
     """What could not be seen, and why."""
 
 
-def shown_site(site: str | None) -> str:
-    """The short form of a line: `bank.py:12`."""
-    return "" if site is None else os.path.basename(site.rpartition(" in ")[0])
-
-
 def shown_name(kind: str, given: str | None, site: str | None) -> str:
     """What an object is called: as it was named, or by its kind and the line that made it."""
     if given is not None:
         return given
-    return kind if site is None else f"{kind} at {shown_site(site)}"
+    return kind if site is None else f"{kind} at {short_site(site)}"
 
 
 def as_json(program: Program) -> dict[str, Any]:

@@ -15,9 +15,10 @@ import contextlib
 import json
 import linecache
 import os
-import re
 from dataclasses import asdict, dataclass, field
 from glob import escape, glob
+
+from .._sites import split_site
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ KINDS = {
     "never-joined": "a child was started and never waited for",
     "copies": "the same large object is sent again and again",
 }
-
-_SITE = re.compile(r"(?P<file>.*):(?P<line>\d+)(?: in (?P<function>.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,11 @@ class Place:
         cls, role: str, site: str, *, process: str = "", thread: str = "", stack: Iterable[str] = (), source: str = ""
     ) -> Place:
         """A place from a site; one that cannot be taken apart gives a place without file and line."""
-        match = _SITE.fullmatch(site)
-        if match is None:
+        file, line, function = split_site(site)
+        if not file:
             return cls(role, function=site, process=process, thread=thread, stack=tuple(stack))
-        file, line = match["file"], int(match["line"])
         text = source or linecache.getline(file, line).strip()
-        return cls(role, file, line, match["function"] or "", text, process, thread, tuple(stack))
+        return cls(role, file, line, function, text, process, thread, tuple(stack))
 
     @property
     def site(self) -> str:

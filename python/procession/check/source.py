@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import ast
 import linecache
-import re
 from functools import lru_cache
 
-__all__ = ["depends", "is_polling", "split_site", "subject"]
+from .._sites import split_site
 
-_SITE = re.compile(r"(.*):(\d+)(?: in (.*))?", re.DOTALL)
+__all__ = ["depends", "is_polling", "subject", "tree_of"]
+
 _LEAVES = (ast.Break, ast.Return, ast.Raise, ast.Continue)
 
 
-def split_site(site: str) -> tuple[str, int]:
-    """File and line of a site; ("", 0) for anything else."""
-    match = _SITE.fullmatch(site)
-    return (match[1], int(match[2])) if match else ("", 0)
-
-
 @lru_cache(maxsize=64)
-def _tree(file: str) -> ast.Module | None:
+def tree_of(file: str) -> ast.Module | None:
+    """The syntax tree of a file; None where it is missing or cannot be parsed. Not to be changed."""
     try:
         return ast.parse("".join(linecache.getlines(file)))
     except (SyntaxError, ValueError):
@@ -35,14 +30,13 @@ def _tree(file: str) -> ast.Module | None:
 @lru_cache(maxsize=4096)
 def _at(file: str, line: int) -> tuple[tuple[ast.AST, ...], ...]:
     """The chains of nodes, outermost first, that lead to each of the narrowest statements and lambdas at a line."""
-    tree = _tree(file)
+    tree = tree_of(file)
     if tree is None:
         return ()
     found: list[tuple[ast.AST, ...]] = []
 
     def descend(node: ast.AST, chain: tuple[ast.AST, ...]) -> bool:
-        covers = getattr(node, "lineno", 0) <= line <= (getattr(node, "end_lineno", None) or 0)
-        if not covers and not isinstance(node, ast.Module):
+        if not _covers(node, line) and not isinstance(node, ast.Module):
             return False
         chain = (*chain, node)
         inner = [descend(child, chain) for child in ast.iter_child_nodes(node) if hasattr(child, "lineno")]
@@ -74,7 +68,7 @@ def is_polling(site: str) -> bool:
     That is the test of a `while`, an `if` in a loop that leaves it, a variable of a loop that such a test looks at; a
     lambda, and what a function returns.
     """
-    file, line = split_site(site)
+    file, line, _ = split_site(site)
     return any(_is_waiting(chain, line) for chain in _at(file, line))
 
 
@@ -125,9 +119,9 @@ def depends(read: str, write: str) -> bool:
 
     Or whether it depends on how large that was: `if n > x.value: x.value = n`.
     """
-    file, line = split_site(read)
-    file_w, line_w = split_site(write)
-    if not file or file != file_w or read.rpartition(" in ")[2] != write.rpartition(" in ")[2]:
+    file, line, function = split_site(read)
+    file_w, line_w, function_w = split_site(write)
+    if not file or file != file_w or function != function_w:
         return False
     chains = _at(file, line_w)
     if any(_is_largest(chain, line) for chain in chains):
@@ -204,7 +198,7 @@ def subject(site: str, kind: str) -> tuple[str, str]:
 
     `kind` is "write" or "read".
     """
-    file, line = split_site(site)
+    file, line, _ = split_site(site)
     for chain in reversed(_at(file, line)):
         statement, scope = chain[-1], chain[-1]
         if isinstance(statement, ast.If | ast.While | ast.For | ast.With):

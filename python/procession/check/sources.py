@@ -11,8 +11,9 @@ module's own code is `"<module>"`.
 from __future__ import annotations
 
 import ast
-import linecache
 from dataclasses import dataclass, field
+
+from .source import tree_of
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
@@ -66,11 +67,7 @@ class Function:
 class _Module:
     def __init__(self, file: str, name: str) -> None:
         self.file, self.name = file, name
-        text = "".join(linecache.getlines(file))
-        try:
-            self.tree = ast.parse(text)
-        except (SyntaxError, ValueError):
-            self.tree = ast.parse("")
+        self.tree = tree_of(file) or ast.Module([], [])
         self.functions: dict[str, ast.AST] = {MODULE: self.tree}
         self.classes: dict[str, ast.ClassDef] = {}
         self.globals: set[str] = set()

@@ -19,6 +19,7 @@ import traceback
 import weakref
 
 from .. import context, process
+from .._stat import state_of
 from ..executor import worker as executor_worker
 from ..pool import functions, worker
 from . import holding, hooks, sending
@@ -190,18 +191,10 @@ def _tell_end() -> None:
     zombies = []
     for child in _state.children:
         popen = getattr(child(), "_popen", None)
-        if popen is not None and popen.returncode is None and _is_zombie(popen.pid):
+        if popen is not None and popen.returncode is None and state_of(popen.pid) == "Z":
             zombies.append(popen.pid)
     if zombies:
         tell("zombies", children=zombies)
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b") ")[2][:1] == b"Z"
-    except OSError:
-        return False
 
 
 # In the child

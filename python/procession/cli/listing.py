@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from procession._registry import ObjectInfo, PoolInfo, ProcessInfo, Program, ThreadInfo, shown_site
+from procession._registry import ObjectInfo, PoolInfo, ProcessInfo, Program, ThreadInfo
+from procession._sites import short_site
 from procession._sizes import shown_size
 from procession.progress.words import counted, shortened
 from procession.progress.words import width as width_of
@@ -124,7 +125,7 @@ class _Listing:
             what = f" thread {wait.thread}"
         elif wait.pid is not None:
             what = f" {self.person(wait.pid)}"
-        where = f" at {shown_site(wait.site)}" if wait.site else ""
+        where = f" at {short_site(wait.site)}" if wait.site else ""
         text = f"{wait.action}{what}{where}, {shown_time(self.now - wait.since)}"
         if one is None or one.owner is None or wait.action != "acquire":
             yield "", who + text
@@ -220,7 +221,7 @@ class _Listing:
         if one.owner is not None:
             # Known to the second only
             since = "" if one.owner.since is None else f" for {shown_time(int(self.now - one.owner.since))}"
-            line = f" at {shown_site(one.owner.site)}" if one.owner.site else ""
+            line = f" at {short_site(one.owner.site)}" if one.owner.site else ""
             parts.insert(0, f"held by {self.person(one.owner.pid)}{line}{since}")
             style = "bad" if self.is_dead(one.owner.pid) else ""
         waiters = max(len(one.waiters), getattr(one.statistics, "waiters", 0))

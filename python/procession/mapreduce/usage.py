@@ -12,6 +12,8 @@ import os
 import time
 from collections.abc import Iterable
 
+from .._stat import STIME, UTIME, stat
+
 __all__ = ["Usage"]
 
 MEMORY_SECONDS = 0.5  # between looks at memory: the kernel walks all page tables, some ms for each GiB
@@ -44,9 +46,8 @@ class Usage:
 
 def cpu_seconds(pid: int) -> float:
     """Processor time a process has used, its threads together. Raises OSError if there is no such process."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    fields = stat(pid)
+    return (int(fields[UTIME]) + int(fields[STIME])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_bytes(pid: int) -> int:

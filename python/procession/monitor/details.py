@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from procession._sites import short_site
 from procession.monitor import words
 from procession.monitor.model import Family, Model
 from procession.monitor.rows import ObjectRow, PoolRow, ProcessRow, Row, ThreadRow, WorkerRow
@@ -79,7 +80,7 @@ def _object_sentence(row: ObjectRow, family: Family | None) -> str:
     if row.info.waiters and family is not None:
         parts.append("waiting: " + ", ".join(_waiter(family, *waiter) for waiter in row.info.waiters))
     if row.info.site:
-        parts.append(f"made at {words.place(row.info.site, function=True)}")
+        parts.append(f"made at {short_site(row.info.site, function=True)}")
     return "; ".join(parts)
 
 
@@ -150,7 +151,7 @@ def _since(row: ObjectRow) -> str:
     if owner is None:
         return ""
     since = f" since {words.clock(owner.since)}" if owner.since is not None else ""
-    return since + (f", taken at {words.place(owner.site, function=True)}" if owner.site else "")
+    return since + (f", taken at {short_site(owner.site, function=True)}" if owner.site else "")
 
 
 def _list(name: str, values: list[str]) -> Lines:
@@ -216,7 +217,7 @@ def _wait_of(family: Family, pid: int, native_id: int, *, now: float) -> str:
     if thread is None or thread.info.waits is None:
         return _waiter(family, pid, native_id)
     waits = thread.info.waits
-    at = f" at {words.place(waits.site, function=True)}" if waits.site else ""
+    at = f" at {short_site(waits.site, function=True)}" if waits.site else ""
     return f"{name_of_thread(thread)} for {words.duration(now - waits.since)}{at}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from textual.widgets import Static
 
 from procession.monitor.bars import escaped
 from procession.monitor.stacks import NoStack, Stack
-from procession.monitor.words import place, visible
+from procession.monitor.words import visible
 
 __all__ = ["DetailsScreen", "EndScreen", "HelpScreen", "Lines", "StackScreen"]
 
@@ -152,7 +153,7 @@ def stack_text(stacks: list[Stack]) -> Text:
         for depth, frame in enumerate(stack.frames):
             ours = "/procession/" in frame.file or "/lib/python" in frame.file
             text.append(f"  {'▸' if depth == 0 else ' '} {visible(frame.function)}", style="dim" if ours else "")
-            text.append(f"  {visible(place(frame.file))}:{frame.line}\n", style="dim")
+            text.append(f"  {visible(os.path.basename(frame.file))}:{frame.line}\n", style="dim")
     if not stacks:
         text.append("No Python thread was found.")
     return text

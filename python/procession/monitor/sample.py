@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import psutil
 
+from procession._stat import STATE, STIME, UTIME, stat
 from procession.monitor.rows import ProcessSample, ThreadSample
 
 __all__ = ["Sampler"]
@@ -99,11 +100,10 @@ def threads(process: psutil.Process) -> dict[int, ThreadSample]:
     found = {}
     for number in numbers:
         try:
-            with open(f"{folder}/{number}/stat", encoding="utf-8", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
+            fields = stat(f"{process.pid}/task/{number}")
         except OSError:
             continue  # it ended meanwhile
-        found[int(number)] = ThreadSample((int(fields[11]) + int(fields[12])) / _TICK, fields[0])
+        found[int(number)] = ThreadSample((int(fields[UTIME]) + int(fields[STIME])) / _TICK, fields[STATE])
     return found
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from procession._sites import short_site
 from procession.monitor.rows import BUSY, ObjectRow, ProcessRow, State, ThreadRow, WorkerRow
-from procession.monitor.words import clock, duration, one_line, place
+from procession.monitor.words import clock, duration, one_line
 
 if TYPE_CHECKING:
     from procession._registry import WaitInfo
@@ -37,7 +38,7 @@ class Waiting:
     since: float
 
     def __str__(self) -> str:
-        at = f" at {place(self.site)}" if self.site else ""
+        at = f" at {short_site(self.site)}" if self.site else ""
         return f"{self.who} waits for {self.what}{at}"
 
 
@@ -178,9 +179,9 @@ def waiting(waits: WaitInfo, family: Family, now: float) -> str:
         if owner is not None and owner.since is not None:
             sentence += f" since {clock(owner.since)}"
         if owner is not None and owner.site:
-            sentence += f", taken at {place(owner.site)}"
+            sentence += f", taken at {short_site(owner.site)}"
     if waits.site:
-        sentence += f"; at {place(waits.site)}"
+        sentence += f"; at {short_site(waits.site)}"
     return sentence
 
 
@@ -220,8 +221,6 @@ def state_of_process(row: ProcessRow, now: float) -> State:
     for found in states:
         if found.kind == "running":
             return found
-    if main is not None and main.kind == "waiting":
-        return main
     if main is not None:
         return main
     busy = state == "R" or (row.cpu or 0) >= BUSY

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from procession._sites import short_site
 from procession.monitor import words
 from procession.monitor.columns import Column, Tab
 from procession.monitor.model import Order
@@ -118,7 +119,7 @@ def _object_name(row: ObjectRow) -> str:
 
 
 def _site(row: ObjectRow) -> str:
-    where, _, function = words.place(row.info.site or "", function=True).partition(" in ")
+    where, _, function = short_site(row.info.site or "", function=True).partition(" in ")
     return f"{where} in {function}" if function and not function.startswith("<") else where
 
 

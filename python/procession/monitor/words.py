@@ -15,7 +15,6 @@ __all__ = [
     "duration",
     "one_line",
     "percent",
-    "place",
     "plural",
     "rate",
     "size",
@@ -119,13 +118,6 @@ def plural(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{count(number)} {noun}{'es' if noun.endswith('s') else 's'}"
-
-
-def place(site: str, *, function: bool = False) -> str:
-    """`bank.py:12` of the site `/full/path/bank.py:12 in deposit`; nothing where the site is not known."""
-    where, _, within = site.partition(" in ")
-    short = where.rpartition("/")[2]
-    return f"{short} in {within}" if function and within else short
 
 
 def bar(share: float, width: int) -> str:

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 
 from .. import _native
+from .._stat import state_of
 from .state import CELLS, CLAIM, ITEM, RETIRE, SINCE
 
 TYPE_CHECKING = False  # as in `state`
@@ -24,15 +25,6 @@ __all__ = ["TERMINATE_S", "Control"]
 TERMINATE_S = 1.0  # a worker asked to end (SIGTERM) and still there after this is killed
 LAST_WORDS_S = 0.5  # how long one that is ended may take to say where it is (a millisecond, but for a busy machine)
 STOP_S = 1.0  # how long a worker may take to stand still: one that waits for a disk cannot
-
-
-def _state_of(pid: int) -> str:
-    """The letter that the kernel has for what a process does; X for one that is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b") ")[2][:1].decode()
-    except OSError:
-        return "X"
 
 
 class Control:
@@ -71,7 +63,7 @@ class Control:
         except (LookupError, ProcessLookupError):
             return False
         end = time.monotonic() + STOP_S
-        while (state := _state_of(worker.pid)) not in "TtZX" and time.monotonic() < end:
+        while (state := state_of(worker.pid)) not in "TtZX" and time.monotonic() < end:
             time.sleep(0.0005)
         return state not in "ZX"
 

@@ -32,12 +32,6 @@ _AT_ONCE = 5_000_000  # nanoseconds; a busy machine takes its time
 _BINS = 2_000  # of the counter of waiting tasks, at most
 
 
-def short(site: str) -> str:
-    """`bank.py:12` of a site."""
-    place, _, _ = site.partition(" in ")
-    return os.path.basename(place)
-
-
 def _unnamed(action: str, object_: int, detail: int) -> str:
     """What is waited for and is no object of an arena."""
     if action == "join":

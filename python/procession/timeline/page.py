@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
+from .._sites import short_site
 from . import words
 from .charts import Series, area, lanes, stacked
 from .summary import BINS, Summary, Task, Wait, Worker
@@ -193,6 +194,10 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def _place(site: str) -> str:
+    return escape(short_site(site, function=True))
+
+
 def _contention(summary: Summary) -> str:
     waits = summary.contention[:_MOST_ROWS]
     if not waits:
@@ -200,7 +205,7 @@ def _contention(summary: Summary) -> str:
     most = max(waits[0].seconds, 1e-9)
 
     def row(wait: Wait) -> list[str]:
-        where = "<br>".join(escape(words.place(site)) for site, _ in wait.places.most_common(3))
+        where = "<br>".join(_place(site) for site, _ in wait.places.most_common(3))
         bar = f'<div style="width:{100 * wait.seconds / most:.1f}%"></div>'
         longest = words.seconds(wait.longest)
         what = f"<b>{escape(wait.object)}</b> <small>{escape(wait.action)}</small>"
@@ -282,8 +287,7 @@ def _processes(summary: Summary) -> str:
     heads = ["process", "#pid", "#began at", "#lived", "#CPU", "#main thread waited", "#peak memory", "end"]
     cells = (
         [
-            escape(process.name)
-            + (f"<br><small>{escape(words.place(process.started_at))}</small>" if process.started_at else ""),
+            escape(process.name) + (f"<br><small>{_place(process.started_at)}</small>" if process.started_at else ""),
             str(process.pid),
             words.seconds(process.began),
             words.seconds(process.seconds),

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from .._stat import STIME, UTIME, stat, state_of
+
 __all__ = ["Sample", "Sampler", "samples"]
 
 FILE = "samples"
@@ -38,7 +40,7 @@ class Sampler:
 
     def pids(self) -> set[int]:
         """The processes of the recording that still run."""
-        return {pid for pid in self._recorded() if _lives(pid)}
+        return {pid for pid in self._recorded() if state_of(pid) not in "ZX"}
 
     def _recorded(self) -> set[int]:
         names = os.listdir(self._directory)
@@ -52,26 +54,17 @@ class Sampler:
             try:
                 with open(f"/proc/{pid}/statm", "rb") as file:
                     _, resident, shared = map(int, file.read().split()[:3])
-                with open(f"/proc/{pid}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
+                fields = stat(pid)
             except (OSError, ValueError):
                 continue
             if resident:
-                cpu = (int(fields[11]) + int(fields[12])) * self._tick
+                cpu = (int(fields[UTIME]) + int(fields[STIME])) * self._tick
                 self._file.write(f"{now} {pid} {resident * self._page} {shared * self._page} {cpu}\n")
         self._file.flush()
 
     def close(self) -> None:
         """Give back the file."""
         self._file.close()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except (OSError, IndexError):
-        return False
 
 
 def samples(directory: str | os.PathLike[str]) -> Iterator[Sample]:

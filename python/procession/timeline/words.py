@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from .._sites import short_site
 from .summary import Summary
 
-__all__ = ["bytes_", "count", "place", "seconds", "sentences", "share"]
+__all__ = ["bytes_", "count", "seconds", "sentences", "share"]
 
 
 def seconds(value: float) -> str:
@@ -42,13 +43,6 @@ def share(value: float) -> str:
     return f"{value * 100:.0f} %" if value >= 0.1 or value == 0 else f"{value * 100:.1f} %"
 
 
-def place(site: str) -> str:
-    """`bank.py:12 in deposit` of a whole path."""
-    where, _, function = site.partition(" in ")
-    short = where.rpartition("/")[2]
-    return f"{short} in {function}" if function else short
-
-
 def sentences(summary: Summary) -> list[str]:
     """The run in a few sentences, the most telling ones."""
     found = [*_work(summary), *_waiting(summary), *_memory(summary), *_ends(summary)]
@@ -83,7 +77,7 @@ def _waiting(summary: Summary) -> list[str]:
         found.append(f"{share(within / busy)} of the time in tasks was spent waiting for locks, queues and the like.")
     if summary.contention:
         most = summary.contention[0]
-        where = f", at {place(most.places.most_common(1)[0][0])}" if most.places else ""
+        where = f", at {short_site(most.places.most_common(1)[0][0], function=True)}" if most.places else ""
         long = f"{seconds(most.seconds)} in {count(most.count, 'wait')}"
         found.append(f"The most waited for was {most.object} ({most.action}): {long}{where}.")
     return found

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -89,7 +90,8 @@ def test_an_idle_worker_killed_costs_nothing(process_pool: Pool) -> None:
     process_pool.map(double, range(10), 1)
     for round_ in range(2):
         for worker in process_pool._pool:
-            os.kill(worker.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # killed in the last round, and not replaced yet: the other did it all
+                os.kill(worker.pid, signal.SIGKILL)
         assert process_pool.map(double, range(100), 1) == list(range(0, 200, 2)), round_
     assert process_pool.statistics().outstanding == 0
 

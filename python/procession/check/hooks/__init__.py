@@ -5,7 +5,7 @@
 - the native ones on Lock, RLock and Value; Array, queues, pipes and pools ask for themselves
 (`crates/python/src/check.rs`); - here, those of what is called less often or belongs to the standard library:
   `processes` (start, end, fork), `threads` (`threading` and `queue`), `objects` (Event, Condition, Semaphore, Barrier,
-  managers) and `raw` (ctypes objects).
+  managers), `pools` (who learns of a result) and `raw` (ctypes objects).
 
 What cannot be followed: memory that was exported as a buffer (numpy views, `memoryview`, `SharedMemory.buf`), so
 nothing is said of it; locks of `threading` made before `watch`; synchronisation by files, sockets, plain descriptors
@@ -28,8 +28,8 @@ def watch() -> None:
     if _is_watching or not _native.recording() & _CHECK:
         return
     _is_watching = True
-    from . import objects, processes, raw, threads, unseen
+    from . import objects, pools, processes, raw, threads, unseen
 
     _native.watch()
-    for part in (threads, processes, objects, raw, unseen):
+    for part in (threads, processes, objects, pools, raw, unseen):
         part.watch()

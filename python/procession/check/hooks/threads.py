@@ -229,7 +229,7 @@ class RecordedSimpleQueue(queue.SimpleQueue):  # type: ignore[type-arg]
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """As the plain queue's."""
-        tokens.releasing(self._name())
+        tokens.releasing(self.name())
         super().put(item, block, timeout)
 
     def put_nowait(self, item: Any) -> None:
@@ -239,14 +239,15 @@ class RecordedSimpleQueue(queue.SimpleQueue):  # type: ignore[type-arg]
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """As the plain queue's."""
         item = super().get(block, timeout)
-        tokens.acquired(self._name())
+        tokens.acquired(self.name())
         return item
 
     def get_nowait(self) -> Any:
         """As the plain queue's."""
         return self.get(False)
 
-    def _name(self) -> int:
+    def name(self) -> int:
+        """What records call it."""
         # Made at first use: two threads that come here at once must agree.
         name: int = self.__dict__.setdefault("_token", tokens.new_private())
         return name

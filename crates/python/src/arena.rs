@@ -23,11 +23,13 @@ fn token_of(bytes: &[u8]) -> PyResult<[u64; 2]> {
 
 #[pymethods]
 impl PyArena {
-    /// A new arena that other processes can share; `limit` in bytes, 0 for three quarters of memory.
+    /// A new arena that other processes can share; `limit` in bytes, 0 for three quarters of memory; `span`: bytes of
+    /// address space, 0 for plenty.
     #[staticmethod]
-    #[pyo3(signature = (limit = 0))]
-    fn create(py: Python<'_>, limit: u64) -> PyResult<Self> {
-        Arena::shared(limit).map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
+    #[pyo3(signature = (limit = 0, span = 0))]
+    fn create(py: Python<'_>, limit: u64, span: u64) -> PyResult<Self> {
+        let arena = if span == 0 { Arena::shared(limit) } else { Arena::shared_within(span, limit) };
+        arena.map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
     }
 
     /// A new arena in this process's own memory.
@@ -163,6 +165,11 @@ impl<T> Object<T> {
         Self { contents: handle.contents().cast(), handle, arena }
     }
 
+    /// The same object, of which no more is wanted than that it lives.
+    pub fn untyped(self) -> Object<u8> {
+        Object { contents: self.contents.cast(), handle: self.handle, arena: self.arena }
+    }
+
     /// Its contents.
     #[inline]
     pub fn get(&self) -> &T {
@@ -273,6 +280,33 @@ impl PyBlock {
             )
         };
         if status == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+    }
+}
+
+/// A hold on a shared object of any kind: it lives as long.
+#[pyclass(frozen, name = "Hold", module = "procession._native")]
+pub struct PyHold {
+    object: Object<u8>,
+}
+
+#[pymethods]
+impl PyHold {
+    /// On what lives at an address. Raises: `ObjectGone`.
+    #[new]
+    fn new(arena: &Bound<'_, PyArena>, address: (u64, u64)) -> PyResult<Self> {
+        let handle = arena.get().arena.open(address.0, address.1, None);
+        let handle = handle.map_err(|error| errors::arena(arena.py(), &error))?;
+        Ok(Self { object: Object::from_handle(arena.clone().unbind(), handle) })
+    }
+
+    #[getter]
+    fn arena(&self, py: Python<'_>) -> Py<PyArena> {
+        self.object.arena(py)
+    }
+
+    #[getter]
+    fn address(&self) -> (u64, u64) {
+        self.object.address()
     }
 }
 

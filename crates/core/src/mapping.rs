@@ -3,6 +3,8 @@
 //! Other than a [`crate::segment::Segment`] it is unmapped with its last user, and can be cut off: who makes the file
 //! shorter while it is mapped makes every access beyond its new end a SIGBUS, here as everywhere. That is looked after
 //! when the span is mapped; afterwards nothing can be done against it, and files that are homes are only made longer.
+//!
+//! To write it to the disk is the file's business (`fdatasync`), of which Linux keeps one copy, mapped or not.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -64,18 +66,6 @@ impl Mapping {
     pub fn length(&self) -> usize {
         self.length
     }
-
-    /// Return when all that was written to it before is on the disk, whoever wrote it.
-    ///
-    /// # Errors
-    /// What the system says: the disk failed, or is full (where the span had holes).
-    pub fn flush(&self) -> io::Result<()> {
-        // SAFETY: the range is mapped for as long as `self` lives.
-        if self.length == 0 || unsafe { libc::msync(self.base.cast(), self.length, libc::MS_SYNC) } == 0 {
-            return Ok(());
-        }
-        Err(io::Error::last_os_error())
-    }
 }
 
 impl Drop for Mapping {
@@ -111,7 +101,6 @@ mod tests {
             assert_eq!(*mapping.base().add(903), 7);
             *mapping.base() = 9;
         }
-        mapping.flush().unwrap();
         let mut bytes = Vec::new();
         file.seek(io::SeekFrom::Start(4096)).unwrap();
         file.read_to_end(&mut bytes).unwrap();

@@ -25,11 +25,6 @@ impl PyMapping {
         Ok(Self { mapping })
     }
 
-    /// Return when all that anybody has written to it is on the disk. Raises: `OSError`.
-    fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        Ok(py.detach(|| self.mapping.flush())?)
-    }
-
     fn __len__(&self) -> usize {
         self.mapping.length()
     }

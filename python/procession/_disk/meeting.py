@@ -15,10 +15,11 @@ Two locks of the file, which the kernel frees when their holder dies, say what m
 They are open-file-description locks (`F_OFD_SETLK`): threads are kept apart by them as well as processes, the child of
 a fork shares its parent's presence, and closing some other descriptor of the same file changes nothing.
 
-The meeting's part of the file (from byte 1024): CRC-32 of the rest, number of entries, token of the arena, address;
-then for each process pid, descriptor and start time. It is a hint, and never believed unchecked: a pid counts with its
-start time, an arena with its token, an address with its serial number. When none of those who stand there can be asked
-any more (the children of a fork do not enter themselves), `/proc` is searched for a descriptor of that arena.
+The meeting's part of the file (from byte 1024): CRC-32 of the rest, number of entries, namespace of process ids, token
+of the arena, address; then for each process pid, descriptor and start time. It is a hint, and never believed unchecked:
+a pid counts with its start time, an arena with its token, an address with its serial number. When none of those who
+stand there can be asked any more (the children of a fork do not enter themselves), `/proc` is searched for a descriptor
+of that arena. Processes that see each other under other pids cannot share one, for each would take the other for dead.
 
 Dropped: a mutex in the file itself, whose owner would have to be told from whoever has his pid after a restart of the
 machine, and from processes of other containers; a socket or a server, which somebody would have to keep alive.
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Meeting", "Moved", "disk_arena"]
+__all__ = ["Meeting", "Moved", "close", "disk_arena", "open_again", "try_lock"]
 
 ARENA_BYTES = 1 << 30  # of states, a hundred bytes or so each, and of what is too large for a queue's own memory
 GATE_TIMEOUT = 60.0  # seconds; arbitrary. Who is first to open a large queue after a crash reads all of it
@@ -55,13 +56,13 @@ PAUSES = (0.001, 0.05)  # seconds: the first, and the longest
 
 _GATE, _PRESENCE = 0, 1  # bytes
 _AREA, _AREA_END = 1024, 4096
-_PLACE = struct.Struct("<I16sQQ")  # how many are present, token, offset, serial
+_PLACE = struct.Struct("<IQ16sQQ")  # how many are present, namespace of their pids, token, offset, serial
 _PRESENT = struct.Struct("<IiQ")  # pid, descriptor, start time
 _MOST = (_AREA_END - _AREA - 4 - _PLACE.size) // _PRESENT.size
 
 _arena: _native.Arena | None = None
 _met: list[_native.Arena] = []  # that one, and those of other programs
-_coming: set[int] = set()  # descriptors of those of this process who are on their way in
+_unshared: set[int] = set()  # descriptors whose locks are this process's only, and no forked child's
 
 
 class Moved(Exception):
@@ -99,15 +100,37 @@ def _introduce(_: object) -> None:
 _mp_util.register_after_fork(_introduce, _introduce)
 
 
-def _stay_behind() -> None:
-    """In the child of a fork, where no other thread goes on: nobody comes in, so nobody keeps the gate locked."""
-    for file in _coming:
+def _unshare() -> None:
+    """In the child of a fork, which would keep the gate locked for a parent that dies, with nobody to open it."""
+    for file in _unshared:
         with suppress(OSError):
             os.close(file)
-    _coming.clear()
+    _unshared.clear()
 
 
-os.register_at_fork(after_in_child=_stay_behind)
+os.register_at_fork(after_in_child=_unshare)
+
+
+def open_again(file: int) -> int:
+    """Another descriptor of an open file, with locks of its own that no forked child shares; for `close`."""
+    again = os.open(f"/proc/self/fd/{file}", os.O_RDWR | os.O_CLOEXEC)
+    _unshared.add(again)
+    return again
+
+
+def close(file: int) -> None:
+    """Close what `open_again` gave, and give back its locks."""
+    _unshared.discard(file)
+    os.close(file)
+
+
+def try_lock(file: int, byte: int) -> bool:
+    """Lock a byte of a file for this descriptor alone; False when another has it. Raises: OSError."""
+    try:
+        _lock(file, byte, fcntl.F_WRLCK)
+    except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as POSIX has it
+        return False
+    return True
 
 
 class Meeting:
@@ -116,13 +139,15 @@ class Meeting:
     It lasts until `close`, or until the object and its copies in forked children are dropped.
     """
 
-    __slots__ = ("_file", "_hold", "is_first")
+    __slots__ = ("_hold", "file", "is_first")
 
+    file: int
+    """The descriptor by which this process, and children that it has forked, are present; -1 when it has left."""
     is_first: bool
     """Whether it was this opener who made the state."""
 
     def __init__(self, file: int, hold: _native.Hold, is_first: bool) -> None:
-        self._file, self._hold, self.is_first = file, hold, is_first
+        self.file, self._hold, self.is_first = file, hold, is_first
 
     @classmethod
     def join(
@@ -132,6 +157,7 @@ class Meeting:
         *,
         path: str,
         prepare: Callable[[], object] | None = None,
+        apart: bool = False,
         timeout: float | None = GATE_TIMEOUT,
     ) -> Meeting:
         """Come to the meeting at a file that is open for reading and writing; the descriptor stays the caller's.
@@ -139,20 +165,20 @@ class Meeting:
         With the gate locked, `prepare` sees to it that the file is whole (and may raise); then, if nobody is present,
         `make` makes the state in the arena given: it returns an object with `arena` and `address`, and may do the
         recovery, as nobody else has the file open. Both must not open this file again, which would wait for themselves.
+        With `apart`, those who cannot be reached do not matter: each machine has a state of its own.
 
         Blocks while another process comes in; its death ends that. `path` is for messages. Raises: TimeoutError when
         that takes longer than `timeout` seconds; HomeUnreachable when somebody is present who cannot be reached; Moved
         when the file was removed meanwhile; HomeError where the file system has no locks.
         """
-        own = os.open(f"/proc/self/fd/{file}", os.O_RDWR | os.O_CLOEXEC)
-        _coming.add(own)
+        own = open_again(file)
         try:
             _lock_gate(own, path, timeout)
             if os.fstat(own).st_nlink == 0:
                 raise Moved(path)
             if prepare is not None:
                 prepare()
-            hold = _found(own, path)
+            hold = _found(own, path, apart)
             is_first = hold is None
             if hold is None:
                 made = make(disk_arena())
@@ -161,10 +187,9 @@ class Meeting:
             _enter(own, hold)
             _lock(own, _GATE, fcntl.F_UNLCK)
         except BaseException:
-            os.close(own)  # and the kernel takes back its locks
+            close(own)
             raise
-        finally:
-            _coming.discard(own)
+        _unshared.discard(own)  # from here on a child is present too
         return cls(own, hold, is_first)
 
     def __del__(self) -> None:
@@ -184,11 +209,11 @@ class Meeting:
     @property
     def is_closed(self) -> bool:
         """Whether this process has left."""
-        return self._file < 0
+        return self.file < 0
 
     def close(self) -> None:
         """Leave. The state must not be used any more: the next who comes may be first. Idempotent."""
-        file, self._file = self._file, -1
+        file, self.file = self.file, -1
         if file >= 0:
             os.close(file)  # before the state is dropped: who is present can be reached
 
@@ -212,9 +237,8 @@ def _lock_gate(file: int, path: str, timeout: float | None) -> None:
     pause, longest = PAUSES
     while True:
         try:
-            return _lock(file, _GATE, fcntl.F_WRLCK)
-        except (BlockingIOError, PermissionError):
-            pass  # EAGAIN or EACCES, as POSIX has it
+            if try_lock(file, _GATE):
+                return
         except OSError as error:
             raise HomeError(
                 f"{path} cannot be locked ({error.strerror}): its file system has no locks for parts of files, without "
@@ -227,8 +251,8 @@ def _lock_gate(file: int, path: str, timeout: float | None) -> None:
         pause = min(pause * 2, longest)
 
 
-def _found(file: int, path: str) -> _native.Hold | None:
-    """The state of those who are present; None when nobody is. Raises: HomeUnreachable."""
+def _found(file: int, path: str, apart: bool) -> _native.Hold | None:
+    """The state of those who are present; None when nobody is. Raises: HomeUnreachable, unless they may be `apart`."""
     deadline = time.monotonic() + REACH_TIMEOUT
     pause, longest = PAUSES
     while _somebody_is_present(file):
@@ -237,6 +261,8 @@ def _found(file: int, path: str) -> _native.Hold | None:
         if arena is not None:
             with suppress(ObjectGone):  # then who is still present is about to leave
                 return _native.Hold(arena, address)
+        if apart:
+            break
         if time.monotonic() >= deadline:
             listed = ", ".join(str(pid) for pid, _, _ in present) or "none"
             raise HomeUnreachable(
@@ -251,14 +277,19 @@ def _found(file: int, path: str) -> _native.Hold | None:
 
 
 def _entries(file: int) -> tuple[bytes, tuple[int, int], list[tuple[int, int, int]]]:
-    """What the file says: token, address, and who was present. The token is empty when it says nothing."""
+    """What the file says: token, address, and who was present. The token is empty when that is of no use here."""
     area = os.pread(file, _AREA_END - _AREA, _AREA).ljust(_AREA_END - _AREA, b"\0")
     if int.from_bytes(area[:4], "little") != crc32(area[4:]):
         return b"", (0, 0), []
-    count, token, offset, serial = _PLACE.unpack_from(area, 4)
+    count, namespace, token, offset, serial = _PLACE.unpack_from(area, 4)
     start = 4 + _PLACE.size
     present = _PRESENT.iter_unpack(area[start : start + _PRESENT.size * min(count, _MOST)])
-    return token, (offset, serial), list(present)
+    return token if namespace == _namespace() else b"", (offset, serial), list(present)
+
+
+def _namespace() -> int:
+    """Where this process's id is what it is."""
+    return os.stat("/proc/self/ns/pid").st_ino
 
 
 def _enter(file: int, hold: _native.Hold) -> None:
@@ -269,7 +300,7 @@ def _enter(file: int, hold: _native.Hold) -> None:
     me = os.getpid(), hold.arena.fd, _start_time(os.getpid())
     living = [one for one in present if one[0] != me[0] and _start_time(one[0]) == one[2]]
     present = [*living, me][-_MOST:]
-    area = _PLACE.pack(len(present), hold.arena.token, *hold.address)
+    area = _PLACE.pack(len(present), _namespace(), hold.arena.token, *hold.address)
     area = (area + b"".join(_PRESENT.pack(*one) for one in present)).ljust(_AREA_END - _AREA - 4, b"\0")
     os.pwrite(file, crc32(area).to_bytes(4, "little") + area, _AREA)
 

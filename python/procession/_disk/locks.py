@@ -1,0 +1,210 @@
+"""Lock and RLock between programs that know no more of each other than a path.
+
+The lock itself lies in memory (`meeting`), so it is as fast as any, knows its owner, and passes on with his death as
+any does. The file has nothing to store; it is where the lock's users meet. When all of them have gone the lock is free,
+whoever held it: nobody is left to be told. So a program that repairs what it guards after a death should have the lock
+open for as long as it depends on that.
+
+On a file system of several machines (NFS, SMB ...) the memory of the others cannot be reached. There each machine has a
+lock of its own, and who holds that takes byte 2 of the file besides, which the server keeps for one at a time. It is
+asked for again and again, so a release is noticed a moment later; it is not known who holds it elsewhere; and when his
+machine dies, the server frees it after its own time, and nobody is told.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..errors import HomeError, HomeMismatch, NotOwner
+from ..synchronize import Lock, RLock
+from . import meeting
+from .header import Header
+from .homes import Home, OnDisk, place
+
+TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .. import _native
+    from .._owner import OnAbandoned
+
+__all__ = ["DiskLock", "DiskRLock", "ServerLock", "ServerRLock", "is_remote", "open_lock", "open_rlock"]
+
+_PAUSES = (0.001, 0.1)  # seconds: the first, and the longest, between two questions to a file server
+_SERVER = 2  # the byte that is asked for there
+
+# File systems that other machines have too, as mountinfo(5) names them
+_REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "lustre", "gfs2", "ocfs2", "gpfs", "beegfs"}
+
+
+def _reopen(cls: Any, path: str, on_abandoned: OnAbandoned) -> Any:
+    """The lock at a path, where a pickle is read. Raises: FileNotFoundError when it was removed."""
+    return cls(path, on_abandoned=on_abandoned, create=False)
+
+
+class _AnyDiskLock(OnDisk):
+    """What both kinds have in common."""
+
+    __slots__ = ()
+
+    _kind: str
+    _type: Any
+
+    def __new__(
+        cls, path: str, *, label: str | None = None, on_abandoned: OnAbandoned = "warn", create: bool = True
+    ) -> Any:
+        def make(arena: _native.Arena) -> Any:
+            lock = cls._type(on_abandoned=on_abandoned, arena=arena)
+            lock.name = label or path
+            return lock
+
+        home = Home(path, Header(cls._kind), make, create=create, apart=issubclass(cls, _OnServer))
+        self = cls._type.__new__(cls, arena=home.meeting.arena, address=home.meeting.address)
+        self._home = home
+        if self.on_abandoned != on_abandoned:
+            self.close()
+            raise HomeMismatch(
+                f"{path} is open elsewhere with on_abandoned={'warn' if on_abandoned == 'raise' else 'raise'!r}, and "
+                f"{on_abandoned!r} was asked for: all who have it open must agree",
+                path=path,
+            )
+        return self
+
+    def close(self: Any) -> None:
+        """As that of any object on disk. Raises: HomeError while this process holds it, for nobody could release it."""
+        owner = None if self._home.meeting.is_closed else self.owner
+        if owner is not None and owner.pid == os.getpid():
+            raise HomeError(f"{self.path} is held by this process: release it before it is closed", path=self.path)
+        super().close()
+
+    def __reduce__(self: Any) -> tuple[Any, ...]:
+        return _reopen, (type(self), self.path, self.on_abandoned)
+
+
+class DiskLock(_AnyDiskLock, Lock):
+    """A Lock that lives at a path."""
+
+    __slots__ = ()
+    _kind, _type = "lock", Lock
+
+
+class DiskRLock(_AnyDiskLock, RLock):
+    """An RLock that lives at a path."""
+
+    __slots__ = ()
+    _kind, _type = "rlock", RLock
+
+
+class _OnServer:
+    """For locks on a file system of several machines: who has this machine's also takes the server's."""
+
+    __slots__ = ()
+
+    def acquire(self: Any, block: bool = True, timeout: float | None = None) -> bool:
+        """As that of any lock. Asks the server at least ten times a second while it waits for another machine."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not super().acquire(block, timeout):  # type: ignore[misc]
+            return False
+        if self._count() > 1:
+            return True
+        taken: bool = False
+        try:
+            taken = self._take(deadline if block else 0.0)
+        finally:
+            if not taken:
+                super().release()  # type: ignore[misc]
+        return taken
+
+    def _take(self: Any, deadline: float | None) -> bool:
+        """Lock the byte by a descriptor of its own, with which the lock ends however this process ends."""
+        file = meeting.open_again(self._home.meeting.file)
+        pause, longest = _PAUSES
+        try:
+            while not meeting.try_lock(file, _SERVER):
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+                time.sleep(pause)
+                pause = min(pause * 2, longest)
+            self._taken, file = file, -1
+        finally:
+            if file >= 0:
+                meeting.close(file)
+        return True
+
+    def release(self: Any) -> None:
+        """As that of any lock, but for the process that has acquired it only. Raises: NotOwner in any other."""
+        owner = self.owner
+        if owner is not None and owner.pid != os.getpid():
+            raise NotOwner(
+                f"process {owner.pid} holds {self.path}: on a file system of several machines, only the process that "
+                "has acquired a lock can release it",
+                owner=owner,
+            )
+        self._give_back()
+        super().release()  # type: ignore[misc]
+
+    def _give_back(self: Any) -> None:
+        if self._count() == 1 and (self._kind == "lock" or self._is_mine()):
+            meeting.close(self._taken)
+
+    def __enter__(self: Any) -> bool:
+        return self.acquire()  # type: ignore[no-any-return]
+
+    def __exit__(self: Any, *error: object) -> None:
+        self.release()
+
+    def _begin_repair(self: Any) -> Any:
+        found, token = super()._begin_repair()  # type: ignore[misc]
+        if self._count() == 1:
+            self._take(None)
+        return found, token
+
+    def _end_repair(self: Any, token: int, is_repaired: bool) -> None:
+        self._give_back()
+        super()._end_repair(token, is_repaired)  # type: ignore[misc]
+
+
+class ServerLock(_OnServer, DiskLock):
+    """A Lock on a file system of several machines."""
+
+    __slots__ = ()
+
+
+class ServerRLock(_OnServer, DiskRLock):
+    """An RLock on a file system of several machines."""
+
+    __slots__ = ()
+
+
+def open_lock(path: Any, name: str | None, on_abandoned: OnAbandoned, create: bool = True) -> DiskLock:
+    """The Lock at a path, made if it is not there. Blocks while another process opens it.
+
+    Raises: as `Home`; HomeMismatch also when those who have it open chose otherwise of `on_abandoned`.
+    """
+    where = place("lock", path, name)
+    cls = ServerLock if is_remote(where) else DiskLock
+    return cls(where, label=name, on_abandoned=on_abandoned, create=create)  # type: ignore[no-any-return]
+
+
+def open_rlock(path: Any, name: str | None, on_abandoned: OnAbandoned, create: bool = True) -> DiskRLock:
+    """The RLock at a path; as `open_lock`."""
+    where = place("rlock", path, name)
+    cls = ServerRLock if is_remote(where) else DiskRLock
+    return cls(where, label=name, on_abandoned=on_abandoned, create=create)  # type: ignore[no-any-return]
+
+
+def is_remote(path: str) -> bool:
+    """Whether a file lies, or would lie, on a file system that other machines have too."""
+    try:
+        device = os.stat(path).st_dev
+    except OSError:
+        device = os.stat(os.path.dirname(path)).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        for line in mounts:
+            mount, _, source = line.partition(" - ")
+            if mount.split(" ", 3)[2] == number:
+                type_ = source.split(" ", 1)[0]
+                return type_ in _REMOTE or type_ in ("fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse")
+    return False

@@ -1,5 +1,6 @@
 """Lock and RLock that live at a path."""
 
+import contextlib
 import fcntl
 import os
 import pickle
@@ -41,6 +42,7 @@ def test_it_is_one_of_its_kind_with_a_path(kind: str, path: str) -> None:
     with lock:
         assert lock.owner.pid == os.getpid()
     assert lock.statistics().acquired == 1
+    assert getattr(procession.synchronize, kind)(path=path).address == lock.address
 
 
 @pytest.mark.slow
@@ -88,6 +90,41 @@ def test_made_to_raise_it_keeps_all_out_until_somebody_repairs(kind: str, path: 
         other.do("with lock.repair() as error: pid = error.pid")
         assert other.do("pid") == holder.pid
     with lock:
+        pass
+
+
+def test_made_to_raise_it_is_not_forgotten_when_all_have_died(kind: str, path: str) -> None:
+    with Stranger() as other:
+        other.do(f"lock = procession.{kind}(path={path!r}, on_abandoned='raise')\nwith lock: pass\nlock.acquire()")
+        other.kill()
+    for _ in range(2):
+        lock = opened(kind, path, on_abandoned="raise")
+        with pytest.raises(errors.LockAbandoned, match=f"process {other.pid}") as caught:
+            lock.acquire()
+        assert caught.value.pid == other.pid
+        with contextlib.suppress(ZeroDivisionError), lock.repair() as error:
+            assert error is not None
+            1 / 0  # noqa: B018
+        lock.close()
+    lock = opened(kind, path, on_abandoned="raise")
+    with lock.repair() as error:
+        assert error is not None
+        assert error.pid == other.pid
+    lock.close()
+    with opened(kind, path, on_abandoned="raise"):
+        pass
+
+
+def test_who_wants_a_warning_gets_that_for_one_left_so(kind: str, path: str) -> None:
+    with Stranger() as other:
+        other.do(f"lock = procession.{kind}(path={path!r}, on_abandoned='raise')\nlock.acquire()")
+        other.kill()
+    lock = opened(kind, path)
+    with pytest.warns(errors.AbandonedLockWarning, match=f"process {other.pid}"):
+        lock.acquire()
+    lock.release()
+    lock.close()
+    with opened(kind, path):
         pass
 
 

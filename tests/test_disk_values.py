@@ -43,6 +43,7 @@ def test_a_value_lasts(code: str, path: str) -> None:
     again = procession.Value(code, 3, path=path)
     assert again.value == (0 if code == "?" else 7)
     assert isinstance(again, sharedctypes.SharedValue)
+    assert sharedctypes.Value(code, path=path).value == again.value
 
 
 def test_an_array_lasts_and_lies_at_4096(path: str) -> None:
@@ -52,6 +53,7 @@ def test_an_array_lasts_and_lies_at_4096(path: str) -> None:
     array[1] = 9
     assert array[:] == [1, 9, 3]
     assert procession.Array("i", None, path=path)[:] == [1, 9, 3]  # of whatever length it has
+    assert sharedctypes.Array("i", None, path=path)[:] == [1, 9, 3]
     assert procession.Array(ctypes.c_int, [4, 4, 4], path=path)[:] == [1, 9, 3]  # the items are for a new one
 
 
@@ -319,6 +321,7 @@ def test_a_header_says_what_it_was_given(tmp_path: Path) -> None:
         header.write(file, new, is_finished=False)
         assert header.read(file, "file") is None
         header.write(file, new, is_finished=True)
+        os.truncate(file, 4096)
         assert header.read(file, "file") == new
     os.close(file)
     with pytest.raises(ValueError, match="no kind 'shelf'"):

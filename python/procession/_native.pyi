@@ -135,7 +135,14 @@ class Ring:
     def sleepers(self) -> tuple[bool, bool, bool]: ...
 
 class _Lock:
-    def __new__(cls, arena: Arena, *, raises: bool = False, address: _Address | None = None) -> Self: ...
+    def __new__(
+        cls,
+        arena: Arena,
+        *,
+        raises: bool = False,
+        address: _Address | None = None,
+        left_by: tuple[int, int] | None = None,
+    ) -> Self: ...
     @property
     def arena(self) -> Arena: ...
     @property

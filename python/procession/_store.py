@@ -179,6 +179,11 @@ def introduce(_: object = None) -> None:
 _mp_util.register_after_fork(introduce, introduce)  # in a child of ours, once it has its name
 
 
+def on_disk(module: str) -> Any:
+    """A module of `_disk`: loaded when somebody names a path, for it builds upon those who ask here."""
+    return __import__(f"procession._disk.{module}", fromlist=["_disk"])
+
+
 def reopen(cls: type[Any], arena: _native.Arena, address: tuple[int, int]) -> Any:
     """The object at an address, as an instance of its class. Raises ObjectGone when every holder had dropped it."""
     return cls._open(arena, address)

@@ -4,7 +4,7 @@ The lock itself lies in memory (`meeting`), so it is as fast as any, knows its o
 any does. The file is where the lock's users meet. When all of them have gone at once, as one that was alone and is
 killed, nobody is left to be told. Made with `on_abandoned="raise"` a lock keeps its promise even then: its holder also
 stands in the file (bytes 512–519: pid and time, 0: nobody), in a page that is mapped, and whoever makes the state again
-makes it as that holder left it. It costs a fraction of a microsecond, which other locks are spared.
+makes it as that holder left it. That costs a microsecond, which other locks are spared.
 
 On a file system of several machines (NFS, SMB ...) the memory of the others cannot be reached. There each machine has a
 lock of its own, and who holds that takes byte 2 of the file besides, which the server keeps for one at a time. It is

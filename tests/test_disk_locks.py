@@ -348,3 +348,40 @@ def test_it_is_listed_under_its_path(path: str) -> None:
         other.do(f"lock = procession.Lock(path={path!r})\nlock.acquire()")
         found = [one for one in _registry.program(other.pid).objects if one.name == path]
         assert [(one.kind, one.owner and one.owner.pid) for one in found] == [("Lock", other.pid)]
+
+
+def test_programs_that_meet_are_listed_each_and_what_they_share_besides(path: str) -> None:
+    with Stranger() as one, Stranger() as two:
+        for other, name in (one, "ones"), (two, "twos"):
+            other.do(f"lock = procession.Lock(path={path!r})\nown = procession.Lock()\nown.name = {name!r}")
+        names = [{thing.name for thing in program.objects} for program in _registry.programs()]
+        assert [{"ones"} in names, {"twos"} in names] == [True, True]
+        assert sum(path in of_one for of_one in names) == 1
+        (own,) = [thing for thing in _registry.program(two.pid).objects if thing.name != path]
+        assert own.name == "twos"
+
+
+def test_programs_that_wait_for_each_other_are_told(path: str) -> None:
+    with Stranger() as one, Stranger() as two:
+        for other, mine, yours in (one, "a", "b"), (two, "b", "a"):
+            other.do("procession.detect_deadlocks()")
+            other.do(f"mine, yours = [procession.Lock(path={path!r} + name) for name in {mine + yours!r}]")
+            other.do("mine.acquire()")
+        one.tell("yours.acquire()")
+        blocked(procession.Lock(path=path + "b"))
+        two.tell("yours.acquire()")
+        kind, text = two.answer()  # whose wait began last
+        assert kind == "DeadlockError"
+        assert f"pid {one.pid}" in text
+        two.do("mine.release()")
+        assert one.answer() == (True, [])
+
+
+def test_a_lock_on_disk_leaves_it_to_each_program_whether_to_look(path: str) -> None:
+    with Stranger() as other:
+        other.do("procession.detect_deadlocks()")
+        other.do(f"lock = procession.Lock(path={path!r})\nlock.acquire()")
+        lock = procession.Lock(path=path)
+        assert not lock.acquire(timeout=0.01)
+        assert not procession._native.detecting(lock.arena)
+        assert other.do("procession._native.detecting(lock.arena)") is True

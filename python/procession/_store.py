@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _shared: _native.Arena | None = None
 _private: _native.Arena | None = None
+met: list[_native.Arena] = []  # those in which this process meets unrelated ones (`_disk`)
 
 
 def shared_arena() -> _native.Arena:

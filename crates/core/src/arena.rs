@@ -63,12 +63,16 @@ impl Arena {
     /// A new arena that other processes can share. `limit`: bytes that may be in use, 0 for three quarters of memory.
     pub fn shared(limit: u64) -> Result<&'static Self, ArenaError> {
         // Address space is what a sparse segment has plenty of; blocks are not merged, so more of it than memory.
-        Self::shared_within((sys::physical_memory() * 4).max(1 << 36).next_multiple_of(1 << 21), limit)
+        let length = (sys::physical_memory() * 4).max(1 << 36).next_multiple_of(1 << 21);
+        Self::lay(Segment::shared(length)?, limit)
     }
 
-    /// The same, in a span of `length` bytes: for one of which a process may come to have many, as address space ends.
-    pub fn shared_within(length: u64, limit: u64) -> Result<&'static Self, ArenaError> {
-        Self::lay(Segment::shared(length)?, limit)
+    /// The same for programs that are not related. A process may come to have many of these, and address space ends, so
+    /// it takes `length` bytes only; and none of them decides for the others whether deadlocks are looked for.
+    pub fn for_strangers(length: u64, limit: u64) -> Result<&'static Self, ArenaError> {
+        let arena = Self::lay(Segment::named(length, c"procession-arena-disk")?, limit)?;
+        arena.waits().leave_detecting_to_each();
+        Ok(arena)
     }
 
     /// A new arena in this process's own memory.

@@ -23,13 +23,17 @@ fn token_of(bytes: &[u8]) -> PyResult<[u64; 2]> {
 
 #[pymethods]
 impl PyArena {
-    /// A new arena that other processes can share; `limit` in bytes, 0 for three quarters of memory; `span`: bytes of
-    /// address space, 0 for plenty.
+    /// A new arena that other processes can share; `limit` in bytes, 0 for three quarters of memory.
     #[staticmethod]
-    #[pyo3(signature = (limit = 0, span = 0))]
-    fn create(py: Python<'_>, limit: u64, span: u64) -> PyResult<Self> {
-        let arena = if span == 0 { Arena::shared(limit) } else { Arena::shared_within(span, limit) };
-        arena.map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
+    #[pyo3(signature = (limit = 0))]
+    fn create(py: Python<'_>, limit: u64) -> PyResult<Self> {
+        Arena::shared(limit).map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
+    }
+
+    /// A new arena for programs that are not related, in a span of so many bytes of which `limit` may be used.
+    #[staticmethod]
+    fn for_strangers(py: Python<'_>, span: u64, limit: u64) -> PyResult<Self> {
+        Arena::for_strangers(span, limit).map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
     }
 
     /// A new arena in this process's own memory.

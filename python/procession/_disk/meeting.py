@@ -37,7 +37,7 @@ from contextlib import suppress
 from multiprocessing import process as _mp_process
 from multiprocessing import util as _mp_util
 
-from .. import _native
+from .. import _native, _store
 from .._registry import proc
 from .._stat import START, stat
 from ..errors import HomeError, HomeUnreachable, ObjectGone, TimeoutError
@@ -61,7 +61,6 @@ _PRESENT = struct.Struct("<IiQ")  # pid, descriptor, start time
 _MOST = (_AREA_END - _AREA - 4 - _PLACE.size) // _PRESENT.size
 
 _arena: _native.Arena | None = None
-_met: list[_native.Arena] = []  # that one, and those of other programs
 _unshared: set[int] = set()  # descriptors whose locks are this process's only, and no forked child's
 
 
@@ -73,14 +72,14 @@ def disk_arena() -> _native.Arena:
     """The arena for the states of objects on disk that this program is the first to open; made when first asked for."""
     global _arena
     if _arena is None:
-        _arena = _native.Arena.create(ARENA_BYTES, ARENA_BYTES * 4)
+        _arena = _native.Arena.for_strangers(ARENA_BYTES * 4, ARENA_BYTES)
         _meet(_arena)
     return _arena
 
 
 def _meet(arena: _native.Arena) -> None:
-    if arena.token not in [known.token for known in _met]:
-        _met.append(arena)
+    if arena.token not in [known.token for known in _store.met]:
+        _store.met.append(arena)
         arena.introduce(_called())
 
 
@@ -93,7 +92,7 @@ def _called() -> str:
 
 
 def _introduce(_: object) -> None:
-    for arena in _met:
+    for arena in _store.met:
         arena.introduce(_called())
 
 
@@ -323,7 +322,7 @@ def _reach(token: bytes, present: list[tuple[int, int, int]]) -> _native.Arena |
             return arena
     for pid in proc.processes():
         with suppress(OSError):
-            for link in proc.arenas(pid).values():
+            for link in proc.disk_arenas(pid).values():
                 if arena := _attached(link, token):
                     return arena
     return None

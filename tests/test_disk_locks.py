@@ -99,6 +99,8 @@ def test_made_to_raise_it_is_not_forgotten_when_all_have_died(kind: str, path: s
         other.kill()
     for _ in range(2):
         lock = opened(kind, path, on_abandoned="raise")
+        with pytest.raises(errors.HomeMismatch):
+            opened(kind, path)  # which does not make it forgotten
         with pytest.raises(errors.LockAbandoned, match=f"process {other.pid}") as caught:
             lock.acquire()
         assert caught.value.pid == other.pid

@@ -68,7 +68,7 @@ class Home:
         self,
         path: str,
         asked: Header,
-        make: Callable[[int, _native.Arena], Any],
+        make: Callable[[_native.Arena], Any],
         *,
         fill: Callable[[_native.Mapping], object] | None = None,
         create: bool = True,
@@ -77,7 +77,7 @@ class Home:
     ) -> None:
         """Open what lives at `path`, or make it: `fill` gives its data their first values, otherwise they are zero.
 
-        `make` and `apart` as for `Meeting.join`, but `make` is given the file first. Raises: HomeError and its
+        `make` and `apart` as for `Meeting.join`. Raises: HomeError and its
         subclasses, see docs/disk.md; OSError, when the file cannot be opened or made, which then leaves nothing; what
         `fill` raises.
         """
@@ -88,7 +88,7 @@ class Home:
             file, is_mine = _opened(path, create)
             prepare = partial(self._prepare, file, asked, fill, is_mine)
             try:
-                self.meeting = Meeting.join(file, partial(make, file), path=path, prepare=prepare, apart=apart)
+                self.meeting = Meeting.join(file, make, path=path, prepare=prepare, apart=apart)
                 return
             except Moved:
                 continue

@@ -57,6 +57,28 @@ def _reopen(cls: Any, path: str, on_abandoned: OnAbandoned) -> Any:
     return cls(path, on_abandoned=on_abandoned, create=False)
 
 
+class _LockHome(Home):
+    """The file of a lock, in which its holder may stand."""
+
+    __slots__ = ("_file", "_lock", "_name", "_raises")
+
+    def __init__(self, path: str, lock: type[_AnyDiskLock], name: str, raises: bool, create: bool) -> None:
+        self._lock, self._name, self._raises = lock, name, raises
+        super().__init__(path, Header(lock._kind), self._make, create=create, apart=lock._apart)
+
+    def _prepare(self, file: int, *arguments: Any) -> None:
+        super()._prepare(file, *arguments)
+        self._file = file
+
+    def _make(self, arena: _native.Arena) -> Any:
+        pid, since = _HOLDER.unpack(os.pread(self._file, _HOLDER.size, _HOLDER_AT))
+        if not self._raises:
+            os.pwrite(self._file, bytes(_HOLDER.size), _HOLDER_AT)  # to be told once is enough
+        lock = self._lock._type.__base__(arena, raises=self._raises, left_by=(pid, since) if pid else None)
+        _native.set_name(lock, self._name)
+        return lock
+
+
 class _AnyDiskLock(OnDisk):
     """What both kinds have in common."""
 
@@ -69,15 +91,7 @@ class _AnyDiskLock(OnDisk):
     def __new__(
         cls, path: str, *, label: str | None = None, on_abandoned: OnAbandoned = "warn", create: bool = True
     ) -> Any:
-        def make(file: int, arena: _native.Arena) -> Any:
-            pid, since = _HOLDER.unpack(os.pread(file, _HOLDER.size, _HOLDER_AT))
-            if not raises(on_abandoned):
-                os.pwrite(file, bytes(_HOLDER.size), _HOLDER_AT)  # to be told once is enough
-            lock = cls._type.__base__(arena, raises=raises(on_abandoned), left_by=(pid, since) if pid else None)
-            _native.set_name(lock, label or path)
-            return lock
-
-        home = Home(path, Header(cls._kind), make, create=create, apart=cls._apart)
+        home = _LockHome(path, cls, label or path, raises(on_abandoned), create)
         self = cls._type.__new__(cls, arena=home.meeting.arena, address=home.meeting.address)
         self._home = home
         if self.on_abandoned != on_abandoned:

@@ -234,7 +234,7 @@ def open_array(
 def _maker(name: str) -> Any:
     """Makes the lock beside the data, which people are shown by the name of these."""
 
-    def make(file: int, arena: _native.Arena) -> RLock:
+    def make(arena: _native.Arena) -> RLock:
         lock = RLock(arena=arena)
         lock.name = name
         return lock

@@ -184,6 +184,15 @@ def test_a_lock_of_its_own_is_used(path: str) -> None:
         procession.Value("i", path=path, lock=3)
 
 
+def test_a_copy_of_it_is_in_memory(path: str) -> None:
+    value = procession.Value("i", 3, path=path)
+    for original in value.get_obj(), procession.Value(Point, path=path + "p", lock=False):
+        copy = sharedctypes.copy(original)
+        assert copy._wrapper.arena.token == procession.Lock().arena.token
+    sharedctypes.copy(value.get_obj()).value = 4
+    assert value.value == 3
+
+
 def test_numpy_sees_it_in_place(path: str) -> None:
     numpy = pytest.importorskip("numpy")
     array = procession.Array("d", 4, path=path)

@@ -159,9 +159,9 @@ def _items(initializer: Any) -> Sequence[Any]:
 
 
 def copy(obj: Any) -> Any:
-    """A copy of a ctypes object in shared memory, in the arena of the original if it has one."""
+    """A copy of a ctypes object in shared memory, in the arena of the original if it has one (a file has none)."""
     memory = getattr(obj, "_wrapper", None)
-    new = _new_value(type(obj), memory.arena if isinstance(memory, Shared) else None)
+    new = _new_value(type(obj), memory.arena if isinstance(memory, Shared) and not hasattr(memory, "path") else None)
     # Of the original's type: in check mode what lies in shared memory is of a subclass
     ctypes.cast(ctypes.pointer(new), ctypes.POINTER(type(obj)))[0] = obj
     return new

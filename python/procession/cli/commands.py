@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from procession.cli.benching import add_bench
 from procession.cli.checking import add_check
 from procession.cli.doctoring import add_doctor
 from procession.cli.mapping import add_map
@@ -116,4 +117,5 @@ def parser() -> argparse.ArgumentParser:
     add_ps(commands)
     add_top(commands)
     add_doctor(commands)
+    add_bench(commands)
     return whole

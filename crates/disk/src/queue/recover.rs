@@ -1,0 +1,198 @@
+//! The state made anew from the files, by who has them alone.
+//!
+//! Records are read from the oldest segment on, as long as each is whole and follows the one before: the next number, an epoch
+//! no lower. Where that ends the log ends: somebody was killed while he wrote there, or the power failed before it was
+//! all on the disk. What lies behind is written over with zeros and synced before anything is put there, so that
+//! nothing of it can ever follow what comes next; and the epoch rises.
+//!
+//! Unless what lies behind says otherwise. Every record tells how far the log was known to be on the disk when it was
+//! written. If one that lies behind says that the place where the log seems to end was, then something was lost there that
+//! the disk had: that is damage, told and left alone.
+
+use super::{Options, Process, Queue};
+use crate::error::Error;
+use crate::record::{HEADER, Record};
+use crate::segment::{START, Start, View};
+use crate::state::At;
+use crate::storage::{Span, Storage};
+use crate::window::open;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+/// What is known of the log while it is read.
+#[derive(Debug, Default)]
+struct Scan {
+    /// Behind the last record.
+    tail: At,
+    /// The first record that is not done.
+    first: Option<At>,
+    /// Records that are not done, and their bytes.
+    ready: u64,
+    ready_bytes: u64,
+    epoch: u32,
+}
+
+impl Scan {
+    /// Begin with a segment; what was before is done.
+    fn begin(&mut self, view: &View) {
+        *self = Self { epoch: self.epoch.max(view.epoch), ..Self::default() };
+        self.tail.count = view.number;
+        self.enter(view);
+    }
+
+    /// Go on in a segment.
+    fn enter(&mut self, view: &View) {
+        self.tail = At { place: view.first + START, segment: view.first, ..self.tail };
+    }
+
+    /// Whether a record is the next one.
+    fn is_next(&self, view: &View, place: u64, record: &Record<'_>) -> bool {
+        record.words.number == self.tail.count && record.words.epoch >= self.epoch && view.is_whole(place, record)
+    }
+
+    /// Read on in a segment from where the log ends so far. True: to its end.
+    fn read(&mut self, view: &View) -> bool {
+        while view.has_room(self.tail.place, HEADER) {
+            let place = self.tail.place;
+            match view.record(place) {
+                Some(record) if self.is_next(view, place, &record) => self.note(&record),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn note(&mut self, record: &Record<'_>) {
+        let size = record.words.size();
+        self.epoch = record.words.epoch;
+        if !record.words.is_filler() {
+            if !record.is_done() {
+                self.first.get_or_insert(self.tail);
+                self.ready += 1;
+                self.ready_bytes += size;
+            }
+            if record.taker() != 0 {
+                record.set_taker(0); // one of those who are all gone
+            }
+            self.tail.count += 1;
+            self.tail.bytes += size;
+        }
+        self.tail.place += size;
+    }
+
+    /// Whether a segment holds, from a place on, a record that was written when the end of the log was on the disk.
+    fn is_refuted(&self, view: &View, from: u64) -> bool {
+        (from..view.end).step_by(8).any(|place| {
+            view.record(place).is_some_and(|record| {
+                let (words, lost) = (record.words, self.tail.place);
+                words.behind != u32::MAX
+                    && place.saturating_sub(u64::from(words.behind) * 8) > lost
+                    && words.number >= self.tail.count
+                    && words.epoch >= self.epoch
+                    && view.is_whole(place, &record)
+            })
+        })
+    }
+}
+
+impl<P: Process, S: Storage> Queue<P, S> {
+    /// Make the state, see [`Queue::make`].
+    pub(super) fn recover(&self, options: &Options) -> Result<(), Error> {
+        self.storage.clear()?;
+        let segments = self.segments_begun(options)?;
+        let (mut scan, mut last) = (Scan::default(), open(&self.storage, segments[0])?);
+        scan.begin(&last.0);
+        let mut rest = &segments[1..];
+        while scan.read(&last.0) && !rest.is_empty() {
+            let next = open(&self.storage, rest[0])?;
+            if next.0.first == last.0.end && next.0.number == scan.tail.count {
+                scan.enter(&next.0);
+            } else if scan.ready == 0 {
+                // What was before it is done, and was removed: not all of it is gone from the disk, nor need it be.
+                scan.begin(&next.0);
+            } else {
+                return Err(self.damaged("the segment before this one is missing", next.0.first, next.0.first));
+            }
+            (last, rest) = (next, &rest[1..]);
+        }
+        self.cut(&scan, &last.0, rest)?;
+        self.note(options, &scan, segments[0]);
+        if options.power { Ok(()) } else { self.remove_before(self.low().segment) }
+    }
+
+    /// The segments that there are, one at least. The last may be the name of one and no more, if the power failed.
+    fn segments_begun(&self, options: &Options) -> Result<Vec<u64>, Error> {
+        let mut segments = self.storage.segments()?;
+        if let Some(&last) = segments.last()
+            && is_blank(&self.storage.map(last)?)
+        {
+            self.storage.remove(last)?;
+            segments.pop();
+        }
+        if segments.is_empty() {
+            let start = Start::new(0, options.segments.0, 0, 1);
+            self.storage.create(0, start.size, &start.to_bytes(), options.power)?;
+            segments.push(0);
+        }
+        if options.power {
+            self.storage.sync_names()?;
+        }
+        Ok(segments)
+    }
+
+    /// The log ends where the scan did: see to it that nothing follows there.
+    fn cut(&self, scan: &Scan, last: &View, rest: &[u64]) -> Result<(), Error> {
+        let mut refuted = scan.is_refuted(last, scan.tail.place + 8);
+        for &later in rest {
+            let (view, _span) = open(&self.storage, later)?;
+            refuted = refuted || scan.is_refuted(&view, later + START);
+        }
+        if refuted {
+            return Err(self.damaged("a record that was here is not", last.first, scan.tail.place));
+        }
+        for &later in rest.iter().rev() {
+            self.storage.remove(later)?;
+            self.storage.step();
+        }
+        if !rest.is_empty() {
+            self.storage.sync_names()?;
+        }
+        for page in last.rest(scan.tail.place).chunks_mut(4096) {
+            if page.iter().any(|&byte| byte != 0) {
+                page.fill(0);
+                self.storage.step();
+            }
+        }
+        // Also if all are zeros: they may be ones that somebody wrote here who did not get further.
+        self.storage.sync(last.first)?;
+        Ok(())
+    }
+
+    fn note(&self, options: &Options, scan: &Scan, oldest: u64) {
+        let state = self.state;
+        let tail = scan.tail;
+        let first = scan.first.unwrap_or(tail);
+        let head = At { count: tail.count - scan.ready, bytes: tail.bytes - scan.ready_bytes, ..first };
+        state.joinable.store(options.joinable.into(), Relaxed);
+        state.power.store(options.power.into(), Relaxed);
+        state.max_deliveries.store(options.max_deliveries, Relaxed);
+        state.max_items.store(options.max_items, Relaxed);
+        state.max_bytes.store(options.max_bytes, Relaxed);
+        state.segments[0].store(options.segments.0, Relaxed);
+        state.segments[1].store(options.segments.1, Relaxed);
+        state.put.epoch.store(scan.epoch + 1, Relaxed);
+        state.put.tail.store(tail);
+        state.get.head.store(head);
+        state.get.low.store(head);
+        state.get.oldest.store(oldest, Relaxed);
+        state.commit.low.store(oldest, Relaxed);
+        // SYNC: pairs with the Acquire in `is_made`.
+        state.made.store(1, Release);
+    }
+}
+
+/// Whether nothing was ever written to a segment.
+fn is_blank(span: &Span) -> bool {
+    let length = span.length().min(START) as usize;
+    // SAFETY: so many bytes are mapped, and nobody else has the log.
+    unsafe { std::slice::from_raw_parts(span.start(), length) }.iter().all(|&byte| byte == 0)
+}

@@ -1,0 +1,181 @@
+//! The seam below which files are: a directory of segments. [`Files`] is one; tests have a model that knows what was
+//! written and not synced.
+
+use crate::error::Error;
+use memmap2::{MmapOptions, MmapRaw};
+use procession_core::failpoint;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A segment's bytes, mapped as long as this lives.
+#[derive(Debug)]
+pub enum Span {
+    /// A mapped file.
+    Mapped(MmapRaw),
+    /// Memory that somebody keeps longer than this.
+    Lent(*mut u8, u64),
+}
+
+impl Span {
+    /// Its first byte.
+    pub fn start(&self) -> *mut u8 {
+        match self {
+            Self::Mapped(map) => map.as_mut_ptr(),
+            Self::Lent(start, _) => *start,
+        }
+    }
+
+    /// How many bytes there are.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Mapped(map) => map.len() as u64,
+            Self::Lent(_, length) => *length,
+        }
+    }
+}
+
+/// Where segments are. What is written to a [`Span`] is seen at once by all who map it, and survives every process; it
+/// survives a power cut when `sync` has returned. Names survive one when `sync_names` has.
+pub trait Storage {
+    /// First places of all segments, ascending.
+    fn segments(&self) -> Result<Vec<u64>, Error>;
+    /// Remove what a creator left that died. Nobody else creates meanwhile.
+    fn clear(&self) -> Result<(), Error>;
+    /// A new segment of `size` zeros, but for `start` at its start, whose room is reserved: writing to it cannot fail.
+    /// It appears under its name whole, in the place of one of that name if there is one; `durable`: its bytes are
+    /// synced before.
+    fn create(&self, first: u64, size: u64, start: &[u8], durable: bool) -> Result<(), Error>;
+    /// Map a segment.
+    fn map(&self, first: u64) -> Result<Span, Error>;
+    /// What was written to a segment is on the disk when this returns. Its length.
+    fn sync(&self, first: u64) -> Result<u64, Error>;
+    /// Remove a segment, and give its room back even if others have it mapped still: they read zeros. Its length.
+    fn remove(&self, first: u64) -> Result<u64, Error>;
+    /// What was created and removed is so on the disk when this returns.
+    fn sync_names(&self) -> Result<(), Error>;
+    /// The file of a segment, for people.
+    fn path(&self, first: u64) -> PathBuf;
+    /// A store is done. Here a test may kill, or cut the power.
+    fn step(&self);
+}
+
+/// Segments as files of a directory.
+#[derive(Debug)]
+pub struct Files {
+    directory: PathBuf,
+}
+
+const SUFFIX: &str = ".log";
+/// What a segment is called until it is whole. There is one creator at a time, so that there is one at most.
+const UNBORN: &str = "new-segment";
+
+impl Files {
+    /// The segments in a directory that exists.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    fn open(&self, first: u64) -> Result<(PathBuf, File), Error> {
+        let path = self.path(first);
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(Error::of("open", &path))?;
+        Ok((path, file))
+    }
+}
+
+fn length(file: &File, path: &Path) -> Result<u64, Error> {
+    Ok(file.metadata().map_err(Error::of("fstat", path))?.len())
+}
+
+/// Room for `size` bytes, or an error now instead of a SIGBUS later.
+fn reserve(file: &File, size: u64) -> io::Result<()> {
+    // SAFETY: takes plain numbers; the descriptor is open.
+    let error = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, size as libc::off_t) };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+impl Storage for Files {
+    fn segments(&self) -> Result<Vec<u64>, Error> {
+        let failed = || Error::of("readdir", &self.directory);
+        let mut segments = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(failed())? {
+            let name = entry.map_err(failed())?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+            segments.extend(number.filter(|number| number.len() == 20).and_then(|number| number.parse::<u64>().ok()));
+        }
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    fn clear(&self) -> Result<(), Error> {
+        let unborn = self.directory.join(UNBORN);
+        match fs::remove_file(&unborn) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of("unlink", &unborn)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn create(&self, first: u64, size: u64, start: &[u8], durable: bool) -> Result<(), Error> {
+        let unborn = self.directory.join(UNBORN);
+        let path = self.path(first);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(&unborn);
+        let file = file.map_err(Error::of("open", &unborn))?;
+        self.step();
+        let made = reserve(&file, size)
+            .map_err(Error::of("fallocate", &path))
+            .and_then(|()| file.write_all_at(start, 0).map_err(Error::of("write", &path)))
+            .and_then(|()| if durable { file.sync_all().map_err(Error::of("fsync", &path)) } else { Ok(()) });
+        self.step();
+        if let Err(error) = made.and_then(|()| fs::rename(&unborn, &path).map_err(Error::of("rename", &path))) {
+            let _ = fs::remove_file(&unborn); // the room that was had before
+            return Err(error);
+        }
+        self.step();
+        Ok(())
+    }
+
+    fn map(&self, first: u64) -> Result<Span, Error> {
+        let (path, file) = self.open(first)?;
+        if length(&file, &path)? == 0 {
+            return Ok(Span::Lent(std::ptr::NonNull::dangling().as_ptr(), 0)); // nothing can be mapped
+        }
+        let map = MmapOptions::new().map_raw(&file).map_err(Error::of("mmap", &path))?;
+        Ok(Span::Mapped(map))
+    }
+
+    fn sync(&self, first: u64) -> Result<u64, Error> {
+        let (path, file) = self.open(first)?;
+        file.sync_data().map_err(Error::of("fdatasync", &path))?;
+        length(&file, &path)
+    }
+
+    fn remove(&self, first: u64) -> Result<u64, Error> {
+        let (path, file) = self.open(first)?;
+        let length = length(&file, &path)?;
+        let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: takes plain numbers; the descriptor is open. Where holes are not known the room comes back later.
+        unsafe { libc::fallocate(file.as_raw_fd(), hole, 0, length as libc::off_t) };
+        self.step();
+        fs::remove_file(&path).map_err(Error::of("unlink", &path))?;
+        self.step();
+        Ok(length)
+    }
+
+    fn sync_names(&self) -> Result<(), Error> {
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.map_err(Error::of("fsync", &self.directory))
+    }
+
+    fn path(&self, first: u64) -> PathBuf {
+        self.directory.join(format!("{first:020}{SUFFIX}"))
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn step(&self) {
+        failpoint::step();
+    }
+}

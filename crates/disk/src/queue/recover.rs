@@ -103,7 +103,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
         scan.begin(&last.0);
         let mut rest = &segments[1..];
         while scan.read(&last.0) && !rest.is_empty() {
-            let next = open(&self.storage, rest[0])?;
+            let Some(next) = self.open_begun(rest[0])? else { break };
             if next.0.first == last.0.end && next.0.number == scan.tail.count {
                 scan.enter(&next.0);
             } else if scan.ready == 0 {
@@ -119,14 +119,23 @@ impl<P: Process, S: Storage> Queue<P, S> {
         if options.power { Ok(()) } else { self.remove_before(self.low().segment) }
     }
 
-    /// The segments that there are, one at least. The last may be the name of one and no more, if the power failed.
+    /// A segment; None for a name and no more, which is what a power cut may leave of a new one.
+    fn open_begun(&self, first: u64) -> Result<Option<(View, Span)>, Error> {
+        let span = self.storage.map(first)?;
+        let length = span.length().min(START) as usize;
+        // SAFETY: so many bytes are mapped, and nobody else has the log.
+        let start = unsafe { std::slice::from_raw_parts(span.start(), length) };
+        if start.iter().all(|&byte| byte == 0) { Ok(None) } else { open(&self.storage, first).map(Some) }
+    }
+
+    /// The segments that there are, from the first on that was begun; one at least.
     fn segments_begun(&self, options: &Options) -> Result<Vec<u64>, Error> {
         let mut segments = self.storage.segments()?;
-        if let Some(&last) = segments.last()
-            && is_blank(&self.storage.map(last)?)
+        while let Some(&first) = segments.first()
+            && self.open_begun(first)?.is_none()
         {
-            self.storage.remove(last)?;
-            segments.pop();
+            self.storage.remove(first)?;
+            segments.remove(0);
         }
         if segments.is_empty() {
             let start = Start::new(0, options.segments.0, 0, 1);
@@ -143,8 +152,9 @@ impl<P: Process, S: Storage> Queue<P, S> {
     fn cut(&self, scan: &Scan, last: &View, rest: &[u64]) -> Result<(), Error> {
         let mut refuted = scan.is_refuted(last, scan.tail.place + 8);
         for &later in rest {
-            let (view, _span) = open(&self.storage, later)?;
-            refuted = refuted || scan.is_refuted(&view, later + START);
+            if let Some((view, _span)) = self.open_begun(later)? {
+                refuted = refuted || scan.is_refuted(&view, later + START);
+            }
         }
         if refuted {
             return Err(self.damaged("a record that was here is not", last.first, scan.tail.place));
@@ -188,11 +198,4 @@ impl<P: Process, S: Storage> Queue<P, S> {
         // SYNC: pairs with the Acquire in `is_made`.
         state.made.store(1, Release);
     }
-}
-
-/// Whether nothing was ever written to a segment.
-fn is_blank(span: &Span) -> bool {
-    let length = span.length().min(START) as usize;
-    // SAFETY: so many bytes are mapped, and nobody else has the log.
-    unsafe { std::slice::from_raw_parts(span.start(), length) }.iter().all(|&byte| byte == 0)
 }

@@ -7,6 +7,24 @@ use procession_disk::{Error, Options, Process, Queue, State};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+pub mod model;
+
+/// xorshift64*: small, and the same everywhere.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 16) % bound
+    }
+}
+
 /// One of several processes, as one thread plays them: those numbered from 100 on are dead.
 #[derive(Debug, Clone, Copy)]
 pub struct Played(pub usize);
@@ -28,6 +46,13 @@ pub fn state() -> &'static State {
     let layout = std::alloc::Layout::from_size_align(State::SIZE, 64).unwrap();
     // SAFETY: zeros of the size and alignment, which are a state; never given back.
     unsafe { &*std::alloc::alloc_zeroed(layout).cast::<State>() }
+}
+
+/// Make a state one that nobody has made.
+pub fn wipe(state: &'static State) -> &'static State {
+    // SAFETY: nobody uses it now; zeros are a state.
+    unsafe { std::ptr::from_ref(state).cast_mut().cast::<u8>().write_bytes(0, State::SIZE) };
+    state
 }
 
 /// A directory that goes away with this.

@@ -54,7 +54,9 @@ fn main() {
             let gets = start.elapsed();
             println!(
                 "{size:6} bytes, joinable {joinable:5}: put and get in turn {:7.0} ns; all puts {:7.0} ns, then all gets {:7.0} ns",
-                ns(turns, count), ns(puts, count), ns(gets, count)
+                ns(turns, count),
+                ns(puts, count),
+                ns(gets, count)
             );
         }
     }
@@ -84,7 +86,10 @@ fn main() {
                 });
             }
         });
-        println!("power, {threads} putters: {:.0} puts a second", (count * threads) as f64 / start.elapsed().as_secs_f64());
+        println!(
+            "power, {threads} putters: {:.0} puts a second",
+            (count * threads) as f64 / start.elapsed().as_secs_f64()
+        );
     }
     let _ = std::fs::remove_dir_all(&directory);
 }

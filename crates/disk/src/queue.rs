@@ -61,7 +61,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let segments = (64 << 10, 16 << 20);
+        let segments = (256 << 10, 16 << 20);
         Self { joinable: false, power: false, max_items: 0, max_bytes: 0, max_deliveries: 0, segments }
     }
 }

@@ -84,6 +84,8 @@ pub(crate) struct PutSide {
     pub(crate) lock: OwnerLock,
     /// Rises when a putter died inside: what it left behind the tail is of an earlier epoch than what follows.
     pub(crate) epoch: AtomicU32,
+    /// Bytes of the tail's segment.
+    pub(crate) length: AtomicU64,
     pub(crate) tail: Spot,
 }
 

@@ -2,19 +2,22 @@
 //! written and not synced.
 
 use crate::error::Error;
+use crate::segment::Start;
 use memmap2::{MmapOptions, MmapRaw};
 use procession_core::failpoint;
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// A segment's bytes, mapped as long as this lives.
 #[derive(Debug)]
 pub enum Span {
     /// A mapped file.
-    Mapped(MmapRaw),
+    Mapped(Arc<MmapRaw>),
     /// Memory that somebody keeps longer than this.
     Lent(*mut u8, u64),
 }
@@ -42,18 +45,19 @@ impl Span {
 pub trait Storage {
     /// First places of all segments, ascending.
     fn segments(&self) -> Result<Vec<u64>, Error>;
-    /// Remove what a creator left that died. Nobody else creates meanwhile.
+    /// Remove what is kept for the next segment, or was left by a creator that died. Nobody creates meanwhile.
     fn clear(&self) -> Result<(), Error>;
-    /// A new segment of `size` zeros, but for `start` at its start, whose room is reserved: writing to it cannot fail.
-    /// It appears under its name whole, in the place of one of that name if there is one; `durable`: its bytes are
-    /// synced before.
-    fn create(&self, first: u64, size: u64, start: &[u8], durable: bool) -> Result<(), Error>;
+    /// A new segment that starts so, of the size that this says or up to twice that. Its room is reserved: writing to it
+    /// cannot fail. What follows the start is anything, but not under this start's salt. It appears under its name whole, in
+    /// the place of one of that name if there is one; `durable`: what was written to it is synced before.
+    fn create(&self, start: &Start, durable: bool) -> Result<(), Error>;
     /// Map a segment.
     fn map(&self, first: u64) -> Result<Span, Error>;
     /// What was written to a segment is on the disk when this returns. Its length.
     fn sync(&self, first: u64) -> Result<u64, Error>;
-    /// Remove a segment, and give its room back even if others have it mapped still: they read zeros. Its length.
-    fn remove(&self, first: u64) -> Result<u64, Error>;
+    /// Remove a segment. If it is not longer than `keep` its room may be kept for the next one, else it is given back, even
+    /// if others have it mapped still. Its length.
+    fn remove(&self, first: u64, keep: u64) -> Result<u64, Error>;
     /// What was created and removed is so on the disk when this returns.
     fn sync_names(&self) -> Result<(), Error>;
     /// The file of a segment, for people.
@@ -66,16 +70,58 @@ pub trait Storage {
 #[derive(Debug)]
 pub struct Files {
     directory: PathBuf,
+    mapped: Mutex<VecDeque<(u64, Arc<MmapRaw>)>>,
 }
+
+/// How many mapped files are remembered, by inode. Both sides of a queue use one mapping of a segment then, and one that
+/// is a new segment has its pages mapped already: a first touch costs more than what is put on the page. (As long as a file
+/// is mapped, no other has its inode.)
+const REMEMBERED: usize = 3;
 
 const SUFFIX: &str = ".log";
 /// What a segment is called until it is whole. There is one creator at a time, so that there is one at most.
 const UNBORN: &str = "new-segment";
+/// What one is called that was removed and is to be the next: its room is reserved, its pages are in memory and on the disk
+/// have their places, which costs more to get than all else that is done with a segment.
+const SPARE: &str = "spare-segment";
 
 impl Files {
     /// The segments in a directory that exists.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        Self { directory: directory.to_owned(), mapped: Mutex::default() }
+    }
+
+    /// A file under the name of one to be made, with room for `size` bytes: the spare one, if it fits.
+    fn unborn(&self, unborn: &Path, size: u64) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        if fs::rename(self.directory.join(SPARE), unborn).is_ok() {
+            let file = options.open(unborn)?;
+            if (size..=2 * size).contains(&file.metadata()?.len()) {
+                return Ok(file);
+            }
+        }
+        // Never one that is there: it may have been a segment, which others have mapped.
+        match fs::remove_file(unborn) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = options.create_new(true).open(unborn)?;
+        reserve(&file, size)?;
+        Ok(file)
+    }
+
+    fn remembered(&self, file: &File) -> io::Result<Arc<MmapRaw>> {
+        // Only tried: it is no loss if another thread is at it, or was in the parent when a child was forked.
+        let Ok(mut mapped) = self.mapped.try_lock() else { return MmapOptions::new().map_raw(file).map(Arc::new) };
+        let inode = file.metadata()?.ino();
+        let (inode, map) = match mapped.iter().position(|&(other, _)| other == inode) {
+            Some(place) => mapped.remove(place).ok_or(io::ErrorKind::NotFound)?,
+            None => (inode, Arc::new(MmapOptions::new().map_raw(file)?)),
+        };
+        mapped.truncate(REMEMBERED - 1);
+        mapped.push_front((inode, Arc::clone(&map)));
+        Ok(map)
     }
 
     fn open(&self, first: u64) -> Result<(PathBuf, File), Error> {
@@ -110,25 +156,24 @@ impl Storage for Files {
     }
 
     fn clear(&self) -> Result<(), Error> {
-        let unborn = self.directory.join(UNBORN);
-        match fs::remove_file(&unborn) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of("unlink", &unborn)(error)),
-            _ => Ok(()),
+        for path in [UNBORN, SPARE].map(|name| self.directory.join(name)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::of("unlink", &path)(error)),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
-    fn create(&self, first: u64, size: u64, start: &[u8], durable: bool) -> Result<(), Error> {
-        let unborn = self.directory.join(UNBORN);
-        let path = self.path(first);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).open(&unborn);
-        let file = file.map_err(Error::of("open", &unborn))?;
-        self.step();
-        let made = reserve(&file, size)
-            .map_err(Error::of("fallocate", &path))
-            .and_then(|()| file.write_all_at(start, 0).map_err(Error::of("write", &path)))
-            .and_then(|()| if durable { file.sync_all().map_err(Error::of("fsync", &path)) } else { Ok(()) });
-        self.step();
+    fn create(&self, start: &Start, durable: bool) -> Result<(), Error> {
+        let (unborn, path) = (self.directory.join(UNBORN), self.path(start.first));
+        let made = self.unborn(&unborn, start.size).map_err(Error::of("fallocate", &path)).and_then(|file| {
+            self.step();
+            let size = length(&file, &path)?;
+            file.write_all_at(&Start { size, ..*start }.to_bytes(), 0).map_err(Error::of("write", &path))?;
+            self.step();
+            if durable { file.sync_all().map_err(Error::of("fsync", &path)) } else { Ok(()) }
+        });
         if let Err(error) = made.and_then(|()| fs::rename(&unborn, &path).map_err(Error::of("rename", &path))) {
             let _ = fs::remove_file(&unborn); // the room that was had before
             return Err(error);
@@ -142,8 +187,7 @@ impl Storage for Files {
         if length(&file, &path)? == 0 {
             return Ok(Span::Lent(std::ptr::NonNull::dangling().as_ptr(), 0)); // nothing can be mapped
         }
-        let map = MmapOptions::new().map_raw(&file).map_err(Error::of("mmap", &path))?;
-        Ok(Span::Mapped(map))
+        self.remembered(&file).map(Span::Mapped).map_err(Error::of("mmap", &path))
     }
 
     fn sync(&self, first: u64) -> Result<u64, Error> {
@@ -152,14 +196,19 @@ impl Storage for Files {
         length(&file, &path)
     }
 
-    fn remove(&self, first: u64) -> Result<u64, Error> {
+    fn remove(&self, first: u64, keep: u64) -> Result<u64, Error> {
         let (path, file) = self.open(first)?;
         let length = length(&file, &path)?;
-        let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        // SAFETY: takes plain numbers; the descriptor is open. Where holes are not known the room comes back later.
-        unsafe { libc::fallocate(file.as_raw_fd(), hole, 0, length as libc::off_t) };
-        self.step();
-        fs::remove_file(&path).map_err(Error::of("unlink", &path))?;
+        let spare = self.directory.join(SPARE);
+        if length > keep || spare.exists() {
+            let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+            // SAFETY: takes plain numbers; the descriptor is open. Where holes are not known the room comes back later.
+            unsafe { libc::fallocate(file.as_raw_fd(), hole, 0, length as libc::off_t) };
+            self.step();
+            fs::remove_file(&path).map_err(Error::of("unlink", &path))?;
+        } else {
+            fs::rename(&path, &spare).map_err(Error::of("rename", &path))?;
+        }
         self.step();
         Ok(length)
     }

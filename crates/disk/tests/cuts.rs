@@ -183,7 +183,11 @@ impl Trial {
             }
             4 | 5 => self.get(queue, 1),
             6 if self.options.joinable => {
-                if random.below(4) == 0 { self.put_back(queue) } else { self.done(queue) }
+                if random.below(4) == 0 {
+                    self.put_back(queue)
+                } else {
+                    self.done(queue)
+                }
             }
             6 => self.get(queue, 3),
             _ if self.options.joinable => self.done(queue),
@@ -193,9 +197,9 @@ impl Trial {
 }
 
 fn kinds() -> impl Iterator<Item = Options> {
-    [false, true].into_iter().flat_map(|power| {
-        [false, true].into_iter().map(move |joinable| Options { power, joinable, ..small() })
-    })
+    [false, true]
+        .into_iter()
+        .flat_map(|power| [false, true].into_iter().map(move |joinable| Options { power, joinable, ..small() }))
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn an_emptied_queue_takes_next_to_nothing() {
     assert!(scratch.files().len() > 3);
     assert_eq!(drain(&queue).len(), 20_000);
     let files = scratch.files();
-    assert!(files.len() == 1 && files[0].1 == 64 << 10, "{files:?}");
+    assert!(files.iter().map(|file| file.1).sum::<u64>() <= 1 << 20, "{files:?}");
     put(&queue, 1, 1);
     assert_eq!(drain(&queue), [1]);
 }

@@ -34,6 +34,12 @@ impl<P: Process, S: Storage> Queue<P, S> {
         &self.state.takers[owner.place()]
     }
 
+    /// Where to look from, as a hint says. What is before the first that is not done may have been removed.
+    fn hint(&self, words: &[AtomicU64; 2]) -> Here {
+        let (hint, low) = (Here::load(words), self.state.get.low.mine());
+        if hint.place < low.place { low.into() } else { hint }
+    }
+
     // --- taking, with the get lock held ----------------------------------------------------------------------------
 
     /// The caller has this one now, which nobody had.
@@ -67,7 +73,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
     #[cold]
     pub(super) fn take_returned(&self, sink: &mut impl FnMut(Got, &[u8]) -> bool) -> Result<Option<bool>, Error> {
         let (get, head) = (&self.state.get, self.state.get.head.mine());
-        let from = Here::load(&get.returned_from);
+        let from = self.hint(&get.returned_from);
         let Some(found) = self.find_which(from, head.place, |found| is_returned(&found.record))? else {
             self.count_again()?; // it was said that there are some: nobody may ask for them for ever
             return Ok(None);
@@ -99,7 +105,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
     /// All that a dead taker had comes back; how many.
     fn give_back(&self, taker: &Taker) -> Result<u64, Error> {
         let (owner, mut left) = (taker.owner.load(Relaxed), taker.count.load(Relaxed));
-        let (mut here, mut returned, until) = (Here::load(&taker.oldest), 0, self.state.get.head.mine().place);
+        let (mut here, mut returned, until) = (self.hint(&taker.oldest), 0, self.state.get.head.mine().place);
         while left > 0 {
             let Some(found) = self.find_which(here, until, |found| is_with(&found.record, owner))? else { break };
             self.note_returned(&found);
@@ -123,7 +129,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
         }
         let until = self.state.get.head.mine().place;
         let wanted = |found: &Found<'_>| is_with(&found.record, me.bits()) && found.record.words.number == position;
-        let Some(found) = self.find_which(Here::load(&taker.oldest), until, wanted)? else { return Ok(false) };
+        let Some(found) = self.find_which(self.hint(&taker.oldest), until, wanted)? else { return Ok(false) };
         found.record.set_mark(found.record.deliveries().saturating_sub(1));
         taker.count.store(taker.count.load(Relaxed) - 1, Relaxed);
         self.note_returned(&found);
@@ -205,7 +211,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
         let (taker, until) = (self.taker(me), self.state.get.head.mine().place);
         let has_any = taker.owner.load(Relaxed) == me.bits() && taker.count.load(Relaxed) > 0;
         let mine = if has_any {
-            self.find_which(Here::load(&taker.oldest), until, |found| is_with(&found.record, me.bits()))?
+            self.find_which(self.hint(&taker.oldest), until, |found| is_with(&found.record, me.bits()))?
         } else {
             None
         };
@@ -313,7 +319,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
                 add(&get.open, 1);
                 match OwnerId::from_bits(found.record.taker()) {
                     None => self.note_returned(&found),
-                    Some(owner) => self.count_taker(owner, &found),
+                    Some(owner) => self.count_taker(owner, &found)?,
                 }
                 here = found.behind();
             }
@@ -323,20 +329,23 @@ impl<P: Process, S: Storage> Queue<P, S> {
         Ok(())
     }
 
-    fn count_taker(&self, owner: OwnerId, found: &Found<'_>) {
+    fn count_taker(&self, owner: OwnerId, found: &Found<'_>) -> Result<(), Error> {
         let taker = self.taker(owner);
-        let (count, other) = (taker.count.load(Relaxed), taker.owner.load(Relaxed));
-        if count > 0 && other != owner.bits() {
-            // Two of one place: all but the one that lives are dead. What is the dead one's is found when that one is
-            // looked for, which `note_taker` and `give_back_of_the_dead` do.
-            self.note_returned(found);
-            return;
+        let other = OwnerId::from_bits(taker.owner.load(Relaxed)).filter(|&other| other != owner);
+        if taker.count.load(Relaxed) > 0 && other.is_some() {
+            // Two of one place, of which one has had it before and is dead.
+            if !self.process.is_alive(owner) {
+                self.note_returned(found);
+                return Ok(());
+            }
+            self.give_back(taker)?;
         }
-        if count == 0 {
+        if taker.count.load(Relaxed) == 0 {
             taker.owner.store(owner.bits(), Relaxed);
             found.here.store(&taker.oldest);
         }
-        taker.count.store(count + 1, Relaxed);
+        taker.count.store(taker.count.load(Relaxed) + 1, Relaxed);
+        Ok(())
     }
 }
 

@@ -115,17 +115,21 @@ impl<P: Process, S: Storage> Queue<P, S> {
             (last, rest) = (next, &rest[1..]);
         }
         self.cut(&scan, &last.0, rest)?;
+        self.state.put.length.store(last.0.end - last.0.first, Relaxed);
         self.note(options, &scan, segments[0]);
         if options.power { Ok(()) } else { self.remove_before(self.low().segment) }
     }
 
-    /// A segment; None for a name and no more, which is what a power cut may leave of a new one.
+    /// A segment; None for a name and no more, which is what a power cut may leave of a new one, or of one that was done
+    /// with and is another now.
     fn open_begun(&self, first: u64) -> Result<Option<(View, Span)>, Error> {
         let span = self.storage.map(first)?;
         let length = span.length().min(START) as usize;
         // SAFETY: so many bytes are mapped, and nobody else has the log.
         let start = unsafe { std::slice::from_raw_parts(span.start(), length) };
-        if start.iter().all(|&byte| byte == 0) { Ok(None) } else { open(&self.storage, first).map(Some) }
+        let is_another = Start::of(start).is_some_and(|start| start.first != first);
+        let is_blank = start.iter().all(|&byte| byte == 0);
+        if is_blank || is_another { Ok(None) } else { open(&self.storage, first).map(Some) }
     }
 
     /// The segments that there are, from the first on that was begun; one at least.
@@ -134,12 +138,12 @@ impl<P: Process, S: Storage> Queue<P, S> {
         while let Some(&first) = segments.first()
             && self.open_begun(first)?.is_none()
         {
-            self.storage.remove(first)?;
+            self.storage.remove(first, 0)?;
             segments.remove(0);
         }
         if segments.is_empty() {
             let start = Start::new(0, options.segments.0, 0, 1);
-            self.storage.create(0, start.size, &start.to_bytes(), options.power)?;
+            self.storage.create(&start, options.power)?;
             segments.push(0);
         }
         if options.power {
@@ -160,7 +164,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
             return Err(self.damaged("a record that was here is not", last.first, scan.tail.place));
         }
         for &later in rest.iter().rev() {
-            self.storage.remove(later)?;
+            self.storage.remove(later, 0)?;
             self.storage.step();
         }
         if !rest.is_empty() {

@@ -19,6 +19,13 @@ impl<P: Process, S: Storage> Queue<P, S> {
         if self.is_joinable() { self.state.get.low.load() } else { self.state.get.head.load() }
     }
 
+    /// Bytes of a segment for a queue that holds as much as this one does now.
+    fn usual_length(&self) -> u64 {
+        let (least, most) = (self.state.segments[0].load(Relaxed), self.state.segments[1].load(Relaxed));
+        let held = self.state.put.tail.load().place.saturating_sub(self.low().place);
+        held.checked_next_power_of_two().unwrap_or(most).clamp(least, most)
+    }
+
     /// A segment behind the tail's for a record of `size` bytes; the tail is moved into it. With the put lock held.
     ///
     /// Killed on the way, one leaves a segment that the tail does not lead to: the next one makes it anew. With `power`
@@ -26,12 +33,9 @@ impl<P: Process, S: Storage> Queue<P, S> {
     #[cold]
     pub(super) fn next_segment(&self, tail: At, view: View, size: u64) -> Result<(At, View), Error> {
         let state = self.state;
-        let (least, most) = (state.segments[0].load(Relaxed), state.segments[1].load(Relaxed));
-        let backlog = tail.place.saturating_sub(self.low().place);
-        let length = backlog.checked_next_power_of_two().unwrap_or(most).clamp(least, most);
-        let length = length.max((START + size).next_multiple_of(4096));
+        let length = self.usual_length().max((START + size).next_multiple_of(4096));
         let start = Start::new(view.end, length, tail.count, state.put.epoch.load(Relaxed));
-        self.storage.create(view.end, length, &start.to_bytes(), self.is_power())?;
+        self.storage.create(&start, self.is_power())?;
         self.storage.step();
         if view.has_room(tail.place, HEADER) {
             let gap = FILLER | (view.end - tail.place) as u32;
@@ -46,7 +50,9 @@ impl<P: Process, S: Storage> Queue<P, S> {
         let tail = At { place: view.end + START, segment: view.end, ..tail };
         state.put.tail.store(tail);
         self.storage.step();
-        Ok((tail, self.putting.view(&self.storage, tail.segment)?))
+        let view = self.putting.view(&self.storage, tail.segment)?;
+        state.put.length.store(view.end - view.first, Relaxed);
+        Ok((tail, view))
     }
 
     /// Something was done with: what need not be kept is given back. With the get lock held. An error is for the next one
@@ -54,7 +60,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
     #[inline]
     pub(super) fn make_room(&self) {
         let (low, tail) = (self.low(), self.state.put.tail.load());
-        if low.place == tail.place && tail.place - tail.segment > self.state.segments[0].load(Relaxed) {
+        if low.place == tail.place && self.state.put.length.load(Relaxed) > 2 * self.state.segments[0].load(Relaxed) {
             let _ = self.leave_large();
         }
         let low = self.low();
@@ -87,10 +93,10 @@ impl<P: Process, S: Storage> Queue<P, S> {
     /// Remove the segments before one, oldest first. With the get lock held or, with `power`, the commit lock.
     #[cold]
     pub(super) fn remove_before(&self, segment: u64) -> Result<(), Error> {
-        let oldest = &self.state.get.oldest;
+        let (oldest, keep) = (&self.state.get.oldest, self.usual_length() * 2);
         let mut first = oldest.load(Relaxed);
         while first < segment {
-            first = match self.storage.remove(first) {
+            first = match self.storage.remove(first, keep) {
                 Ok(length) => first + length,
                 // Somebody died here before saying so.
                 Err(error) if error.is_not_found() => {

@@ -2,6 +2,7 @@
 //! found after a power cut, in sectors of 512 bytes; and names, with what was done to them since they were synced.
 
 use super::Random;
+use procession_disk::segment::Start;
 use procession_disk::storage::{Span, Storage};
 use procession_disk::{Error, Options, Queue, State};
 use std::cell::{Cell, RefCell};
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 const SECTOR: usize = 512;
+/// The name of the file that is to be the next segment.
+const SPARE: u64 = u64::MAX;
 
 /// A file. Its bytes never move, so that they can be lent.
 struct File {
@@ -33,6 +36,16 @@ impl File {
         unsafe { std::slice::from_raw_parts(self.start(), self.length()) }.to_vec()
     }
 
+    fn new(length: usize) -> Rc<Self> {
+        Rc::new(Self { seen: RefCell::new(vec![0; length / 8].into_boxed_slice()), synced: RefCell::default() })
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.length());
+        // SAFETY: there is room, and nobody else is at it.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start(), bytes.len()) };
+    }
+
     fn of(bytes: &[u8]) -> Rc<Self> {
         let mut seen = vec![0u64; bytes.len() / 8].into_boxed_slice();
         for (word, bytes) in seen.iter_mut().zip(bytes.chunks(8)) {
@@ -48,8 +61,8 @@ type Names = BTreeMap<u64, Rc<File>>;
 struct Inside {
     names: RefCell<Names>,
     synced: RefCell<Names>,
-    /// Since then: a name was given to a file, or taken away.
-    pending: RefCell<Vec<(u64, Option<Rc<File>>)>>,
+    /// Since then, one after another: the file of a name, or none; two for a renaming.
+    pending: RefCell<Vec<Vec<(u64, Option<Rc<File>>)>>>,
     on_step: RefCell<Option<Box<dyn FnMut(&Model)>>>,
     syncs: Cell<u64>,
     /// How many more segments can be made before the disk is full.
@@ -112,7 +125,7 @@ impl Model {
             Kept::Everything => pending.len(),
             Kept::Some(_) => random.below(pending.len() as u64 + 1) as usize,
         };
-        for (name, file) in &pending[..count] {
+        for (name, file) in pending[..count].iter().flatten() {
             match file {
                 Some(file) => names.insert(*name, Rc::clone(file)),
                 None => names.remove(name),
@@ -142,6 +155,17 @@ impl Model {
         Queue::make_in(self.clone(), options, state, super::Played(1))
     }
 
+    fn change(&self, changes: Vec<(u64, Option<Rc<File>>)>) {
+        let mut names = self.0.names.borrow_mut();
+        for (name, file) in &changes {
+            match file {
+                Some(file) => names.insert(*name, Rc::clone(file)),
+                None => names.remove(name),
+            };
+        }
+        self.0.pending.borrow_mut().push(changes);
+    }
+
     fn file(&self, name: u64) -> Result<Rc<File>, Error> {
         let found = self.0.names.borrow().get(&name).cloned();
         found.ok_or_else(|| failed(&self.path(name), io::ErrorKind::NotFound.into()))
@@ -154,27 +178,33 @@ fn failed(path: &std::path::Path, error: io::Error) -> Error {
 
 impl Storage for Model {
     fn segments(&self) -> Result<Vec<u64>, Error> {
-        Ok(self.0.names.borrow().keys().copied().collect())
+        Ok(self.0.names.borrow().keys().copied().filter(|&name| name != SPARE).collect())
     }
 
     fn clear(&self) -> Result<(), Error> {
+        if self.0.names.borrow().contains_key(&SPARE) {
+            self.change(vec![(SPARE, None)]);
+        }
         Ok(())
     }
 
-    fn create(&self, first: u64, size: u64, start: &[u8], durable: bool) -> Result<(), Error> {
+    fn create(&self, start: &Start, durable: bool) -> Result<(), Error> {
+        let first = start.first;
         match self.0.room.get() {
             Some(0) => return Err(failed(&self.path(first), io::Error::from_raw_os_error(libc::ENOSPC))),
             room => self.0.room.set(room.map(|left| left - 1)),
         }
-        let mut bytes = vec![0; size as usize];
-        bytes[..start.len()].copy_from_slice(start);
-        let file = File::of(&bytes);
-        if !durable {
-            file.synced.borrow_mut().clear();
-        }
+        let spare = self.0.names.borrow().get(&SPARE).cloned();
+        let spare = spare.filter(|spare| (start.size..=2 * start.size).contains(&(spare.length() as u64)));
+        let file = spare.clone().unwrap_or_else(|| File::new(start.size as usize));
+        file.write(&Start { size: file.length() as u64, ..*start }.to_bytes());
         self.step();
-        self.0.names.borrow_mut().insert(first, Rc::clone(&file));
-        self.0.pending.borrow_mut().push((first, Some(file)));
+        if durable {
+            *file.synced.borrow_mut() = file.bytes();
+        }
+        let mut changes = vec![(first, Some(file))];
+        changes.extend(spare.map(|_| (SPARE, None)));
+        self.change(changes);
         self.step();
         Ok(())
     }
@@ -195,12 +225,16 @@ impl Storage for Model {
         Ok(file.length() as u64)
     }
 
-    fn remove(&self, first: u64) -> Result<u64, Error> {
+    fn remove(&self, first: u64, keep: u64) -> Result<u64, Error> {
         let file = self.file(first)?;
-        self.0.names.borrow_mut().remove(&first);
-        self.0.pending.borrow_mut().push((first, None));
+        let length = file.length() as u64;
+        let mut changes = vec![(first, None)];
+        if length <= keep && !self.0.names.borrow().contains_key(&SPARE) {
+            changes.push((SPARE, Some(file)));
+        }
+        self.change(changes);
         self.step();
-        Ok(file.length() as u64)
+        Ok(length)
     }
 
     fn sync_names(&self) -> Result<(), Error> {

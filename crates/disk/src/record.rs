@@ -106,7 +106,11 @@ impl<'a> Record<'a> {
         #[allow(clippy::cast_ptr_alignment)]
         let header = unsafe { &*at.cast::<Header>() };
         let words = Words { length: header.length, number: header.number, epoch: header.epoch, behind: header.behind };
-        (words.size() >= HEADER && words.size() <= room && words.size() % 8 == 0).then_some(Self { header, at, words })
+        (words.size() >= HEADER && words.size() <= room && words.size().is_multiple_of(8)).then_some(Self {
+            header,
+            at,
+            words,
+        })
     }
 
     /// Whether it is whole, and was written under this key.

@@ -103,7 +103,7 @@ impl View {
     /// The record at a place; None: there cannot be one.
     #[inline]
     pub fn record<'a>(&self, place: u64) -> Option<Record<'a>> {
-        if place < self.first + START || place > self.end || place % 8 != 0 {
+        if place < self.first + START || place > self.end || !place.is_multiple_of(8) {
             return None;
         }
         // SAFETY: so many bytes are mapped there, for as long as the caller may use the view.

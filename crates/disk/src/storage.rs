@@ -49,8 +49,8 @@ pub trait Storage {
     fn clear(&self) -> Result<(), Error>;
     /// A new segment that starts so, of the size that this says or up to twice that. Its room is reserved: writing to it
     /// cannot fail. What follows the start is anything, but not under this start's salt. It appears under its name whole, in
-    /// the place of one of that name if there is one; `durable`: what was written to it is synced before.
-    fn create(&self, start: &Start, durable: bool) -> Result<(), Error>;
+    /// the place of one of that name if there is one. (Not synced: a power cut may leave its name and no start, or another's.)
+    fn create(&self, start: &Start) -> Result<(), Error>;
     /// Map a segment.
     fn map(&self, first: u64) -> Result<Span, Error>;
     /// What was written to a segment is on the disk when this returns. Its length.
@@ -165,14 +165,14 @@ impl Storage for Files {
         Ok(())
     }
 
-    fn create(&self, start: &Start, durable: bool) -> Result<(), Error> {
+    fn create(&self, start: &Start) -> Result<(), Error> {
         let (unborn, path) = (self.directory.join(UNBORN), self.path(start.first));
         let made = self.unborn(&unborn, start.size).map_err(Error::of("fallocate", &path)).and_then(|file| {
             self.step();
             let size = length(&file, &path)?;
             file.write_all_at(&Start { size, ..*start }.to_bytes(), 0).map_err(Error::of("write", &path))?;
             self.step();
-            if durable { file.sync_all().map_err(Error::of("fsync", &path)) } else { Ok(()) }
+            Ok(())
         });
         if let Err(error) = made.and_then(|()| fs::rename(&unborn, &path).map_err(Error::of("rename", &path))) {
             let _ = fs::remove_file(&unborn); // the room that was had before

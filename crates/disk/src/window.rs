@@ -32,12 +32,14 @@ impl<const KEPT: usize> Window<KEPT> {
     /// A segment, mapped as long as not `KEPT` others were looked at since. The caller holds the side's lock.
     #[inline]
     pub(crate) fn view(&self, storage: &impl Storage, first: u64) -> Result<View, Error> {
-        // SAFETY: the lock keeps out everybody else; the reference ends before anything changes.
-        if !self.changing.load(Ordering::Relaxed)
-            && let Some((view, _)) = unsafe { &(*self.spans.get())[0] }
-            && view.first == first
-        {
-            return Ok(*view);
+        if !self.changing.load(Ordering::Relaxed) {
+            // SAFETY: the lock keeps out everybody else; the reference ends before anything changes.
+            let spans = unsafe { &*self.spans.get() };
+            if let Some((view, _)) = &spans[0]
+                && view.first == first
+            {
+                return Ok(*view);
+            }
         }
         self.find(storage, first)
     }
@@ -46,13 +48,11 @@ impl<const KEPT: usize> Window<KEPT> {
     fn find(&self, storage: &impl Storage, first: u64) -> Result<View, Error> {
         self.change(|spans| {
             let known = spans.iter().position(|span| span.as_ref().is_some_and(|(view, _)| view.first == first));
-            let place = match known {
-                Some(place) => place,
-                None => {
-                    let (view, span) = open(storage, first)?;
-                    spans[KEPT - 1] = Some((view, span));
-                    KEPT - 1
-                }
+            let place = if let Some(place) = known {
+                place
+            } else {
+                spans[KEPT - 1] = Some(open(storage, first)?);
+                KEPT - 1
             };
             spans[..=place].rotate_right(1);
             spans[0].as_ref().map(|(view, _)| *view).ok_or(Error::Interrupted)

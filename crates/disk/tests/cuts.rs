@@ -245,3 +245,45 @@ fn at_every_store_of_random_work_and_of_what_follows_a_cut() {
         }
     }
 }
+
+/// Work in rounds, each cut somewhere and begun again from what that has left: what is lost, or comes back, because of
+/// something that a cut before has left. Records are of one size, so that what follows fits where something was lost.
+#[test]
+fn in_many_rounds() {
+    let mut random = Random(0x5eed_0002);
+    for joinable in [false, true] {
+        let options = Options { power: true, joinable, ..small() };
+        let trial = Rc::new(Trial::new(options));
+        let mut disk = Model::default();
+        for round in 0..1500 {
+            let (at, kept) = (1 + random.below(60), Kept::Some(random.next()));
+            let found = Rc::new(RefCell::new(None));
+            let (steps, result, watched) = (Cell::new(0), Rc::clone(&found), Rc::clone(&trial));
+            disk.on_step(move |disk| {
+                steps.set(steps.get() + 1);
+                if steps.get() == at {
+                    *result.borrow_mut() = Some((disk.after_cut(kept), watched.facts.borrow().clone()));
+                }
+            });
+            let queue = disk.open(&options, wipe(trial.spare)).unwrap();
+            let size = [72, 480, 1000][round % 3];
+            for _ in 0..6 {
+                let crowded = if trial.facts.borrow().there.len() > 8 { 5 } else { 0 };
+                match crowded + random.below(8 - crowded) {
+                    0 => trial.put(&queue, &[size; 3]),
+                    1..=4 => trial.put(&queue, &[size]),
+                    5 => trial.done(&queue),
+                    _ => trial.get(&queue, 2),
+                }
+            }
+            disk.unwatched();
+            drop(queue);
+            let cut = found.borrow_mut().take();
+            let (after, facts) = cut.unwrap_or_else(|| (disk.after_cut(kept), trial.facts.borrow().clone()));
+            *trial.facts.borrow_mut() = facts;
+            disk = after;
+            trial.judge(&disk, Kept::Nothing, true);
+            trial.begin_again(&disk);
+        }
+    }
+}

@@ -215,16 +215,9 @@ impl<P: Process, S: Storage> Queue<P, S> {
         } else {
             None
         };
-        let found = match mine {
-            Some(found) => found,
-            None => {
-                let low = self.state.get.low.mine();
-                match self.find_which(low.into(), until, |found| !found.record.is_done())? {
-                    Some(found) => found,
-                    None => return Ok(None),
-                }
-            }
-        };
+        let low = self.state.get.low.mine();
+        let anybodys = || self.find_which(low.into(), until, |found| !found.record.is_done());
+        let Some(found) = (if mine.is_some() { mine } else { anybodys()? }) else { return Ok(None) };
         self.finish(&found)?;
         self.make_room();
         drop(held);

@@ -143,7 +143,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
         }
         if segments.is_empty() {
             let start = Start::new(0, options.segments.0, 0, 1);
-            self.storage.create(&start, options.power)?;
+            self.storage.create(&start)?;
             segments.push(0);
         }
         if options.power {

@@ -35,7 +35,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
         let state = self.state;
         let length = self.usual_length().max((START + size).next_multiple_of(4096));
         let start = Start::new(view.end, length, tail.count, state.put.epoch.load(Relaxed));
-        self.storage.create(&start, self.is_power())?;
+        self.storage.create(&start)?;
         self.storage.step();
         if view.has_room(tail.place, HEADER) {
             let gap = FILLER | (view.end - tail.place) as u32;

@@ -56,14 +56,17 @@ impl File {
 }
 
 type Names = BTreeMap<u64, Rc<File>>;
+/// The files of names, from now on; two for a renaming.
+type Change = Vec<(u64, Option<Rc<File>>)>;
+type Look = Box<dyn FnMut(&Model)>;
 
 #[derive(Default)]
 struct Inside {
     names: RefCell<Names>,
     synced: RefCell<Names>,
-    /// Since then, one after another: the file of a name, or none; two for a renaming.
-    pending: RefCell<Vec<Vec<(u64, Option<Rc<File>>)>>>,
-    on_step: RefCell<Option<Box<dyn FnMut(&Model)>>>,
+    /// What was done to names since then.
+    pending: RefCell<Vec<Change>>,
+    on_step: RefCell<Option<Look>>,
     syncs: Cell<u64>,
     /// How many more segments can be made before the disk is full.
     room: Cell<Option<u32>>,
@@ -107,12 +110,23 @@ impl Model {
         self.0.failing.set(failing);
     }
 
-    /// Change one byte of the oldest segment that has so many.
+    /// Change one byte of the oldest segment.
     pub fn damage(&self, at: usize) {
         let names = self.0.names.borrow();
         let file = names.values().next().unwrap();
+        assert!(at < file.length());
         // SAFETY: within the file.
         unsafe { *file.start().add(at) ^= 0x10 };
+    }
+
+    /// The segments' names.
+    pub fn names(&self) -> Vec<u64> {
+        self.segments().unwrap()
+    }
+
+    /// Take a segment away.
+    pub fn lose(&self, name: u64) {
+        self.0.names.borrow_mut().remove(&name).unwrap();
     }
 
     /// The disk as it is found when the power is back.
@@ -155,7 +169,7 @@ impl Model {
         Queue::make_in(self.clone(), options, state, super::Played(1))
     }
 
-    fn change(&self, changes: Vec<(u64, Option<Rc<File>>)>) {
+    fn change(&self, changes: Change) {
         let mut names = self.0.names.borrow_mut();
         for (name, file) in &changes {
             match file {
@@ -176,6 +190,12 @@ fn failed(path: &std::path::Path, error: io::Error) -> Error {
     Error::System { call: "model", file: path.to_owned(), error }
 }
 
+impl std::fmt::Debug for Model {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "a model with the segments {:?}", self.names())
+    }
+}
+
 impl Storage for Model {
     fn segments(&self) -> Result<Vec<u64>, Error> {
         Ok(self.0.names.borrow().keys().copied().filter(|&name| name != SPARE).collect())
@@ -188,7 +208,7 @@ impl Storage for Model {
         Ok(())
     }
 
-    fn create(&self, start: &Start, durable: bool) -> Result<(), Error> {
+    fn create(&self, start: &Start) -> Result<(), Error> {
         let first = start.first;
         match self.0.room.get() {
             Some(0) => return Err(failed(&self.path(first), io::Error::from_raw_os_error(libc::ENOSPC))),
@@ -199,9 +219,6 @@ impl Storage for Model {
         let file = spare.clone().unwrap_or_else(|| File::new(start.size as usize));
         file.write(&Start { size: file.length() as u64, ..*start }.to_bytes());
         self.step();
-        if durable {
-            *file.synced.borrow_mut() = file.bytes();
-        }
         let mut changes = vec![(first, Some(file))];
         changes.extend(spare.map(|_| (SPARE, None)));
         self.change(changes);

@@ -173,6 +173,33 @@ fn a_putter_who_makes_segments() {
     }
 }
 
+/// Whole records behind the tail, which a dead putter left, must not follow what the next one puts in their place.
+#[test]
+fn what_a_dead_putter_left_does_not_come_back() {
+    let _alone = alone();
+    for step in 1.. {
+        let scratch = Scratch::fast("left");
+        let queue = Queue::make(scratch.path(), &small(), state(), arena()).unwrap();
+        put(&queue, 0, 100);
+        let status = wait(fork(|| {
+            failpoint::arm(step);
+            let bytes = [1, 2, 3].map(|number| payload(number, 100));
+            let parts = bytes.each_ref().map(|bytes| [&bytes[..]]);
+            let _ = queue.put_many(&parts.each_ref().map(|parts| &parts[..]), None).unwrap();
+            failpoint::disarm();
+        }));
+        put(&queue, 9, 100);
+        drop(queue);
+        arena().reap_all();
+        let found = drain(&Queue::make(scratch.path(), &small(), state(), arena()).unwrap());
+        assert!([&[0, 9][..], &[0, 1, 2, 3, 9]].contains(&&found[..]), "step {step}: {found:?}");
+        if status == 0 {
+            assert!(step > 5);
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_getter_who_removes_segments() {
     for power in [false, true] {

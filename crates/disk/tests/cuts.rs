@@ -256,7 +256,7 @@ fn in_many_rounds() {
         let trial = Rc::new(Trial::new(options));
         let mut disk = Model::default();
         for round in 0..1500 {
-            let (at, kept) = (1 + random.below(60), Kept::Some(random.next()));
+            let (at, kept) = (1 + random.below(if round % 2 == 0 { 12 } else { 60 }), Kept::Some(random.next()));
             let found = Rc::new(RefCell::new(None));
             let (steps, result, watched) = (Cell::new(0), Rc::clone(&found), Rc::clone(&trial));
             disk.on_step(move |disk| {
@@ -266,12 +266,12 @@ fn in_many_rounds() {
                 }
             });
             let queue = disk.open(&options, wipe(trial.spare)).unwrap();
-            let size = [72, 480, 1000][round % 3];
+            let size = [472, 72, 984][round / 20 % 3];
             for _ in 0..6 {
                 let crowded = if trial.facts.borrow().there.len() > 8 { 5 } else { 0 };
                 match crowded + random.below(8 - crowded) {
-                    0 => trial.put(&queue, &[size; 3]),
-                    1..=4 => trial.put(&queue, &[size]),
+                    0..=2 => trial.put(&queue, &[size; 3]),
+                    3 | 4 => trial.put(&queue, &[size]),
                     5 => trial.done(&queue),
                     _ => trial.get(&queue, 2),
                 }

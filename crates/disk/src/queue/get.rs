@@ -84,7 +84,13 @@ impl<P: Process, S: Storage> Queue<P, S> {
         }
         let head = self.state.get.head.mine();
         let tail = self.state.put.tail.load();
-        let Some(found) = self.find_fresh(head.into(), tail.place)? else { return Ok(None) };
+        let Some(found) = self.find_fresh(head.into(), tail.place)? else {
+            if head.count != tail.count {
+                // It was said that there are some: nobody may ask for them for ever.
+                self.state.get.head.store(tail);
+            }
+            return Ok(None);
+        };
         self.check(&found)?;
         let joinable = self.is_joinable();
         let deliveries = if joinable { found.record.deliveries() + 1 } else { 1 };

@@ -45,7 +45,6 @@ impl<P: Process, S: Storage> Queue<P, S> {
         if self.is_power() {
             self.storage.sync_names()?;
             self.storage.sync(view.first).map_err(|error| self.poison(error))?;
-            state.commit.place.fetch_max(view.end, Relaxed);
         }
         let tail = At { place: view.end + START, segment: view.end, ..tail };
         state.put.tail.store(tail);

@@ -1,5 +1,5 @@
-//! How fast: nanoseconds for a put and a get of small records, and per commit. `cargo run --release -p procession-disk --example
-//! speed [DIRECTORY]`.
+//! How fast: nanoseconds for a put and a get of small records, and per commit. `cargo run --release -p procession-disk
+//! --example speed [DIRECTORY]`.
 #![allow(clippy::pedantic)] // of a tool one asks less
 
 #[path = "../tests/support/mod.rs"]

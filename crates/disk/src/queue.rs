@@ -1,10 +1,10 @@
 //! One queue, as this process has it: a log and two locks.
 //!
-//! Putters append with the put lock held, and move the tail. Getters read at the head with the get lock held, write into the
-//! record's mark that it is done, and move the head. No byte of a segment is looked at but between the two and with
-//! a lock held, so that segments behind can be removed while others have them mapped. A queue that is joined leaves a record
-//! that was taken as it is, but for its taker, until it is done; what lies between `low` and the head is then a
-//! mixture (`lease.rs`).
+//! Putters append with the put lock held, and move the tail. Getters read at the head with the get lock held, write
+//! into the record's mark that it is done, and move the head. No byte of a segment is looked at but between the two
+//! and with a lock held, so that segments behind can be removed while others have them mapped. A queue that is joined
+//! leaves a record that was taken as it is, but for its taker, until it is done; what lies between `low` and the head
+//! is then a mixture (`lease.rs`).
 //!
 //! Lock order: commit, get, put.
 
@@ -80,8 +80,8 @@ pub struct Got {
 #[must_use = "without `settle` it may be lost to a power cut"]
 pub struct Ticket(u64);
 
-/// How long a call that may not wait still waits for an inner lock: it is held for less than a microsecond, while a segment is
-/// made for a few milliseconds, or by the dead.
+/// How long a call that may not wait still waits for an inner lock: it is held for less than a microsecond, while a
+/// segment is made for a few milliseconds, or by the dead.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A queue in this process. Shared by its threads, and by a forked child.
@@ -110,9 +110,9 @@ impl Drop for Held<'_> {
 }
 
 impl<P: Process> Queue<P> {
-    /// Make the state of the queue in a directory that exists, from what is in there. For who has it alone: no other process
-    /// has it open, nor opens it meanwhile. `state` is all zeros, and lives as long as anybody uses the queue. Reads the whole log
-    /// once. Being killed here changes nothing.
+    /// Make the state of the queue in a directory that exists, from what is in there. For who has it alone: no other
+    /// process has it open, nor opens it meanwhile. `state` is all zeros, and lives as long as anybody uses the queue.
+    /// Reads the whole log once. Being killed here changes nothing.
     pub fn make(directory: &Path, options: &Options, state: &'static State, process: P) -> Result<Self, Error> {
         Self::make_in(Files::new(directory), options, state, process)
     }
@@ -282,8 +282,8 @@ impl<P: Process, S: Storage> Queue<P, S> {
 
     // --- the end ---------------------------------------------------------------------------------------------------
 
-    /// No more may be put until everybody has closed the queue; who waits is woken. What is in it can be taken. `discard`: not
-    /// even that, it is dropped as done; tells how much. May ask to be called again.
+    /// No more may be put until everybody has closed the queue; who waits is woken. What is in it can be taken.
+    /// `discard`: not even that, it is dropped as done; tells how much. May ask to be called again.
     pub fn shut_down(&self, discard: bool) -> Result<u64, Error> {
         {
             let _held = self.hold_putters(None)?;

@@ -66,8 +66,8 @@ impl Spot {
     #[inline]
     pub fn store(&self, at: At) {
         let turn = self.turn.load(Ordering::Relaxed).wrapping_add(1);
-        // SYNC: Release fence, pairs with the fence in `load`: a reader of the copy that is filled now sees, at its second look,
-        // the number that was stored before.
+        // SYNC: Release fence, pairs with the fence in `load`: a reader of the copy that is filled now sees, at its
+        // second look, the number that was stored before.
         fence(Ordering::Release);
         for (word, value) in self.copies[(turn & 1) as usize].iter().zip([at.place, at.segment, at.count, at.bytes]) {
             word.store(value, Ordering::Relaxed);

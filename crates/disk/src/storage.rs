@@ -47,16 +47,17 @@ pub trait Storage {
     fn segments(&self) -> Result<Vec<u64>, Error>;
     /// Remove what is kept for the next segment, or was left by a creator that died. Nobody creates meanwhile.
     fn clear(&self) -> Result<(), Error>;
-    /// A new segment that starts so, of the size that this says or up to twice that. Its room is reserved: writing to it
-    /// cannot fail. What follows the start is anything, but not under this start's salt. It appears under its name whole, in
-    /// the place of one of that name if there is one. (Not synced: a power cut may leave its name and no start, or another's.)
+    /// A new segment that starts so, of the size that this says or up to twice that. Its room is reserved: writing to
+    /// it cannot fail. What follows the start is anything, but not under this start's salt. It appears under its name
+    /// whole, in the place of one of that name if there is one. (Not synced: a power cut may leave its name and no
+    /// start, or another's.)
     fn create(&self, start: &Start) -> Result<(), Error>;
     /// Map a segment.
     fn map(&self, first: u64) -> Result<Span, Error>;
     /// What was written to a segment is on the disk when this returns. Its length.
     fn sync(&self, first: u64) -> Result<u64, Error>;
-    /// Remove a segment. If it is not longer than `keep` its room may be kept for the next one, else it is given back, even
-    /// if others have it mapped still. Its length.
+    /// Remove a segment. If it is not longer than `keep` its room may be kept for the next one, else it is given back,
+    /// even if others have it mapped still. Its length.
     fn remove(&self, first: u64, keep: u64) -> Result<u64, Error>;
     /// What was created and removed is so on the disk when this returns.
     fn sync_names(&self) -> Result<(), Error>;
@@ -73,16 +74,16 @@ pub struct Files {
     mapped: Mutex<VecDeque<(u64, Arc<MmapRaw>)>>,
 }
 
-/// How many mapped files are remembered, by inode. Both sides of a queue use one mapping of a segment then, and one that
-/// is a new segment has its pages mapped already: a first touch costs more than what is put on the page. (As long as a file
-/// is mapped, no other has its inode.)
+/// How many mapped files are remembered, by inode. Both sides of a queue use one mapping of a segment then, and one
+/// that is a new segment has its pages mapped already: a first touch costs more than what is put on the page. (As long
+/// as a file is mapped, no other has its inode.)
 const REMEMBERED: usize = 3;
 
 const SUFFIX: &str = ".log";
 /// What a segment is called until it is whole. There is one creator at a time, so that there is one at most.
 const UNBORN: &str = "new-segment";
-/// What one is called that was removed and is to be the next: its room is reserved, its pages are in memory and on the disk
-/// have their places, which costs more to get than all else that is done with a segment.
+/// What one is called that was removed and is to be the next: its room is reserved, its pages are in memory and on the
+/// disk have their places, which costs more to get than all else that is done with a segment.
 const SPARE: &str = "spare-segment";
 
 impl Files {

@@ -1,5 +1,5 @@
-//! Real processes and real files: death at every numbered step, and a storm of kills. What a putter had put is there, what
-//! a getter had taken is not, whatever was left half done; and the others go on at once, or anew from the files.
+//! Real processes and real files: death at every numbered step, and a storm of kills. What a putter had put is there,
+//! what a getter had taken is not, whatever was left half done; and the others go on at once, or anew from the files.
 #![allow(clippy::pedantic)] // of a test one asks less
 
 mod support;
@@ -103,8 +103,8 @@ fn drain(queue: &Shared) -> Vec<u64> {
     numbers
 }
 
-/// Run `work` in children that die at step 1, 2, ... until one gets through. What is left is judged twice: as those see it
-/// who are still there, and from the files alone.
+/// Run `work` in children that die at step 1, 2, ... until one gets through. What is left is judged twice: as those
+/// see it who are still there, and from the files alone.
 fn at_every_step(options: Options, least: u64, work: impl Fn(&Shared), judge: impl Fn(&[u64])) {
     let _alone = alone();
     let mut step = 0;

@@ -1,5 +1,6 @@
-//! The power is cut at every store, and what the disk had not synced is kept in several ways. Every time the queue must open;
-//! what was accepted must be there, once and in order, and nothing that was acknowledged; and it must go on.
+//! The power is cut at every store, and what the disk had not synced is kept in several ways. Every time the queue
+//! must open; what was accepted must be there, once and in order, and nothing that was acknowledged; and it must go
+//! on.
 #![allow(clippy::pedantic)] // of a test one asks less
 
 mod support;

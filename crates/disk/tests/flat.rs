@@ -1,5 +1,5 @@
-//! Neither the files nor this process's memory grow with what has passed. A test of its own process: it looks at all of that's
-//! memory.
+//! Neither the files nor this process's memory grow with what has passed. A test of its own process: it looks at all
+//! of that's memory.
 #![allow(clippy::pedantic)] // of a test one asks less
 
 mod support;

@@ -1,8 +1,9 @@
 //! What is safe from a power cut: one syncs for all.
 //!
-//! Every change (a record put, or done) has a number. Who wants to know that his is on the disk and finds nobody at it syncs
-//! for all who changed something before, and tells them; the others sleep meanwhile. Two segments are synced as a rule, the head's
-//! and the tail's, or one that is both. A leader that dies leaves its lock, which the next one takes over.
+//! Every change (a record put, or done) has a number. Who wants to know that his is on the disk and finds nobody at it
+//! syncs for all who changed something before, and tells them; the others sleep meanwhile. Two segments are synced as
+//! a rule, the head's and the tail's, or one that is both. A leader that dies leaves its lock, which the next one
+//! takes over.
 
 use super::{Held, Process, Queue, Ticket};
 use crate::error::Error;

@@ -29,8 +29,8 @@ impl<P: Process, S: Storage> Queue<P, S> {
         Ok((told, ticket))
     }
 
-    /// Take up to `most` records: waits only for the first. `sink` sees each with the get lock held, before it is gone, and
-    /// says whether it wants another. An error is about the first.
+    /// Take up to `most` records: waits only for the first. `sink` sees each with the get lock held, before it is
+    /// gone, and says whether it wants another. An error is about the first.
     pub fn get_many(
         &self,
         most: usize,

@@ -1,9 +1,9 @@
 //! What becomes of a record that was taken from a queue that is joined: done, put back by its taker, or returned by its
 //! taker's death.
 //!
-//! The record itself says who has it and how often it was handed out. Counters and hints beside that are for speed, and are
-//! counted again when somebody died holding the get lock: `open` and `returned`, the first record that is not done
-//! (`low`), and for each process how many it has and where to look for the oldest. An acknowledgement names no
+//! The record itself says who has it and how often it was handed out. Counters and hints beside that are for speed,
+//! and are counted again when somebody died holding the get lock: `open` and `returned`, the first record that is not
+//! done (`low`), and for each process how many it has and where to look for the oldest. An acknowledgement names no
 //! record: it is for the caller's oldest or, if it has none, for the oldest of anybody, as in memory.
 
 use super::walk::{Found, Here};
@@ -202,8 +202,8 @@ impl<P: Process, S: Storage> Queue<P, S> {
 
     // --- done ------------------------------------------------------------------------------------------------------
 
-    /// One record that was taken is done with: the caller's oldest or, if it has none, the oldest of anybody. None: there is
-    /// none.
+    /// One record that was taken is done with: the caller's oldest or, if it has none, the oldest of anybody. None:
+    /// there is none.
     pub fn done(&self, deadline: Option<Instant>) -> Result<Option<Ticket>, Error> {
         self.poisoned()?;
         let held = self.hold_getters(deadline)?;

@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl<P: Process, S: Storage> Queue<P, S> {
-    /// Put one record, the parts one after another; waits for room until the deadline (None: for ever; one that has passed:
-    /// not at all). When this returns the record is in the queue, whoever dies. [`Error::Full`] and all others: it is not.
+    /// Put one record, the parts one after another; waits for room until the deadline (None: for ever; one that has
+    /// passed: not at all). When this returns the record is in the queue, whoever dies. [`Error::Full`] and all
+    /// others: it is not.
     #[inline]
     pub fn put(&self, parts: &[&[u8]], deadline: Option<Instant>) -> Result<Ticket, Error> {
         self.put_many(&[parts], deadline).map(|(_, ticket)| ticket)

@@ -1,13 +1,13 @@
 //! The state made anew from the files, by who has them alone.
 //!
-//! Records are read from the oldest segment on, as long as each is whole and follows the one before: the next number, an epoch
-//! no lower. Where that ends the log ends: somebody was killed while he wrote there, or the power failed before it was
-//! all on the disk. What lies behind is written over with zeros and synced before anything is put there, so that
-//! nothing of it can ever follow what comes next; and the epoch rises.
+//! Records are read from the oldest segment on, as long as each is whole and follows the one before: the next number,
+//! an epoch no lower. Where that ends the log ends: somebody was killed while he wrote there, or the power failed
+//! before it was all on the disk. What lies behind is written over with zeros and synced before anything is put there,
+//! so that nothing of it can ever follow what comes next; and the epoch rises.
 //!
 //! Unless what lies behind says otherwise. Every record tells how far the log was known to be on the disk when it was
-//! written. If one that lies behind says that the place where the log seems to end was, then something was lost there that
-//! the disk had: that is damage, told and left alone.
+//! written. If one that lies behind says that the place where the log seems to end was, then something was lost there
+//! that the disk had: that is damage, told and left alone.
 
 use super::{Options, Process, Queue};
 use crate::error::Error;
@@ -120,8 +120,8 @@ impl<P: Process, S: Storage> Queue<P, S> {
         if options.power { Ok(()) } else { self.remove_before(self.low().segment) }
     }
 
-    /// A segment; None for a name and no more, which is what a power cut may leave of a new one, or of one that was done
-    /// with and is another now.
+    /// A segment; None for a name and no more, which is what a power cut may leave of a new one, or of one that was
+    /// done with and is another now.
     fn open_begun(&self, first: u64) -> Result<Option<(View, Span)>, Error> {
         let span = self.storage.map(first)?;
         let length = span.length().min(START) as usize;

@@ -1,8 +1,8 @@
 //! Segments made and given back.
 //!
 //! A new one is as large as what the queue holds, within bounds: a small queue lives in small files, a long one is not
-//! thousands of them. One whose records are all done is removed; and when a queue is found empty in a large one, it moves on
-//! into a small one, so that what is empty takes next to nothing.
+//! thousands of them. One whose records are all done is removed; and when a queue is found empty in a large one, it
+//! moves on into a small one, so that what is empty takes next to nothing.
 
 use super::{Process, Queue};
 use crate::error::Error;
@@ -54,8 +54,8 @@ impl<P: Process, S: Storage> Queue<P, S> {
         Ok((tail, view))
     }
 
-    /// Something was done with: what need not be kept is given back. With the get lock held. An error is for the next one
-    /// to meet; what is left over is removed at the next opening at the latest.
+    /// Something was done with: what need not be kept is given back. With the get lock held. An error is for the next
+    /// one to meet; what is left over is removed at the next opening at the latest.
     #[inline]
     pub(super) fn make_room(&self) {
         let (low, tail) = (self.low(), self.state.put.tail.load());

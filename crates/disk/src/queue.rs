@@ -55,6 +55,9 @@ pub struct Options {
     pub max_bytes: u64,
     /// How often a record should be handed out at most; 0: no bound. Kept for the getters, who see to it.
     pub max_deliveries: u32,
+    /// Pass over damage when the queue is opened, instead of refusing: what is whole behind it is kept, what is not is
+    /// lost. For who has been told of the damage and has copied the directory.
+    pub salvage: bool,
     /// Least and most bytes of a segment, multiples of 4096. (A longer record has a segment of its own size.)
     pub segments: (u64, u64),
 }
@@ -62,7 +65,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let segments = (256 << 10, 16 << 20);
-        Self { joinable: false, power: false, max_items: 0, max_bytes: 0, max_deliveries: 0, segments }
+        let (joinable, power, salvage) = (false, false, false);
+        Self { joinable, power, max_items: 0, max_bytes: 0, max_deliveries: 0, salvage, segments }
     }
 }
 
@@ -239,6 +243,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
             max_items: state.max_items.load(Ordering::Relaxed),
             max_bytes: state.max_bytes.load(Ordering::Relaxed),
             max_deliveries: state.max_deliveries.load(Ordering::Relaxed),
+            salvage: false,
             segments: (state.segments[0].load(Ordering::Relaxed), state.segments[1].load(Ordering::Relaxed)),
         }
     }

@@ -166,6 +166,9 @@ pub struct State {
     pub(crate) takers: [Taker; PLACES],
 }
 
+// As docs/memory.md has it.
+const _: () = assert!(std::mem::offset_of!(State, get) == 256 && std::mem::offset_of!(State, takers) == 728);
+
 impl State {
     /// Bytes that it takes, in a block aligned to 64.
     pub const SIZE: usize = size_of::<Self>();

@@ -280,8 +280,8 @@ struct Told {
     stop: AtomicBool,
     taken: AtomicU64,
     twice: AtomicU64,
-    put: [AtomicU8; 1 << 20],
-    seen: [AtomicU8; 1 << 20],
+    put: [AtomicU8; 1 << 26],
+    seen: [AtomicU8; 1 << 26],
 }
 
 const SEEN: u8 = 1;
@@ -296,7 +296,8 @@ impl Told {
 }
 
 fn told() -> &'static Told {
-    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    let (access, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
     // SAFETY: fresh zeroed memory of the right size, never unmapped; zero is valid for all atomics.
     unsafe {
         let base = libc::mmap(std::ptr::null_mut(), size_of::<Told>(), access, flags, -1, 0);
@@ -370,5 +371,14 @@ fn a_storm_of_kills() {
 
 #[test]
 fn a_storm_of_kills_over_a_queue_that_is_joined() {
-    storm(Options { joinable: true, ..small() }, 1);
+    storm(Options { joinable: true, power: true, ..small() }, 1);
+}
+
+#[test]
+#[ignore = "as long as CRASH_SECONDS says (60)"]
+fn storms() {
+    let seconds = std::env::var("CRASH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    for (power, joinable) in [(false, false), (false, true), (true, false), (true, true)] {
+        storm(Options { power, joinable, ..small() }, seconds / 4);
+    }
 }

@@ -42,6 +42,37 @@ fn damage_in_the_middle_is_told_with_file_and_place_and_changes_nothing() {
 }
 
 #[test]
+fn what_is_whole_behind_damage_can_be_saved() {
+    let disk = ten(&power());
+    let again = state();
+    for record in [2, 3, 7] {
+        disk.damage(64 + 232 * record + 100);
+    }
+    disk.damage(64 + 232 * 7 + 12); // and a length
+    assert!(matches!(disk.open(&power(), again), Err(Error::Damaged { .. })));
+    let queue = disk.open(&Options { salvage: true, ..power() }, support::wipe(again)).unwrap();
+    assert_eq!(queue.len(), 8);
+    assert_eq!((get(&queue), get(&queue), get(&queue)), (Some(0), Some(1), Some(4)));
+    put(&queue, 11, 500);
+    drop(queue);
+    // It was written down, once and for all.
+    let queue = disk.open(&power(), support::wipe(again)).unwrap();
+    assert_eq!((queue.len(), drain(&queue)), (6, vec![5, 6, 8, 9, 10, 11]));
+}
+
+#[test]
+fn so_can_what_is_in_later_segments() {
+    let disk = Model::default();
+    let queue = disk.open(&power(), state()).unwrap();
+    (0..12).for_each(|number| put(&queue, number, 992)); // three to a segment
+    assert!(disk.names().len() > 2);
+    disk.damage(64 + 1032 * 2 + 500);
+    assert!(matches!(disk.open(&power(), state()), Err(Error::Damaged { at: 2128, .. })));
+    let queue = disk.open(&Options { salvage: true, ..power() }, state()).unwrap();
+    assert_eq!(drain(&queue), [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+}
+
+#[test]
 fn what_was_not_known_to_be_on_the_disk_is_cut_off() {
     // Without a sync one cannot tell damage from what a power cut left, and that must not keep the queue shut.
     let disk = Model::default();

@@ -11,7 +11,7 @@
 
 use super::{Options, Process, Queue};
 use crate::error::Error;
-use crate::record::{HEADER, Record};
+use crate::record::{FILLER, HEADER, Record, Words};
 use crate::segment::{START, Start, View};
 use crate::state::At;
 use crate::storage::{Span, Storage};
@@ -46,7 +46,9 @@ impl Scan {
 
     /// Whether a record is the next one.
     fn is_next(&self, view: &View, place: u64, record: &Record<'_>) -> bool {
-        record.words.number == self.tail.count && record.words.epoch >= self.epoch && view.is_whole(place, record)
+        let (number, next) = (record.words.number, self.tail.count);
+        let follows = number == next || number > next && record.words.is_filler(); // over what was damaged
+        follows && record.words.epoch >= self.epoch && view.is_whole(place, record)
     }
 
     /// Read on in a segment from where the log ends so far. True: to its end.
@@ -64,7 +66,9 @@ impl Scan {
     fn note(&mut self, record: &Record<'_>) {
         let size = record.words.size();
         self.epoch = record.words.epoch;
-        if !record.words.is_filler() {
+        if record.words.is_filler() {
+            self.tail.count = record.words.number;
+        } else {
             if !record.is_done() {
                 self.first.get_or_insert(self.tail);
                 self.ready += 1;
@@ -80,16 +84,26 @@ impl Scan {
     }
 
     /// Whether a segment holds, from a place on, a record that was written when the end of the log was on the disk.
-    fn is_refuted(&self, view: &View, from: u64) -> bool {
-        (from..view.end).step_by(8).any(|place| {
-            view.record(place).is_some_and(|record| {
-                let (words, lost) = (record.words, self.tail.place);
-                words.behind != u32::MAX
-                    && place.saturating_sub(u64::from(words.behind) * 8) > lost
-                    && words.number >= self.tail.count
-                    && words.epoch >= self.epoch
-                    && view.is_whole(place, &record)
-            })
+    fn is_refuted_by(&self, view: &View, from: u64) -> bool {
+        self.whole(view, from, |place, words| {
+            words.behind != u32::MAX && place.saturating_sub(u64::from(words.behind) * 8) > self.tail.place
+        })
+        .is_some()
+    }
+
+    /// Place and number of the first record from a place on that is whole.
+    fn whole_from(&self, view: &View, from: u64) -> Option<(u64, u64)> {
+        self.whole(view, from, |_, _| true)
+    }
+
+    /// The first that is whole, and later than the end of the log, of those that are wanted. (Which comes first: bytes
+    /// that only look like a record may ask for a long checksum.)
+    fn whole(&self, view: &View, from: u64, wanted: impl Fn(u64, &Words) -> bool) -> Option<(u64, u64)> {
+        (from..view.end).step_by(8).find_map(|place| {
+            let record = view.record(place)?;
+            let words = record.words;
+            let is_later = words.number >= self.tail.count && words.epoch >= self.epoch && wanted(place, &words);
+            (is_later && view.is_whole(place, &record)).then_some((place, words.number))
         })
     }
 }
@@ -113,6 +127,12 @@ impl<P: Process, S: Storage> Queue<P, S> {
                 return Err(self.damaged("the segment before this one is missing", next.0.first, next.0.first));
             }
             (last, rest) = (next, &rest[1..]);
+        }
+        if self.is_refuted(&scan, &last.0, rest)? {
+            if !options.salvage || !self.pass_over(&scan, &last.0, rest)? {
+                return Err(self.damaged("a record that was here is not", last.0.first, scan.tail.place));
+            }
+            return self.recover(options); // from the start: there may be more of it
         }
         self.cut(&scan, &last.0, rest)?;
         self.state.put.length.store(last.0.end - last.0.first, Relaxed);
@@ -152,17 +172,36 @@ impl<P: Process, S: Storage> Queue<P, S> {
         Ok(segments)
     }
 
-    /// The log ends where the scan did: see to it that nothing follows there.
-    fn cut(&self, scan: &Scan, last: &View, rest: &[u64]) -> Result<(), Error> {
-        let mut refuted = scan.is_refuted(last, scan.tail.place + 8);
+    /// Whether what lies behind the end of the log says that the disk had what is missing there.
+    fn is_refuted(&self, scan: &Scan, last: &View, rest: &[u64]) -> Result<bool, Error> {
+        let mut refuted = scan.is_refuted_by(last, scan.tail.place + 8);
         for &later in rest {
             if let Some((view, _span)) = self.open_begun(later)? {
-                refuted = refuted || scan.is_refuted(&view, later + START);
+                refuted = refuted || scan.is_refuted_by(&view, later + START);
             }
         }
-        if refuted {
-            return Err(self.damaged("a record that was here is not", last.first, scan.tail.place));
-        }
+        Ok(refuted)
+    }
+
+    /// Make what is damaged at the end of the log a gap, to the next record that is whole or the next segment. False:
+    /// there is neither.
+    fn pass_over(&self, scan: &Scan, last: &View, rest: &[u64]) -> Result<bool, Error> {
+        let next = match (scan.whole_from(last, scan.tail.place + HEADER), rest.first()) {
+            (Some(next), _) => next,
+            (None, Some(&later)) if later == last.end => {
+                let (view, _span) = open(&self.storage, later)?;
+                (later, view.number.max(scan.tail.count))
+            }
+            _ => return Ok(false),
+        };
+        let gap = FILLER | (next.0 - scan.tail.place) as u32;
+        last.write_header(scan.tail.place, Words { length: gap, number: next.1, epoch: scan.epoch, behind: u32::MAX });
+        self.storage.sync(last.first)?;
+        Ok(true)
+    }
+
+    /// The log ends where the scan did: see to it that nothing follows there.
+    fn cut(&self, scan: &Scan, last: &View, rest: &[u64]) -> Result<(), Error> {
         for &later in rest.iter().rev() {
             self.storage.remove(later, 0)?;
             self.storage.step();

@@ -172,6 +172,16 @@ def _dumps_by_value(obj: object) -> None:
         pickler.dump(obj)
 
 
+def nowhere() -> Any:
+    """A sink for a pickle that is made for its errors."""
+    return _Nowhere()
+
+
+def reducers() -> Any:
+    """The reducers in force, as a pickler's `dispatch_table`."""
+    return _TABLE
+
+
 class _Nowhere:
     """A sink that keeps nothing."""
 

@@ -11,12 +11,14 @@ import multiprocessing.context
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, Literal
 
     from . import _native, connection, errors, executor, pool, queues, synchronize
     from ._output import ForwardOutput
     from ._owner import OnAbandoned
     from .managers import SyncManager
+
+    Durability = Literal["crash", "power"]
 
 __all__ = ["Factories"]
 
@@ -107,17 +109,58 @@ class Factories(multiprocessing.context.BaseContext):
 
         return Barrier(parties, action, timeout, arena=self._arena())
 
-    def Queue(self, maxsize: int = 0, *, max_bytes: int = 0) -> queues.Queue:  # type: ignore[override]
-        """A queue in shared memory, bounded by items and by bytes (0: unbounded)."""
+    def Queue(  # type: ignore[override]
+        self,
+        maxsize: int = 0,
+        *,
+        max_bytes: int = 0,
+        path: Any = None,
+        name: str | None = None,
+        durability: Durability | None = None,
+    ) -> queues.Queue:
+        """A queue in shared memory, bounded by items and by bytes (0: unbounded).
+
+        With `path` or `name` its items lie on disk and survive all processes, with `durability="power"` a power cut as
+        well; an existing one keeps what is not named. See docs/disk.md.
+        """
+        if path is not None or name is not None or durability is not None:
+            from ._disk.queues import open_queue
+
+            return open_queue(False, path, name, durability, maxsize, max_bytes)  # type: ignore[no-any-return]
+        return self._queue(maxsize, max_bytes)  # type: ignore[no-any-return]
+
+    def JoinableQueue(  # type: ignore[override]
+        self,
+        maxsize: int = 0,
+        *,
+        max_bytes: int = 0,
+        max_deliveries: int = 0,
+        path: Any = None,
+        name: str | None = None,
+        durability: Durability | None = None,
+    ) -> queues.JoinableQueue:
+        """A queue whose `join` waits until every item was reported done. On disk as `Queue`.
+
+        An item that would be delivered more than `max_deliveries` times (0: no bound) raises DeliveredTooOften.
+        """
+        if path is not None or name is not None or durability is not None:
+            from ._disk.queues import open_queue
+
+            settings = durability, maxsize, max_bytes, max_deliveries
+            return open_queue(True, path, name, *settings)  # type: ignore[no-any-return]
+        return self._joinable_queue(maxsize, max_bytes, max_deliveries)  # type: ignore[no-any-return]
+
+    def _queue(self, maxsize: int, max_bytes: int) -> Any:
+        """A Queue in memory."""
         from .queues import Queue
 
         return Queue(maxsize, max_bytes=max_bytes, arena=self._arena())
 
-    def JoinableQueue(self, maxsize: int = 0, *, max_bytes: int = 0) -> queues.JoinableQueue:  # type: ignore[override]
-        """A queue whose `join` waits until every item was reported done."""
+    def _joinable_queue(self, maxsize: int, max_bytes: int, max_deliveries: int) -> Any:
+        """A JoinableQueue in memory."""
         from .queues import JoinableQueue
 
-        return JoinableQueue(maxsize, max_bytes=max_bytes, arena=self._arena())
+        return JoinableQueue(maxsize, max_bytes=max_bytes, max_deliveries=max_deliveries, arena=self._arena())
 
     def SimpleQueue(self) -> queues.SimpleQueue:  # type: ignore[override]
         """A queue with get, put and empty."""

@@ -178,14 +178,14 @@ class ThreadContext(BaseContext):
 
         return private_arena()
 
-    def Queue(self, maxsize: int = 0, *, max_bytes: int = 0) -> Any:
+    def _queue(self, maxsize: int, max_bytes: int) -> Any:
         """A `queue.Queue` with the methods of a process queue; `max_bytes` has no meaning for objects in memory."""
         from .queues import ThreadQueue
 
         return ThreadQueue(maxsize)
 
-    def JoinableQueue(self, maxsize: int = 0, *, max_bytes: int = 0) -> Any:
-        """As `Queue`, with `task_done` and `join`."""
+    def _joinable_queue(self, maxsize: int, max_bytes: int, max_deliveries: int) -> Any:
+        """The same with `task_done` and `join`; among threads no consumer dies alone, so nothing is delivered again."""
         from .queues import ThreadJoinableQueue
 
         return ThreadJoinableQueue(maxsize)
@@ -259,13 +259,13 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         arena: _native.Arena = self.get_context()._arena()
         return arena
 
-    def Queue(self, maxsize: int = 0, *, max_bytes: int = 0) -> Any:
+    def _queue(self, maxsize: int, max_bytes: int) -> Any:
         """A queue of the method in use: in shared memory, or between threads."""
-        return self.get_context().Queue(maxsize, max_bytes=max_bytes)
+        return self.get_context()._queue(maxsize, max_bytes)
 
-    def JoinableQueue(self, maxsize: int = 0, *, max_bytes: int = 0) -> Any:
-        """As `Queue`, with `task_done` and `join`."""
-        return self.get_context().JoinableQueue(maxsize, max_bytes=max_bytes)
+    def _joinable_queue(self, maxsize: int, max_bytes: int, max_deliveries: int) -> Any:
+        """The same with `task_done` and `join`."""
+        return self.get_context()._joinable_queue(maxsize, max_bytes, max_deliveries)
 
     def SimpleQueue(self) -> Any:
         """A queue with get, put and empty."""

@@ -70,9 +70,13 @@ class _Standing:
 
     @property  # type: ignore[misc]  # `object` would let it be set
     def __class__(self) -> type[Any]:
-        standard = sys.modules.get("multiprocessing.queues")
-        cls = type(self)
-        return cls if standard is None else _both(cls, getattr(standard, cls._standard_name, None))
+        return _standing_for(type(self))
+
+
+def _standing_for(cls: Any) -> type[Any]:
+    """What instances that stand for `cls` say they are of: it, and the standard library's, if that is loaded."""
+    standard = sys.modules.get("multiprocessing.queues")
+    return cls if standard is None else _both(cls, getattr(standard, cls._standard_name, None))
 
 
 def _both(cls: Any, standard: Any) -> type[Any]:

@@ -48,7 +48,7 @@ pub fn corrupted(py: Python<'_>, found: Corrupted) -> PyErr {
     told.err().unwrap_or(error)
 }
 
-/// A ring took nothing.
+/// A queue took nothing.
 pub fn put(py: Python<'_>, error: &PutError) -> PyErr {
     match error {
         PutError::Full | PutError::Interrupted => raise(py, "Full", ("the queue is full",)),
@@ -64,11 +64,64 @@ pub fn put(py: Python<'_>, error: &PutError) -> PyErr {
     }
 }
 
-/// A ring gave nothing.
+/// A queue gave nothing.
 pub fn get(py: Python<'_>, error: &GetError) -> PyErr {
     match error {
         GetError::Empty | GetError::Interrupted => raise(py, "Empty", ("the queue is empty",)),
         GetError::Closed => raise(py, "ShutDown", ("the queue was shut down and is empty",)),
         GetError::Arena(error) => arena(py, error),
     }
+}
+
+/// An item that was handed out more often than its queue allows.
+#[cold]
+pub fn delivered_too_often(py: Python<'_>, deliveries: u32, most: u32) -> PyErr {
+    let message = format!(
+        "this item was delivered {deliveries} times, and max_deliveries is {most}: {} consumers died with it or \
+         could not use it; task_done() drops it",
+        deliveries - 1
+    );
+    let error = raise(py, "DeliveredTooOften", (message,));
+    let _ = error.value(py).setattr("deliveries", deliveries);
+    error
+}
+
+/// A queue on disk did not do it. `path`: what people call it.
+pub fn disk(py: Python<'_>, error: &procession_disk::Error, path: &str) -> PyErr {
+    use procession_disk::Error;
+    let file_of = |file: &std::path::Path| match file.file_name() {
+        Some(name) => format!("{path}/{}", name.to_string_lossy()),
+        None => path.to_owned(),
+    };
+    match error {
+        Error::Full | Error::Interrupted => put(py, &PutError::Full),
+        Error::Empty => get(py, &GetError::Empty),
+        Error::TimedOut => raise(py, "TimeoutError", (error.to_string(),)),
+        Error::ShutDown => raise(py, "ShutDown", ("the queue was shut down",)),
+        &Error::TooLarge { size, limit } => put(py, &PutError::TooLarge { size, limit }),
+        Error::Damaged { what, file, at } => {
+            let text = format!("{} is damaged at byte {at}: {what}; restore it from a copy", file_of(file));
+            with_path(py, raise(py, "HomeDamaged", (text,)), path)
+        }
+        Error::System { call, file, error } => {
+            let (file, code) = (file_of(file), error.raw_os_error().unwrap_or(libc::EIO));
+            if code == libc::ENOSPC || code == libc::EDQUOT {
+                let text = format!("no room is left on the disk for {file}: free some, or take items from the queue");
+                return with_path(py, raise(py, "HomeFull", (code, text)), path);
+            }
+            pyo3::exceptions::PyOSError::new_err((code, format!("{call}: {error}"), file))
+        }
+        Error::Poisoned => {
+            let text = format!(
+                "the disk failed to take what was written to {path}, and it is not known what of it is there: close the \
+                 queue in every process, see to the disk, and open it again"
+            );
+            with_path(py, raise(py, "HomeFailed", (text,)), path)
+        }
+    }
+}
+
+fn with_path(py: Python<'_>, error: PyErr, path: &str) -> PyErr {
+    let told = error.value(py).setattr("path", path);
+    told.err().unwrap_or(error)
 }

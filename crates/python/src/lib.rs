@@ -5,6 +5,7 @@ mod chaos;
 mod check;
 mod codec;
 mod deadlocks;
+mod disk;
 mod errors;
 mod gather;
 mod holds;
@@ -35,6 +36,8 @@ mod _native {
     use crate::chaos::{arm, disarm, unleash};
     #[pymodule_export]
     use crate::check::{is_small, record_access, record_items, record_synchronised};
+    #[pymodule_export]
+    use crate::disk::PyDiskQueue;
     #[pymodule_export]
     use crate::gather::answer::{PyAnswer, build_answer, seal_answer};
     #[pymodule_export]

@@ -191,7 +191,7 @@ impl<'py> Teller<'_, 'py> {
 }
 
 fn kind_name(block: &Block, state: &State) -> &'static str {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "nothing",
         "Lock",
         "RLock",
@@ -205,6 +205,7 @@ fn kind_name(block: &Block, state: &State) -> &'static str {
         "Value",
         "Array",
         "Claim",
+        "DiskQueue",
     ];
     match (block.role, state) {
         (Role::Queue, _) => "Queue",

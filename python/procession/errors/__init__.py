@@ -19,7 +19,17 @@ import sys
 import threading
 
 from .base import ProcessionError
-from .disk import HomeDamaged, HomeError, HomeMismatch, HomeTooNew, HomeUnreachable, NotAHome
+from .disk import (
+    HomeDamaged,
+    HomeError,
+    HomeFailed,
+    HomeFull,
+    HomeMismatch,
+    HomeTooNew,
+    HomeUnreachable,
+    NotAHome,
+    NotDurable,
+)
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -42,6 +52,8 @@ __all__ = [
     "Full",
     "HomeDamaged",
     "HomeError",
+    "HomeFailed",
+    "HomeFull",
     "HomeMismatch",
     "HomeTooNew",
     "HomeUnreachable",
@@ -58,6 +70,7 @@ __all__ = [
     "NotAHome",
     "NotARecording",
     "NotATrace",
+    "NotDurable",
     "NotGuarded",
     "NotOwner",
     "NotShared",

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
+
 from .base import ProcessionError
 
-__all__ = ["HomeDamaged", "HomeError", "HomeMismatch", "HomeTooNew", "HomeUnreachable", "NotAHome"]
+__all__ = [
+    "HomeDamaged",
+    "HomeError",
+    "HomeFailed",
+    "HomeFull",
+    "HomeMismatch",
+    "HomeTooNew",
+    "HomeUnreachable",
+    "NotAHome",
+    "NotDurable",
+]
 
 
 class HomeError(ProcessionError, OSError):
@@ -39,3 +51,20 @@ class HomeUnreachable(HomeError, PermissionError):
 
     What its users have in common (who holds the lock, say) lies in memory, so they must be able to reach each other.
     """
+
+
+class HomeFull(HomeError):
+    """The disk has no room for what was to be put. The queue is whole, and what is in it can be taken."""
+
+
+class HomeFailed(HomeError):
+    """The disk failed to take what was written to a queue. Nothing can be put or taken until it is opened anew."""
+
+
+class NotDurable(ProcessionError, pickle.PicklingError, TypeError):
+    """An object put on a queue on disk mentions one that lives in memory, which the queue outlives.
+
+    `path` leads to it within the object, as "['jobs'][1]".
+    """
+
+    path: str = ""

@@ -20,12 +20,14 @@ pub enum Kind {
     Value,
     Array,
     Claim,
+    /// What the users of a queue on disk share beside its files.
+    DiskQueue,
 }
 
 impl Kind {
     /// For messages to people.
     pub fn name(number: u32) -> &'static str {
-        const NAMES: [&str; 13] = [
+        const NAMES: [&str; 14] = [
             "nothing",
             "a Lock",
             "an RLock",
@@ -39,6 +41,7 @@ impl Kind {
             "a Value",
             "an Array",
             "a Claim",
+            "a queue on disk",
         ];
         NAMES.get(number as usize).copied().unwrap_or("garbage")
     }

@@ -164,7 +164,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
 
     /// The same, if it is time to look again.
     #[inline]
-    pub(super) fn look_after_takers(&self) {
+    pub fn look_after_takers(&self) {
         let get = &self.state.get;
         // A lock that is held may be a dead one's, and the counters wrong.
         if self.is_joinable()

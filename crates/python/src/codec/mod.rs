@@ -35,6 +35,12 @@ pub use decode::{decode, shows_blocks};
 pub use encode::encode;
 pub use functions::add_to_module;
 pub use pickling::{encode_function, is_interruption};
+pub use tags::FRAMED;
+
+/// The error for bytes that are no message, for who looks at them before the decoder.
+pub fn corrupt(py: Python<'_>, why: &str) -> PyErr {
+    pickling::decoding_failed(py, why, None)
+}
 
 /// Contents of this many bytes and more become an out-of-band buffer.
 pub const OUT_OF_BAND: usize = 64 * 1024;

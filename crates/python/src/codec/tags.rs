@@ -15,10 +15,12 @@
 //! | 0x10, 0x11 | list | n as 1 or 4 bytes, n values |
 //! | 0x12, 0x13 | dict | n as 1 or 4 bytes, n times key and value |
 //! | 0x1F | pickle; the message's first byte only | the pickle, up to the end; all buffers are its own |
+//! | 0x20 | no value: a queue on disk keeps the message's buffers behind it (`disk/frame.rs`) | |
 //! | 0x40 + n | str of n < 64 bytes | UTF-8 |
 //! | 0x80 + i | int 0 ≤ i < 128 | – |
 //!
-//! Messages live no longer than the processes that exchange them, so there is no version.
+//! Messages in memory live no longer than the processes that exchange them, so they have no version. Queues on disk
+//! keep theirs: a change to this table that is no addition needs another `MESSAGES` in `_disk/queues.py`.
 
 pub const NONE: u8 = 0x00;
 pub const FALSE: u8 = 0x01;
@@ -41,5 +43,6 @@ pub const LIST_4: u8 = 0x11;
 pub const DICT_1: u8 = 0x12;
 pub const DICT_4: u8 = 0x13;
 pub const PICKLE: u8 = 0x1F;
+pub const FRAMED: u8 = 0x20;
 pub const SHORT_STR: u8 = 0x40;
 pub const SMALL_INT: u8 = 0x80;

@@ -113,7 +113,7 @@ impl PyRing {
             self.note_deliveries(deliveries);
             let most = self.object.most_deliveries();
             if most != 0 && deliveries > most {
-                return Err(delivered_too_often(py, deliveries, most));
+                return Err(errors::delivered_too_often(py, deliveries, most));
             }
         }
         incoming.decode(py, &self.object, index)
@@ -157,16 +157,4 @@ impl PyRing {
             py.detach(|| self.object.look_after_takers(&self.object.home(), Wait::Until(None)));
         }
     }
-}
-
-#[cold]
-fn delivered_too_often(py: Python<'_>, deliveries: u32, most: u32) -> PyErr {
-    let message = format!(
-        "this item was delivered {deliveries} times, and max_deliveries is {most}: {} consumers died with it or \
-         could not use it; task_done() drops it",
-        deliveries - 1
-    );
-    let error = errors::raise(py, "DeliveredTooOften", (message,));
-    let _ = error.value(py).setattr("deliveries", deliveries);
-    error
 }

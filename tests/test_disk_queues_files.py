@@ -1,0 +1,107 @@
+"""The files of a queue on disk: how large they are, a full disk, and files that are not as they were written."""
+
+import errno
+import gc
+import itertools
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import procession
+from procession.errors import HomeDamaged, HomeFull, NotAHome
+
+
+@pytest.mark.slow
+def test_many_items_take_neither_memory_nor_room(tmp_path: Path) -> None:
+    queue = procession.Queue(path=tmp_path / "queue")
+
+    def room() -> int:
+        return sum(file.stat().st_blocks * 512 for file in (tmp_path / "queue").iterdir())
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    batch, most_room = ["x" * 100] * 1000, 0
+    before = resident()
+    for number in range(200):
+        queue.put_many(batch)
+        if number >= 5:
+            got = 0
+            while got < 1000:
+                got += len(queue.get_many(1000 - got))
+        most_room = max(most_room, room())
+    assert queue.qsize() == 5000
+    assert most_room < 8 << 20, "28 MB went through, and at most 0.7 were there at once"
+    assert resident() - before < 16 << 20
+
+
+def fill(queue: Any) -> int:
+    """Put until there is no room on the disk: how many were put."""
+    for number in itertools.count():
+        try:
+            queue.put((number, bytes(5000)))
+        except HomeFull:
+            return number
+    raise AssertionError
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    queue = procession.Queue(path=small_disk / "queue")
+    accepted = fill(queue)
+    assert accepted > 30
+    with pytest.raises(OSError, match="no room is left on the disk") as raised:
+        queue.put(bytes(300_000))
+    assert raised.value.errno == errno.ENOSPC
+    assert [queue.get()[0] for _ in range(accepted)] == list(range(accepted))
+    queue.put("after")
+    assert queue.get() == "after"
+    del queue, raised  # files are left with the last holder
+    gc.collect()
+
+
+def segments(path: Path) -> list[Path]:
+    return sorted(path.glob("*.log"))
+
+
+def test_foreign_files(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotAHome, match="file"):
+        procession.Queue(path=tmp_path / "file")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "directory" / "thesis.txt").write_text("mine")
+    with pytest.raises(NotAHome, match=r"thesis\.txt"):
+        procession.Queue(path=tmp_path / "directory")
+    assert [path.name for path in (tmp_path / "directory").iterdir()] == ["thesis.txt"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "queue").write_text("something else entirely" * 300)
+    with pytest.raises(NotAHome):
+        procession.Queue(path=tmp_path / "other")
+
+
+def test_a_damaged_header(tmp_path: Path) -> None:
+    procession.Queue(path=tmp_path / "queue").put(1)
+    with open(tmp_path / "queue" / "queue", "r+b") as file:
+        file.seek(100)
+        file.write(b"\xff")
+    with pytest.raises(HomeDamaged):
+        procession.Queue(path=tmp_path / "queue")
+
+
+def test_a_damaged_record(tmp_path: Path) -> None:
+    queue = procession.Queue(path=tmp_path / "queue")
+    for number in range(10):
+        queue.put((number, b"precious"))
+    queue.flush()
+    queue.put("after that it is known what must be on the disk")
+    del queue
+    log = segments(tmp_path / "queue")[0]
+    data = bytearray(log.read_bytes())
+    at = -1
+    for _ in range(5):
+        at = data.index(b"precious", at + 1)
+    data[at] ^= 1
+    log.write_bytes(data)
+    with pytest.raises(HomeDamaged, match=log.name):
+        procession.Queue(path=tmp_path / "queue")

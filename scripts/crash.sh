@@ -14,6 +14,8 @@ cargo test --release -p procession-disk --test crash -- --include-ignored --noca
 "$python" scripts/soak.py $((seconds / 4)) $CRASH_SEED || status=1
 "$python" scripts/crash.py $((seconds / 4)) $CRASH_SEED || status=1
 "$python" scripts/crash_joinable.py $((seconds / 4)) $CRASH_SEED || status=1
+# Over queues on disk, a thousand kills whatever the seconds (a minute or so).
+"$python" scripts/disk_crash.py 1000 $CRASH_SEED || status=1
 # Then whole families: the parent is killed, and nobody and nothing may be left.
 "$python" scripts/family.py $((seconds / 10)) || status=1
 "$python" scripts/abandoned.py 100 || status=1

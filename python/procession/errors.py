@@ -6,7 +6,7 @@ the exit code) besides a message that names the culprit and the mend, and surviv
 many of these travel from a child to its parent.
 
 The facts of a class are its annotated attributes with a default; the constructor takes a message and any of them by
-keyword. Both sides raise these: the Rust module looks them up here by name. This module imports nothing of ours.
+keyword. Both sides raise these: the Rust module looks them up here by name.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import pickle
 import queue
 import sys
 import threading
+
+from ._base_errors import ProcessionError
+from ._far_errors import ClusterError, ClusterLost, ClusterUnreachable, EngineMissing, VersionMismatch
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -33,9 +36,13 @@ __all__ = [
     "CheckpointInUse",
     "CheckpointMismatch",
     "Closed",
+    "ClusterError",
+    "ClusterLost",
+    "ClusterUnreachable",
     "DeadlockError",
     "DeliveredTooOften",
     "Empty",
+    "EngineMissing",
     "Full",
     "InputError",
     "InvalidSize",
@@ -79,36 +86,12 @@ __all__ = [
     "UnpicklingError",
     "UnpicklingImportError",
     "UnpicklingTypeError",
+    "VersionMismatch",
     "WorkerDied",
     "WrongTypecode",
     "describe_exit",
     "signal_name",
 ]
-
-
-def _rebuild(cls: type[ProcessionError], args: tuple[Any, ...], facts: dict[str, Any]) -> ProcessionError:
-    """Make an exception again, with the fields and notes it had."""
-    error = cls(*args)
-    error.__dict__.update(facts)
-    return error
-
-
-class ProcessionError(Exception):
-    """Base of every exception raised by this package."""
-
-    def __init__(self, *args: object, **facts: object) -> None:
-        """Take the message and, by keyword, any of the facts the class declares.
-
-        Raises: TypeError for a fact the class does not have.
-        """
-        super().__init__(*args)
-        for name, value in facts.items():
-            if not hasattr(type(self), name):
-                raise TypeError(f"{type(self).__name__} has no field {name!r}")
-            setattr(self, name, value)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
 # Queues and rings

@@ -18,11 +18,9 @@ CRATES = ROOT / "crates"
 ALIASES = ["forkserver", "heap", "popen_fork", "popen_forkserver", "popen_spawn_posix", "reduction"]
 ALIASES += ["resource_sharer", "resource_tracker", "spawn", "util"]
 PYTHON = {  # by file or folder; a new one must be given its layer here
-    "_base_errors": 0,
     "_blame": 0,
     "_chaos": 0,
     "_descent": 0,
-    "_far_errors": 0,
     "_native": 0,
     "_owner": 0,
     "_sites": 0,

@@ -117,8 +117,8 @@ def open_cluster(what: Any) -> Cluster:
     scheme, separator, place = what.partition("://")
     if scheme not in SCHEMES or (separator and not place) or (separator and scheme == "subinterpreters"):
         raise ValueError(f"cannot find a cluster at {what!r}: {_advice(scheme, place)}")
-    cluster = _implementation(SCHEMES[scheme]).open(place or None)
-    return cluster
+    opened: Cluster = _implementation(SCHEMES[scheme]).open(place or None)
+    return opened
 
 
 def _advice(scheme: str, place: str) -> str:

@@ -6,7 +6,7 @@ the exit code) besides a message that names the culprit and the mend, and surviv
 many of these travel from a child to its parent.
 
 The facts of a class are its annotated attributes with a default; the constructor takes a message and any of them by
-keyword. Both sides raise these: the Rust module looks them up here by name.
+keyword. Both sides raise these: the Rust module looks them up here by name. This package imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import queue
 import sys
 import threading
 
-from ._base_errors import ProcessionError
-from ._far_errors import ClusterError, ClusterLost, ClusterUnreachable, EngineMissing, VersionMismatch
+from .base import ProcessionError
+from .far import ClusterError, ClusterLost, ClusterUnreachable, EngineMissing, VersionMismatch
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:

@@ -1,7 +1,4 @@
-"""The base of every exception of the package: facts as fields, which survive pickling.
-
-A file of its own so that `errors`, which lists them all, can import those that are defined elsewhere (`_far_errors`).
-"""
+"""What every exception of the package is."""
 
 from __future__ import annotations
 
@@ -35,6 +32,3 @@ class ProcessionError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
-
-
-ProcessionError.__module__ = "procession.errors"  # where users find it

@@ -1,11 +1,8 @@
-"""What can go wrong with a cluster: it is not there, it went away, it is another version, its package is missing.
-
-`errors` lists these with all others.
-"""
+"""What can be wrong with a cluster: it is not there, it went away, it is another version, its package is missing."""
 
 from __future__ import annotations
 
-from ._base_errors import ProcessionError
+from .base import ProcessionError
 
 __all__ = ["ClusterError", "ClusterLost", "ClusterUnreachable", "EngineMissing", "VersionMismatch"]
 
@@ -36,7 +33,3 @@ class VersionMismatch(ClusterError, RuntimeError):
 
 class EngineMissing(ProcessionError, ImportError):
     """The package that a way to run work needs is not installed, or this Python is too old for it."""
-
-
-for _public in (ClusterError, ClusterLost, ClusterUnreachable, EngineMissing, VersionMismatch):
-    _public.__module__ = "procession.errors"  # where users find them

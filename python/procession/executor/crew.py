@@ -18,7 +18,7 @@ import weakref
 from contextlib import suppress
 from multiprocessing import util
 
-from ..errors import PoolBroken, ShutDown
+from ..errors import ClusterLost, PoolBroken, ShutDown
 from ..pool.driver import CHECK_S
 from ..pool.supervisor import Supervisor
 from ..pool.watch import Watch
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..errors import WorkerDied
     from ..pool.limits import Limits
 
 __all__ = ["Crew"]
@@ -55,6 +56,10 @@ class Crew(Supervisor):
     ) -> Crew:
         """A crew of at most `size` workers, none of which is started yet."""
         lock = threading.RLock()
+        if hasattr(context, "cluster"):
+            from .far import Far
+
+            return cls(Far(context.cluster, size, initializer, initargs, most_tasks), size, False, lock, limits)
         if initializer is not None:
             initargs, initializer = (initializer, *initargs), worker.initialize
         if context.get_start_method() == "thread":
@@ -252,7 +257,13 @@ class Crew(Supervisor):
                 self._fail_all(self._broken("the workers were ended by hand"))
 
     def loss(self, number: int, worker: Any, what: str) -> BaseException:
-        error = super().loss(number, worker, what)
+        return self._lost(super().loss(number, worker, what))
+
+    def far_loss(self, died: WorkerDied, what: str) -> BaseException:
+        return self._lost(super().far_loss(died, what))
+
+    @staticmethod
+    def _lost(error: BaseException) -> BaseException:
         try:
             from .broken import lost
         except OSError:  # no descriptor is left to read the module with
@@ -264,7 +275,7 @@ class Crew(Supervisor):
 
     def _break(self, error: BaseException) -> None:
         again = self._broken(str(error))
-        again.__cause__ = error.__cause__
+        again.__cause__ = error if isinstance(error, ClusterLost) else error.__cause__
         super()._break(again)
         self.wake()
 

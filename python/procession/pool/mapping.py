@@ -171,16 +171,17 @@ class _Fixed(_Plan):
 
 
 class _Adaptive(_Plan):
-    """Chunks whose size follows the measured time; two for each worker out at a time."""
+    """Chunks whose size follows the measured time; two or three for each worker out at a time."""
 
     def __init__(self, core: Supervisor, job: MapResult) -> None:
         super().__init__(core, job)
+        self._pace = core.engine.pace
         self._seen = (0, 0)  # items and nanoseconds measured when sizes were last chosen
         self._recent = (0, 0)  # the same, of the time between the last two choices
         self._largest = 1  # chunk planned in the round before: it has been tried when this one is planned
 
     def wants_more(self) -> bool:
-        return self._job.outstanding <= self._size
+        return self._job.outstanding <= (self._pace.ahead - 1) * self._size
 
     def __call__(self, left: int) -> list[int]:
         items, nanos = self._job.measured
@@ -189,8 +190,8 @@ class _Adaptive(_Plan):
             self._seen = items, nanos
         most = self._most_items(items)
         sizes: list[int] = []
-        for _ in range(self._room(2 * self._size - self._job.outstanding)):
-            size = next_size(left, self._size, self._largest, *self._recent, most)
+        for _ in range(self._room(self._pace.ahead * self._size - self._job.outstanding)):
+            size = next_size(left, self._size, self._largest, *self._recent, most, self._pace)
             sizes.append(size)
             left -= size
             if left == 0:

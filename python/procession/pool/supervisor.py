@@ -18,9 +18,9 @@ from ..errors import PoolBroken, PoolTerminated, ShutDown, WorkerDied
 from .driver import CHECK_S, Driver
 from .lead import Lead
 from .records import PoolStatistics
-from .recovery import has_more, recover, take_apart
+from .recovery import has_more, recover, recover_lost, take_apart
 from .results import failure
-from .state import APART, BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start, Try
+from .state import APART, BROKEN, DIED, GONE, LOST, RAISED, READY, Break, Fail, Instruction, PoolState, Start, Try
 from .vacancies import Vacancies
 
 TYPE_CHECKING = False  # as in `state`
@@ -242,6 +242,11 @@ class Supervisor(Driver):
                 self._break_by_initializer(told)
             elif status == APART:  # which bears the number of a task
                 take_apart(self, worker, told)
+            elif status == LOST:  # likewise
+                recover_lost(self, worker, told)
+            elif status == GONE:
+                self.state.terminate()
+                self._break(told)
 
     def _tell(self, job: Any) -> None:
         """A job is ready: let the event loops know in which it is awaited."""
@@ -300,6 +305,12 @@ class Supervisor(Driver):
         if self.watch is not None:
             return self.watch.loss(number, worker, what)
         return WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
+
+    def far_loss(self, died: WorkerDied, what: str) -> BaseException:
+        """The same where workers are a cluster's, which gave this error."""
+        error = type(died)(f"{died} while working on {what}", item=what, name=died.name, pid=died.pid)
+        error.exitcode, error.__cause__ = died.exitcode, died.__cause__
+        return error
 
     def settle(self, task: int, error: BaseException) -> None:
         """A task ends with this error."""

@@ -3,8 +3,8 @@
 The one place where both choices meet. A process context ('fork', 'spawn', 'forkserver') puts its primitives in the
 program's shared arena; the 'thread' context puts the very same primitives in this process's own memory and runs
 threads, so one program runs in either. A cluster's context (`FarContext`) has its work and its primitives on a cluster
-(`_clusters`); there is one for each address. The classes derive from the standard library's contexts and carry its names,
-because other libraries test for both.
+(`_clusters`). The classes derive from the standard library's contexts and carry its names, because other libraries test
+for both.
 
 The standard library's own default start method is followed, and never changed.
 """
@@ -212,7 +212,7 @@ class ThreadContext(BaseContext):
         return manager
 
 
-class FarContext(Far, BaseContext):  # type: ignore[misc]  # on purpose it offers less
+class FarContext(Far, BaseContext):
     """Work runs on a cluster, and what tasks share is the cluster's; see `Far`."""
 
 

@@ -66,8 +66,8 @@ def _do(
             _prepare(prepare, token)
         except Exception as error:
             return BROKEN, tell(error), 0, {}
-    began, errors = time.perf_counter_ns(), {}
-    status, value = VALUE, None
+    errors: dict[int, tuple[int, Any]] = {}
+    began, status, value = time.perf_counter_ns(), VALUE, None
     try:
         called, given = function(), payload()
         value = _many(called, kind, given, tell, errors) if kind & STREAM else _call(called, kind, given)
@@ -153,8 +153,9 @@ def _once(prepared: dict[Any, Any], token: str, initialize: Callable[[], object]
             prepared[token] = error if isinstance(error, Exception) else RuntimeError(f"it ended with {error!r}")
         else:
             prepared[token] = None
-    if (error := prepared[token]) is not None:
-        raise error
+    failure = prepared[token]
+    if failure is not None:
+        raise failure
 
 
 # Packing
@@ -184,7 +185,7 @@ def _culprit(value: Any, error: Exception) -> tuple[Any, ...]:
 
 
 def explain(error: Exception) -> tuple[Any, ...]:
-    """What is told of an exception, as `pool.worker.explain` does: pickle or None, reason why not, what it is, trace."""
+    """What is told of an exception, as `pool.worker` does: its pickle or None, why it has none, what it is, trace."""
     try:
         pickled = dumps_back(error)
         loads(pickled)  # many cannot be made again, because of their constructor's arguments

@@ -156,7 +156,8 @@ class _ByName(pickle.Pickler):
         import copyreg
 
         super().__init__(file, PROTOCOL)
-        self.dispatch_table = ChainMap(_reducers(), copyreg.dispatch_table)
+        table: Any = ChainMap(_reducers(), copyreg.dispatch_table)
+        self.dispatch_table = table
         self._shipping = shipping
 
     def reducer_override(self, thing: Any) -> Any:
@@ -185,22 +186,23 @@ def _class_by_value(cloudpickle: Any) -> Any:
         def reducer_override(self, thing: Any) -> Any:
             if isinstance(thing, type | types.FunctionType):
                 module = thing.__module__ or ""
-                if self._shipping is not None:
-                    self._settle(module)
                 if module in MAINS and _is_found(thing, module):
                     if self._shipping is None or not self._shipping.goes_by_value(module):
                         return NotImplemented  # by name
-                elif isinstance(thing, type) and self._shipping is None:
+                elif self._shipping is not None:
+                    self._settle(module, self._shipping)
+                elif isinstance(thing, type):
                     number = None if thing in made_here else trackers.get(thing)
                     if number is not None:
                         return _class_of, (number, module, thing.__qualname__)
                     made_here.add(thing)
             elif isinstance(thing, types.ModuleType) and self._shipping is not None:
-                self._settle(thing.__name__)
+                self._settle(thing.__name__, self._shipping)
             return super().reducer_override(thing)
 
-        def _settle(self, module: str) -> None:
-            if module in sys.modules and module not in MAINS and self._shipping.goes_by_value(module):
+        @staticmethod
+        def _settle(module: str, shipping: Shipping) -> None:
+            if module in sys.modules and module not in MAINS and shipping.goes_by_value(module):
                 cloudpickle.register_pickle_by_value(sys.modules[module])
 
     return Pickler

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..errors import WorkerDied
     from ..pool.limits import Limits
 
 __all__ = ["Crew"]
@@ -117,7 +116,7 @@ class Crew(Supervisor):
             except ShutDown:
                 raise RuntimeError("cannot schedule new futures after shutdown") from None
             except Exception as error:
-                return failures.unsent(error, args, kwargs)
+                return failures.unsent(error, args, kwargs, self.engine.encode)
             self._submitted()
         return future
 
@@ -131,7 +130,7 @@ class Crew(Supervisor):
             except ShutDown:
                 raise RuntimeError("cannot schedule new futures after shutdown") from None
             except Exception as error:
-                return failures.unsent(error, tuple(chunk), {})
+                return failures.unsent(error, tuple(chunk), {}, self.engine.encode)
             self._submitted()
         return future
 
@@ -257,13 +256,7 @@ class Crew(Supervisor):
                 self._fail_all(self._broken("the workers were ended by hand"))
 
     def loss(self, number: int, worker: Any, what: str) -> BaseException:
-        return self._lost(super().loss(number, worker, what))
-
-    def far_loss(self, died: WorkerDied, what: str) -> BaseException:
-        return self._lost(super().far_loss(died, what))
-
-    @staticmethod
-    def _lost(error: BaseException) -> BaseException:
+        error = super().loss(number, worker, what)
         try:
             from .broken import lost
         except OSError:  # no descriptor is left to read the module with

@@ -53,6 +53,7 @@ class Engine(Protocol):
     wrap: Any  # called with a payload, makes what is sent in its place; None where that is the payload itself
     registration: Registration
     pace: Pace  # how tasks are cut and handed out there
+    encode: Any  # raises what sending something would: PicklingError
 
     @property
     def waiting(self) -> int:
@@ -106,7 +107,7 @@ class _Claims(_native.Claim, Shared):
 class ProcessEngine(Control):
     """Workers in processes of a context."""
 
-    pace = NEAR
+    pace, encode = NEAR, staticmethod(_native.encode)
 
     def __init__(
         self,

@@ -90,8 +90,8 @@ class _Dispatcher(Dispatcher):
     def __init__(self, cluster: Cluster, size: int, initializer: Callable[[], object] | None) -> None:
         """Raises: PicklingError for the initializer."""
         super().__init__()
-        self._cluster, self._shipping = cluster, Shipping(cluster)
-        self.functions = _Functions(cluster, self._shipping)
+        self._cluster, self.shipping = cluster, Shipping(cluster)
+        self.functions = _Functions(cluster, self.shipping)
         self._serve: Any = serve_near if cluster.is_near else serve
         self._prepare: tuple[Any, ...] = ()
         if initializer is not None:
@@ -113,7 +113,7 @@ class _Dispatcher(Dispatcher):
         tasks: list[tuple[Any, int, int]] = []  # packed, items, bytes
         total = 0
         for payload in payloads:
-            packed = payload if self._cluster.is_near else self._shipping.dumps(payload)
+            packed = payload if self._cluster.is_near else self.shipping.dumps(payload)
             size = 0 if self._cluster.is_near else len(packed)
             tasks.append((packed, len(payload) if kind & MANY else 0, size))
             total += size
@@ -297,7 +297,7 @@ class FarEngine:
         self.method = cluster.name
         prepare = None if initializer is None else partial(initializer, *initargs)
         self.dispatcher = _Dispatcher(cluster, size, prepare)
-        self.functions = self.dispatcher.functions
+        self.functions, self.encode = self.dispatcher.functions, self.dispatcher.shipping.dumps
         self.tasks, self.answers = _Waiting(lambda: self.waiting), self.dispatcher.answers
         self.registration = self.dispatcher.registration = Registration.of_threads(shared_arena(), size, self.method)
         self.functions.registration = self.registration

@@ -211,7 +211,7 @@ class LocalEngine:
     """Workers in threads; see `engine.Engine`."""
 
     method = "thread"
-    pace = NEAR
+    pace, encode = NEAR, staticmethod(_native.encode)
     wrap: Any = None  # objects are handed over themselves
 
     def __init__(

@@ -219,7 +219,7 @@ class Pool(Maps, Inherited):
         except BaseException as error:
             self._not_submitted(job)
             if isinstance(error, PicklingError):
-                raise self._name_argument(error, given) from error.__cause__
+                raise self._name_argument(error, given, core.engine.encode) from error.__cause__
             raise
         return job
 
@@ -282,10 +282,10 @@ class Pool(Maps, Inherited):
             self._core.no_callbacks()
 
     @staticmethod
-    def _name_argument(error: PicklingError, given: tuple[Any, ...]) -> PicklingError:
+    def _name_argument(error: PicklingError, given: tuple[Any, ...], encode: Any) -> PicklingError:
         for values, name in ((enumerate(given[0]), "args"), (given[1].items(), "kwds")):
             for key, value in values:
-                path = mapping.path_of(value)
+                path = mapping.path_of(value, encode)
                 if path is not None:
                     return mapping.renamed(error, f"{name}[{key!r}]{path}")
         return error

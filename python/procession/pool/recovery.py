@@ -89,17 +89,7 @@ def has_more(core: Supervisor, task: int, number: int) -> bool:
 def recover(core: Supervisor, task: int, number: int, worker: Any) -> None:
     """Have done again what may be, and fail the rest. `worker` is the process that ended, with number `number`."""
     lost = _Lost(core, task, number)
-    _recover(core, task, lost, core.loss(number, worker, lost.what))
-
-
-def recover_lost(core: Supervisor, task: int, died: WorkerDied) -> None:
-    """The same where workers are a cluster's, which gave the task up. May be called again for the same task."""
-    if core.dispatcher.owner(task) is not None:
-        lost = _Lost(core, task, 0)
-        _recover(core, task, lost, core.far_loss(died, lost.what))
-
-
-def _recover(core: Supervisor, task: int, lost: _Lost, error: BaseException) -> None:
+    error = core.loss(number, worker, lost.what)
     if lost.job._tries and lost.left <= 0:
         error.add_note(f"it was tried {lost.job._limits.retries + 1} times, and ended with its worker each time")
     if not lost.job._is_divisible and lost.parts[0].fails:
@@ -107,6 +97,12 @@ def _recover(core: Supervisor, task: int, lost: _Lost, error: BaseException) -> 
         return
     lost.charge()
     _replace(core, task, lost.job, lost.parts, DIED, error)
+
+
+def recover_lost(core: Supervisor, task: int, died: WorkerDied) -> None:
+    """The same where workers are a cluster's, which gave the task up. May be called again for the same task."""
+    if core.dispatcher.owner(task) is not None:
+        recover(core, task, 0, died)
 
 
 def take_apart(core: Supervisor, task: int, told: Any) -> None:

@@ -301,15 +301,11 @@ class Supervisor(Driver):
             self.state.terminate()
 
     def loss(self, number: int, worker: Any, what: str) -> BaseException:
-        """The error for what a dead worker took along."""
+        """The error for what a dead worker took along. Where it is a cluster's, `worker` is what that says of it."""
         if self.watch is not None:
             return self.watch.loss(number, worker, what)
-        return WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
-
-    def far_loss(self, died: WorkerDied, what: str) -> BaseException:
-        """The same where workers are a cluster's, which gave this error."""
-        error = type(died)(f"{died} while working on {what}", item=what, name=died.name, pid=died.pid)
-        error.exitcode, error.__cause__ = died.exitcode, died.__cause__
+        error = WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
+        error.__cause__ = worker if isinstance(worker, BaseException) else None
         return error
 
     def settle(self, task: int, error: BaseException) -> None:

@@ -13,6 +13,9 @@ Dropped: an asynchronous client of our own, in a loop of our own. It would use n
 but futures of a client that the user made could not be arguments then.
 """
 
+# mypy: disallow-untyped-calls=false
+# (much of Dask has no types)
+
 from __future__ import annotations
 
 import asyncio
@@ -27,7 +30,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import distributed
 from distributed.client import ClosedClientError, FutureCancelledError
-from distributed.comm import CommClosedError, connect
+from distributed.comm.core import CommClosedError, connect
 from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
@@ -75,8 +78,8 @@ def _local() -> DaskCluster:
     ends.cluster = distributed.LocalCluster(
         n_workers=cpu_count(),
         threads_per_worker=1,
-        dashboard_address=None,
-        worker_dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # of its web server: None would be 8787, and a warning if that is taken
+        scheduler_kwargs={"dashboard": False},
         local_directory=ends.scratch.name,
         silence_logs=logging.ERROR,
     )
@@ -194,9 +197,7 @@ class DaskCluster:
         """See `Cluster`. The parts lie where the function ran until somebody wants them elsewhere."""
         self._check_running()
         whole = self.client.submit(function, *map(_standing, arguments), pure=False)
-        futures: list[Any] = self.client.map(
-            operator.getitem, [whole] * parts, range(parts), pure=False, key="part"
-        )
+        futures: list[Any] = self.client.map(operator.getitem, [whole] * parts, range(parts), pure=False, key="part")
         return futures
 
     def primitive(self, kind: str, *arguments: Any, name: str | None = None) -> Any:
@@ -283,7 +284,7 @@ class DaskCluster:
             task.add_done_callback(self._bringing.discard)
 
     async def _bring(self, call: _Call, future: Any) -> None:
-        """Wait for a call's value and hand it on. When this ends, so does the interest in it, which Dask takes note of."""
+        """Wait for a call's value and hand it on. When this ends so does the interest in it, and Dask takes note."""
         try:
             value = await future._result()
         except FutureCancelledError as error:
@@ -362,7 +363,7 @@ class _Kept:
             (self.future,) = await cluster.client._scatter(
                 [self.value], hash=False, broadcast=True, timeout=_patience()
             )
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             raise ClusterError(
                 f"{cluster.name} has no worker to keep a value: start some with `dask worker {cluster.address}`",
                 cluster=cluster.name,

@@ -14,15 +14,18 @@ lock for so long loses its lease too.
 What has no name goes when its cluster is closed; what has one stays with the scheduler.
 """
 
+# mypy: disallow-untyped-calls=false
+# (much of Dask has no types)
+
 from __future__ import annotations
 
 import ctypes
 import time
 import uuid
+from multiprocessing import sharedctypes
 
 import distributed
 
-from .._standard import typecode_to_type  # type: ignore[attr-defined]
 from ..errors import ClusterLost, Empty, Full, NotSupported, ObjectGone, ReleaseError, WrongTypecode
 from .shipping import Shipping, dumps_back, loads
 
@@ -300,7 +303,7 @@ class Value(_Far):
 
     def _begin(self, client: Any) -> Callable[[], object]:
         self._client = client
-        ends = [distributed.Variable(self.name, client=client).delete]
+        ends: list[Callable[[], object]] = [distributed.Variable(self.name, client=client).delete]
         if self._guard is not None:
             self._guard._home = self._home
             ends.append(self._guard._begin(client))
@@ -357,7 +360,7 @@ class Value(_Far):
 def _number(typecode: str) -> Any:
     """The ctypes type that says what such a number may be."""
     try:
-        return {**typecode_to_type, "?": ctypes.c_bool}[typecode]
+        return {**sharedctypes.typecode_to_type, "?": ctypes.c_bool}[typecode]
     except (KeyError, TypeError):
         raise WrongTypecode(
             f"a Value on Dask is a number, {typecode!r} is no typecode of one; structures go through a Queue"

@@ -66,6 +66,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "managers": 6,
     "mapreduce": 6,
     "_factories": 7,
+    "_far_context": 7,
     "context": 8,
     "installing": 9,
     "joblib": 9,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from concurrent import futures
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 from ..errors import ClusterLost, EngineMissing, NotSupported
@@ -34,14 +35,13 @@ def open(address: str | None) -> ExecutorCluster:
     """Subinterpreters of this process, one for each CPU. Raises: EngineMissing where this Python has none."""
     from .._cpu import cpu_count
 
-    if sys.version_info < (3, 14):
+    interpreters: Any = getattr(futures, "InterpreterPoolExecutor", None)
+    if interpreters is None:
         raise EngineMissing(
             f"'subinterpreters' needs Python 3.14, and this is {sys.version_info[0]}.{sys.version_info[1]}: "
             "use 'thread' for threads, 'fork' or 'forkserver' for processes"
         )
-    from concurrent.futures import InterpreterPoolExecutor
-
-    return ExecutorCluster(InterpreterPoolExecutor(cpu_count()), is_ours=True, name="subinterpreters")
+    return ExecutorCluster(interpreters(cpu_count()), is_ours=True, name="subinterpreters")
 
 
 class ExecutorCluster:

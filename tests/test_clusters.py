@@ -202,7 +202,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modu
     (tmp_path / "only_here.py").write_text(
         textwrap.dedent(
             """
-            FACTOR = 3
+            FACTOR, SET = 3, None
 
             class Pair:
                 def __init__(self, left, right):
@@ -210,6 +210,13 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modu
 
             def triple(number):
                 return FACTOR * number
+
+            def set_it(value):
+                global SET
+                SET = value
+
+            def set_to():
+                return SET
 
             def pair(number):
                 return Pair(number, triple(number))
@@ -259,6 +266,16 @@ def test_a_module_that_workers_lack_goes_by_value(own_module: ModuleType) -> Non
     assert type(pair) is own_module.Pair  # not a copy of it
     assert (pair.left, pair.right) == (5, 15)
     assert cluster.asked == 1  # for both
+
+
+def test_functions_by_value_share_their_globals(own_module: ModuleType) -> None:
+    cluster: Any = Lonely()
+    cluster.submit = lambda *_: None  # it does not even answer
+    shipping = Shipping(cluster)
+    set_it, set_to = loads(shipping.dumps(own_module.set_it)), loads(shipping.dumps(own_module.set_to))
+    set_it(5)
+    assert set_to() == loads(shipping.dumps(own_module.set_to))() == 5
+    assert loads(Shipping(cluster).dumps(own_module.set_to))() is own_module.set_to() is None
 
 
 def test_a_module_that_workers_have_goes_by_name(own_module: ModuleType) -> None:

@@ -6,8 +6,14 @@ comes back does not depend on how an engine treats exceptions.
 Somebody else's workers lack what is this program's own. The main module's functions and classes therefore travel by
 value, with cloudpickle; those of other modules by name where the workers have the very same file, which they are asked
 once for each module, and else by value too. (What is installed, in the standard library or in site-packages, is
-expected to be installed there as well.) A class that came by value goes back by its number, so its sender gets
-instances of its own class. Workers that have the program's modules (`Cluster.has_main`) are sent names.
+expected to be installed there as well.) Workers that have the program's modules (`Cluster.has_main`) are sent names.
+
+By value is not quite cloudpickle's way, so that programs mean the same as with workers that were forked or spawned:
+
+* All functions of a module that one `Shipping` sent have their globals in common in each worker, and what a name there
+  means first it goes on to mean: what an initializer puts into a global the tasks find. (cloudpickle gives each
+  function globals of its own.)
+* A class that came by value goes back by its number, so its sender gets instances of its own class.
 """
 
 from __future__ import annotations
@@ -15,11 +21,13 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import secrets
 import sys
 import sysconfig
 import types
 import weakref
 from collections import ChainMap
+from importlib import import_module
 from multiprocessing import reduction
 
 from ..errors import PicklingError
@@ -44,6 +52,7 @@ class Shipping:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self.token = secrets.token_hex(8)
         self._has: dict[str, bool] = {}  # by module
 
     def dumps(self, thing: Any) -> bytes:
@@ -191,6 +200,8 @@ def _class_by_value(cloudpickle: Any) -> Any:
                         return NotImplemented  # by name
                 elif self._shipping is not None:
                     self._settle(module, self._shipping)
+                    if isinstance(thing, types.FunctionType):
+                        return self._function(thing, self._shipping)
                 elif isinstance(thing, type):
                     number = None if thing in made_here else trackers.get(thing)
                     if number is not None:
@@ -200,12 +211,57 @@ def _class_by_value(cloudpickle: Any) -> Any:
                 self._settle(thing.__name__, self._shipping)
             return super().reducer_override(thing)
 
+        def _function(self, function: types.FunctionType, shipping: Shipping) -> Any:
+            """A function as it is reduced, by value with globals that it shares."""
+            names = function.__globals__
+            module = names.get("__name__", "")
+            if id(names) not in self.globals_ref:
+                token = shipping.token if module not in sys.modules or shipping.goes_by_value(module) else ""
+                self.globals_ref[id(names)] = _Globals(token, module)
+            reduced = super().reducer_override(function)
+            if type(reduced) is tuple and len(reduced) == 6:  # else it goes by name
+                reduced = (*reduced[:5], _set_state)
+            return reduced
+
         @staticmethod
         def _settle(module: str, shipping: Shipping) -> None:
             if module in sys.modules and module not in MAINS and shipping.goes_by_value(module):
                 cloudpickle.register_pickle_by_value(sys.modules[module])
 
     return Pickler
+
+
+class _Globals(dict[str, "Any"]):
+    """Stands for the globals of functions, and arrives as a dict that they share with others."""
+
+    def __init__(self, token: str, module: str) -> None:
+        super().__init__()
+        self._of = token, module
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shared_globals, (*self._of, dict(self))
+
+
+_shared: dict[tuple[str, str], dict[str, Any]] = {}  # by token and module
+MOST_SHARED = 256  # of a worker that lives long; arbitrary
+
+
+def _shared_globals(token: str, module: str, first: dict[str, Any]) -> dict[str, Any]:
+    """The globals of a module's functions that came by value; without a token the module is here itself."""
+    if not token:
+        return vars(import_module(module))
+    if len(_shared) >= MOST_SHARED and (token, module) not in _shared:
+        _shared.pop(next(iter(_shared)), None)
+    return _shared.setdefault((token, module), first)
+
+
+def _set_state(function: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """As cloudpickle sets a function's state, but what its globals have already stays."""
+    from cloudpickle.cloudpickle import _function_setstate  # type: ignore[import-untyped, unused-ignore]
+
+    names, own = function.__globals__, state[1]
+    own["__globals__"] = {name: value for name, value in own["__globals__"].items() if name not in names}
+    _function_setstate(function, state)
 
 
 def _is_found(thing: Any, module: str) -> bool:

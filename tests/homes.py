@@ -7,7 +7,6 @@ descriptors as they please, which would be in the way of all others.
 
 import importlib.util
 import inspect
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 import procession
-from procession.testing import descendants, wait_until
+from procession.testing import Snapshot, wait_until
 
 LOCAL = ["thread", "fork", "spawn", "forkserver"]
 EXECUTORS = {"threads": ThreadPoolExecutor, "processes": ProcessPoolExecutor}
@@ -45,10 +44,10 @@ def cluster(name: str) -> Iterator[Any]:
         pytest.skip(f"needs {CLUSTERS[name]}: pip install 'procession[{name}]'")
     if importlib.util.find_spec(f"procession._clusters.{name}") is None:
         pytest.skip(f"{name} is not built")
-    before = set(descendants(os.getpid()))
+    before = Snapshot.take()
     with procession.get_context(name) as context:
         yield context
-    wait_until(lambda: set(descendants(os.getpid())) <= before, SETTLE_S)
+    wait_until(lambda: not any("child" in one for one in Snapshot.take().leaked_since(before)), SETTLE_S)
 
 
 def is_late(item: pytest.Item) -> tuple[bool, ...]:

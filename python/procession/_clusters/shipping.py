@@ -193,22 +193,27 @@ def _class_by_value(cloudpickle: Any) -> Any:
             self._shipping = shipping
 
         def reducer_override(self, thing: Any) -> Any:
-            if isinstance(thing, type | types.FunctionType):
+            if self._shipping is not None:
+                return self._sent(thing, self._shipping)
+            if isinstance(thing, type | types.FunctionType) and _is_in_main(thing):
+                return NotImplemented  # by name: a worker that has it there has the program's main module
+            if isinstance(thing, type):
+                number = None if thing in made_here else trackers.get(thing)
+                if number is not None:
+                    return _class_of, (number, thing.__module__, thing.__qualname__)
+                made_here.add(thing)
+            return super().reducer_override(thing)
+
+        def _sent(self, thing: Any, shipping: Shipping) -> Any:
+            if isinstance(thing, types.ModuleType):
+                self._settle(thing.__name__, shipping)
+            elif isinstance(thing, type | types.FunctionType):
                 module = thing.__module__ or ""
-                if module in MAINS and _is_found(thing, module):
-                    if self._shipping is None or not self._shipping.goes_by_value(module):
-                        return NotImplemented  # by name
-                elif self._shipping is not None:
-                    self._settle(module, self._shipping)
-                    if isinstance(thing, types.FunctionType):
-                        return self._function(thing, self._shipping)
-                elif isinstance(thing, type):
-                    number = None if thing in made_here else trackers.get(thing)
-                    if number is not None:
-                        return _class_of, (number, module, thing.__qualname__)
-                    made_here.add(thing)
-            elif isinstance(thing, types.ModuleType) and self._shipping is not None:
-                self._settle(thing.__name__, self._shipping)
+                if _is_in_main(thing) and not shipping.goes_by_value(module):
+                    return NotImplemented
+                self._settle(module, shipping)
+                if isinstance(thing, types.FunctionType):
+                    return self._function(thing, shipping)
             return super().reducer_override(thing)
 
         def _function(self, function: types.FunctionType, shipping: Shipping) -> Any:
@@ -264,8 +269,11 @@ def _set_state(function: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> N
     _function_setstate(function, state)
 
 
-def _is_found(thing: Any, module: str) -> bool:
-    found: Any = sys.modules.get(module)
+def _is_in_main(thing: Any) -> bool:
+    """Whether something can be found by its name in the main module of this process."""
+    if thing.__module__ not in MAINS:
+        return False
+    found: Any = sys.modules.get(thing.__module__)
     for name in thing.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is thing

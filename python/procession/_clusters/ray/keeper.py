@@ -310,5 +310,6 @@ class Keeper:
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         try:
             return bool(await ray.remote(started).options(num_cpus=0, scheduling_strategy=there).remote(pid) == start)
-        except ray.exceptions.RayError:
-            return not any(known["NodeID"] == node and not known["Alive"] for known in ray.nodes())
+        except ray.exceptions.RayError:  # no process can be asked there
+            nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]
+            return any(known["NodeID"] == node and known["Alive"] for known in nodes)

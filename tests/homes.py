@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray_cluster
 
 import procession
 from procession.testing import check_leaks
@@ -44,7 +45,8 @@ def cluster(name: str) -> Iterator[Any]:
         pytest.skip(f"needs {CLUSTERS[name]}: pip install 'procession[{name}]'")
     if importlib.util.find_spec(f"procession._clusters.{name}") is None:
         pytest.skip(f"{name} is not built")
-    with check_leaks(SETTLE_S), procession.get_context(name) as context:
+    ended = ray_cluster.check_ended if name == "ray" else check_leaks
+    with ended(SETTLE_S), procession.get_context(name) as context:
         with context.Pool(2) as pool:  # whatever is opened with the first task is there then
             assert pool.map(abs, [-1, 2], chunksize=1) == [1, 2]
         yield context

@@ -264,9 +264,8 @@ class Keeper:
         if thing is None:
             thing = self._things[address] = _Thing(recipe)
         elif thing.recipe[:2] != recipe[:2]:
-            raise TypeError(
-                f"there is a {address[0]} named {address[1]!r} already, made as {thing.recipe}, not {recipe}"
-            )
+            made, asked = thing.recipe[1:], recipe[1:]
+            raise TypeError(f"there is a {address[0]} named {address[1]!r} already, made with {made}, not {asked}")
         clock = asyncio.get_running_loop().time
         deadline = None if timeout is None else clock() + timeout
         while (answer := getattr(thing.rules, what)(*details)) is WAIT:

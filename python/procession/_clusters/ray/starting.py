@@ -132,6 +132,7 @@ def _reach(address: str, name: str) -> None:
         # As `ray.init` does for "auto": a token that this user has is used
         from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
+        logging.getLogger("ray").setLevel(logging.ERROR)  # as `_init` has it; this would be told of
         maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     _init(address=name)
 

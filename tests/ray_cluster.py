@@ -1,6 +1,5 @@
-"""Ray for tests: one that other programs reach by its client port, and a look at what is left of one that has ended."""
+"""A Ray that other programs reach by its client port."""
 
-import glob
 import os
 import socket
 import subprocess
@@ -10,26 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from procession.testing import Snapshot, wait_until
+from procession.testing import wait_until
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-
-
-@contextmanager
-def check_ended(settle_s: float) -> Iterator[None]:
-    """Fail if the block leaves a child, a directory of a Ray's, or something in /dev/shm.
-
-    Descriptors do not count: gRPC and Ray's log keep some until the program ends.
-    """
-    before = _left(())
-    yield
-    wait_until(lambda: not _left(before), settle_s)
-
-
-def _left(before: object) -> list[str]:
-    children = (f"child {pid}: {command}" for pid, command in Snapshot.take().children.items())
-    files = [*glob.glob("/dev/shm/*"), *glob.glob(f"/tmp/procession-ray-{os.getpid()}-*")]
-    return [name for name in [*children, *files] if name not in before]  # type: ignore[operator]
 
 
 @contextmanager

@@ -202,7 +202,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modu
     (tmp_path / "only_here.py").write_text(
         textwrap.dedent(
             """
-            FACTOR = 3
+            FACTOR, SET = 3, None
 
             class Pair:
                 def __init__(self, left, right):
@@ -210,6 +210,13 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modu
 
             def triple(number):
                 return FACTOR * number
+
+            def set_it(value):
+                global SET
+                SET = value
+
+            def set_to():
+                return SET
 
             def pair(number):
                 return Pair(number, triple(number))
@@ -259,6 +266,53 @@ def test_a_module_that_workers_lack_goes_by_value(own_module: ModuleType) -> Non
     assert type(pair) is own_module.Pair  # not a copy of it
     assert (pair.left, pair.right) == (5, 15)
     assert cluster.asked == 1  # for both
+
+
+def test_functions_by_value_share_their_globals(own_module: ModuleType) -> None:
+    cluster: Any = Lonely()
+    cluster.submit = lambda *_: None  # it does not even answer
+    shipping = Shipping(cluster)
+    set_it, set_to = loads(shipping.dumps(own_module.set_it)), loads(shipping.dumps(own_module.set_to))
+    set_it(5)
+    assert set_to() == loads(shipping.dumps(own_module.set_to))() == 5
+    assert loads(Shipping(cluster).dumps(own_module.set_to))() is own_module.set_to() is None
+
+
+@pytest.mark.slow
+def test_what_is_defined_in_a_script_reaches_the_workers(tmp_path: Path) -> None:
+    """Here processes play the workers that lack the script: what they have in `__main__` is another thing."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            from concurrent.futures import ProcessPoolExecutor
+            import procession
+
+            class Seen:
+                def __init__(self, limit):
+                    self.limit = limit
+
+            def set_limit(limit):
+                global LIMIT
+                LIMIT = limit
+
+            def look(_):
+                return Seen(LIMIT)
+
+            LIMIT = None
+            if __name__ == "__main__":
+                with ProcessPoolExecutor(1) as executor, procession.get_context(executor) as context:
+                    executor.submit(exec, "import __main__; del __main__.Seen, __main__.look").result()
+                    context.cluster.has_main = False
+                    with context.Pool(1, set_limit, (7,)) as pool:
+                        (seen,) = pool.map(look, [0])
+                        print(isinstance(seen, Seen), seen.limit, LIMIT)
+                        print(pool.map(lambda _: LIMIT, [0]))
+            """
+        )
+    )
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert run.stdout.splitlines() == ["True 7 None", "[7]"], run.stderr
 
 
 def test_a_module_that_workers_have_goes_by_name(own_module: ModuleType) -> None:

@@ -1,13 +1,13 @@
 """Ray as a cluster: calls and their ends, what tasks share, and how one is started, reached and left.
 
-What pools do on every cluster is in test_pool_far.py. One Ray serves all tests here; its processes and files are gone
-at the end of the session (`ray_cluster.check_ended`).
+What pools do on every cluster is in test_pool_far.py. One Ray serves all tests here, `homes.cluster("ray")`.
 """
 
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Iterator
@@ -27,6 +27,7 @@ from procession.testing import wait_until
 ray = pytest.importorskip("ray", reason="needs ray: pip install 'procession[ray]'")
 
 from procession._clusters.ray import keeper as rules  # noqa: E402
+from procession._clusters.ray import starting  # noqa: E402
 from procession._clusters.ray.fates import fate_of, own_error, versions_differ  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.watchdog(120)]
@@ -327,6 +328,19 @@ def test_a_process_is_known_by_its_start() -> None:
     wait_until(lambda: not rules.started(child.pid))  # also while nobody has collected it
     child.wait()
     assert not rules.started(child.pid)
+
+
+def test_directories_of_the_dead_are_removed() -> None:
+    child = subprocess.Popen(["sleep", "0"])
+    child.wait()
+    mine = Path(starting._directory())
+    left = Path(tempfile.mkdtemp(prefix=f"{starting.PREFIX}{child.pid}-", dir=mine.parent))
+    other = Path(starting._directory())
+    assert mine.is_dir()
+    assert len(str(mine)) < 107 - 62  # what Ray puts behind it, for sockets
+    assert not left.exists()
+    for own in (mine, other):
+        own.rmdir()
 
 
 def test_what_rays_errors_mean() -> None:

@@ -12,7 +12,6 @@ gives up is recovered as after the death of one of ours (`retries=`), and when i
 from __future__ import annotations
 
 import hashlib
-import secrets
 import threading
 from concurrent.futures import Future
 from functools import partial
@@ -95,7 +94,7 @@ class _Dispatcher(Dispatcher):
         self._serve: Any = serve_near if cluster.is_near else serve
         self._prepare: tuple[Any, ...] = ()
         if initializer is not None:
-            self._prepare = self.functions.pack(initializer), secrets.token_hex(8)
+            self._prepare = self.functions.pack(initializer), self.shipping.token
         self._calls: dict[int, Submitted] = {}  # by number, of the tasks that are out
         self._sizes: dict[int, int] = {}  # by number: bytes
         self._lock = threading.Lock()  # for the numbers

@@ -6,43 +6,32 @@ a thread of its own; a thread of ours that asks for batches with `ray.wait` was 
 
 A program has one Ray, whoever connected it, and so has a worker: what is connected already is used, and left connected.
 What Ray has no answer for: `keeper` has the state of locks and queues in an actor, `primitives` are the views of it.
-`fates` knows what Ray's errors mean.
+`starting` starts one or reaches it, `fates` knows what Ray's errors mean.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import secrets
-import shutil
-import signal
-import socket
-import tempfile
 import threading
-import warnings
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import ray
 
-from ...errors import ClusterError, ClusterLost, ClusterUnreachable, EngineMissing, NotSupported, VersionMismatch
-from .fates import fate_of, own_error, versions_differ
+from ...errors import ClusterError, ClusterLost, EngineMissing, NotSupported, VersionMismatch
+from .fates import fate_of, own_error
 from .keeper import start_keeper
 from .primitives import KINDS
+from .starting import connect, start
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = ["RayCluster", "adopt", "open"]
 
-CONNECT_S = 5.0  # to reach a port
 ANSWER_S = 20.0  # for a worker to say what it has; Ray starts one in two
-STORE_BYTES = 512 << 20  # of a Ray started here, which puts on disk what does not fit; arbitrary
-MOST_DIRECTORY = 40  # characters: the paths of Ray's sockets below it have 62 more, and may have 107
-
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def adopt(client: Any) -> RayCluster:
@@ -67,13 +56,9 @@ def open(address: str | None) -> RayCluster:
             cluster=f"ray://{address}",
         )
     if address is None:
-        return _started()
+        return RayCluster("ray", start())
     name = f"ray://{address}"
-    with _translated(name):
-        if address == "auto":
-            _init(address="auto")
-        else:
-            _connect(address, name)
+    connect(address, name)
     return _joined(name, end=ray.shutdown)
 
 
@@ -91,121 +76,6 @@ def _joined(name: str, end: Callable[[], object] | None = None) -> RayCluster:
         cluster.close()
         raise
     return cluster
-
-
-# Starting and connecting
-
-
-def _started() -> RayCluster:
-    """A Ray of this program's own, with one worker for each CPU. It leaves no file behind, and no process."""
-    from ..._cpu import cpu_count
-
-    parent = tempfile.gettempdir()
-    directory = tempfile.mkdtemp(prefix="ray-", dir=parent if len(parent) < MOST_DIRECTORY - 12 else "/tmp")
-
-    def end() -> None:
-        ray.shutdown()
-        shutil.rmtree(directory, ignore_errors=True)
-
-    try:
-        # (Ray's own processes end with the thread that starts them: not with one that comes and goes.)
-        _in_main_or_lasting_thread(
-            lambda: _init(
-                num_cpus=cpu_count(),
-                include_dashboard=False,
-                object_store_memory=STORE_BYTES,
-                log_to_driver=False,
-                _temp_dir=directory,
-            )
-        )
-    except BaseException:
-        end()
-        raise
-    return RayCluster("ray", end)
-
-
-def _init(**options: Any) -> None:
-    """`ray.init`, quietly, and without what it does to the signals and warnings of the program."""
-    is_main = threading.current_thread() is threading.main_thread()
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    before = {name: os.environ.get(name) for name in _QUIET}
-    os.environ.update({name: value for name, value in _QUIET.items() if before[name] is None})
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ray.init(logging_level=logging.ERROR, **options)
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-        if is_main and on_sigterm not in (signal.SIG_DFL, None):
-            signal.signal(signal.SIGTERM, on_sigterm)
-
-
-def _in_main_or_lasting_thread(function: Callable[[], object]) -> None:
-    """Call it in a thread that ends no earlier than the program."""
-    if threading.current_thread() is threading.main_thread():
-        function()
-        return
-    done: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            function()
-        except BaseException as error:
-            done.set_exception(error)
-        else:
-            done.set_result(None)
-        threading.Event().wait()
-
-    threading.Thread(target=run, name="ray-starter", daemon=True).start()
-    done.result()
-
-
-def _connect(address: str, name: str) -> None:
-    """Be a client of a Ray elsewhere. Raises: ClusterUnreachable, and what Ray does."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"{name!r} is no address of a Ray: it is 'ray://host:port', or 'ray://auto'")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
-    except OSError as error:
-        raise ClusterUnreachable(
-            f"nobody answers at {name} ({error.strerror or error}): start a Ray there with `ray start --head "
-            f"--ray-client-server-port={port}`, or use get_context('ray') for one on this machine",
-            cluster=name,
-        ) from error
-    _init(address=name)
-
-
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    """Ray's errors of connecting as ours."""
-    try:
-        yield
-    except (ClusterError, EngineMissing):
-        raise
-    except Exception as error:
-        if versions := versions_differ(str(error)):
-            here, there = versions
-            raise VersionMismatch(
-                f"the Ray at {name} has {there}, and this program {here}: install the same here or there",
-                cluster=name,
-                here=here,
-                there=there,
-            ) from error
-        if "ray[client]" in str(error):
-            raise EngineMissing(f"{name} needs Ray's client: pip install 'procession[ray]'") from error
-        if not isinstance(error, ConnectionError):
-            raise
-        if name == "ray://auto":
-            text = "there is no Ray on this machine to be found: `ray start --head` starts one, get_context('ray') too"
-        else:
-            text = (
-                f"{name} does not answer as a Ray: is it the port of its client server (ray start --head "
-                "--ray-client-server-port=…, 10001 as a rule), and does it want a token (RAY_AUTH_MODE=token)?"
-            )
-        raise ClusterUnreachable(text, cluster=name) from error
 
 
 # Calls
@@ -292,7 +162,8 @@ class RayCluster:
     def size(self) -> int:
         """See `Cluster`: CPUs, for a call takes one."""
         self._be_there()
-        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+        resources: Any = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return max(1, int(resources.get("CPU", 1)))
 
     def submit(self, function: Any, *arguments: Any) -> _Call:
         """See `Cluster`. Raises: ClusterLost."""

@@ -18,10 +18,10 @@ _WORKER_LOST = (
 _ALL_LOST = (
     exceptions.LocalRayletDiedError,
     exceptions.RayActorError,  # the keeper's; calls are no actors
-    exceptions.RaySystemError,
     exceptions.RpcError,
     ConnectionError,  # of Ray's client
 )
+_COLOURS = re.compile(r"\x1b\[\d*m")
 _VERSIONS = re.compile(r"Ray: (\S+)\s+(?:\(.*?\)\s*)?Python: (\S+)")
 
 
@@ -31,7 +31,7 @@ def own_error(error: BaseException) -> BaseException:
         return error
     cause: BaseException = error.cause
     if not isinstance(cause, exceptions.RayError):
-        cause.__cause__ = RemoteTraceback(error.traceback_str)
+        cause.__cause__ = RemoteTraceback(_COLOURS.sub("", str(error)))
     return cause
 
 

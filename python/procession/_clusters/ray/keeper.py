@@ -264,9 +264,8 @@ class Keeper:
         if thing is None:
             thing = self._things[address] = _Thing(recipe)
         elif thing.recipe[:2] != recipe[:2]:
-            raise TypeError(
-                f"there is a {address[0]} named {address[1]!r} already, made as {thing.recipe}, not {recipe}"
-            )
+            made, asked = thing.recipe[1:], recipe[1:]
+            raise TypeError(f"there is a {address[0]} named {address[1]!r} already, made with {made}, not {asked}")
         clock = asyncio.get_running_loop().time
         deadline = None if timeout is None else clock() + timeout
         while (answer := getattr(thing.rules, what)(*details)) is WAIT:
@@ -310,5 +309,6 @@ class Keeper:
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         try:
             return bool(await ray.remote(started).options(num_cpus=0, scheduling_strategy=there).remote(pid) == start)
-        except ray.exceptions.RayError:
-            return not any(known["NodeID"] == node and not known["Alive"] for known in ray.nodes())
+        except ray.exceptions.RayError:  # no process can be asked there
+            nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]
+            return any(known["NodeID"] == node and known["Alive"] for known in nodes)

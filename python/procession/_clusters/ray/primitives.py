@@ -43,7 +43,8 @@ def _me() -> tuple[Any, ...]:
     global _who
     pid = os.getpid()
     if _who[0] != pid:
-        node = None if ray.util.client.ray.is_connected() else ray.get_runtime_context().get_node_id()
+        is_client = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
+        node = None if is_client else ray.get_runtime_context().get_node_id()
         _who = pid, node, started(pid)
     return _who[1], pid, _who[2], threading.get_ident()
 
@@ -112,7 +113,7 @@ class _Acquirable(_View):
 
     def _acquire(self, who: Any, timeout: float | None) -> bool:
         taken, answer = self._ask("acquire", who, timeout=timeout)
-        if taken and answer[1] is not None:
+        if answer is not None and answer[1] is not None:
             text = AbandonedLockWarning.describe(type(self).__name__, answer[1][1], None, None)
             warnings.warn(text, AbandonedLockWarning, stacklevel=3)
         return taken
@@ -136,7 +137,7 @@ class Lock(_Acquirable):
 
     def locked(self) -> bool:
         """Whether somebody holds it; a moment's view."""
-        return self._ask("get_value")[1] == 0
+        return bool(self._ask("get_value")[1] == 0)
 
 
 class RLock(_Acquirable):

@@ -339,3 +339,5 @@ def test_what_cannot_be_packed_is_named() -> None:
         Shipping(cluster).dumps([{"here": sys._getframe()}, lock])
     with pytest.raises(TypeError):
         dumps_back(sys._getframe())
+    with open(__file__) as file, pytest.raises(PicklingError, match=r"TextIOWrapper.* at \[0\]"):
+        Shipping(cluster).dumps([file])

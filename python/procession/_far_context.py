@@ -29,9 +29,7 @@ def _primitive(kind: str, *names: str) -> Any:
             from .errors import NotSupported
 
             refused = ", ".join(f"{option}=" for option in options)
-            raise NotSupported(
-                f"{kind}: {refused} is for what lies in this machine's memory, not on {self.cluster.name}"
-            )
+            raise NotSupported(f"{kind}: {refused} is for what lies in one machine's memory, not {self.cluster.name}")
         return self.cluster.primitive(kind, *given, name=name)
 
     make.__name__, make.__qualname__ = kind, f"Far.{kind}"

@@ -6,8 +6,14 @@ comes back does not depend on how an engine treats exceptions.
 Somebody else's workers lack what is this program's own. The main module's functions and classes therefore travel by
 value, with cloudpickle; those of other modules by name where the workers have the very same file, which they are asked
 once for each module, and else by value too. (What is installed, in the standard library or in site-packages, is
-expected to be installed there as well.) A class that came by value goes back by its number, so its sender gets
-instances of its own class. Workers that have the program's modules (`Cluster.has_main`) are sent names.
+expected to be installed there as well.) Workers that have the program's modules (`Cluster.has_main`) are sent names.
+
+By value is not quite cloudpickle's way, so that programs mean the same as with workers that were forked or spawned:
+
+* All functions of a module that one `Shipping` sent have their globals in common in each worker, and what a name there
+  means first it goes on to mean: what an initializer puts into a global the tasks find. (cloudpickle gives each
+  function globals of its own.)
+* A class that came by value goes back by its number, so its sender gets instances of its own class.
 """
 
 from __future__ import annotations
@@ -15,11 +21,13 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import secrets
 import sys
 import sysconfig
 import types
 import weakref
 from collections import ChainMap
+from importlib import import_module
 from multiprocessing import reduction
 
 from ..errors import PicklingError
@@ -44,6 +52,7 @@ class Shipping:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self.token = secrets.token_hex(8)
         self._has: dict[str, bool] = {}  # by module
 
     def dumps(self, thing: Any) -> bytes:
@@ -179,26 +188,45 @@ def _class_by_value(cloudpickle: Any) -> Any:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def __init__(self, file: Any, shipping: Shipping | None) -> None:
             # Before the constructor, which looks at it; the class's own would win later
-            self.dispatch_table = ChainMap(_reducers(), cloudpickle.Pickler.dispatch_table)
+            self.dispatch_table = ChainMap({io.TextIOWrapper: _refuse}, _reducers(), cloudpickle.Pickler.dispatch_table)
             super().__init__(file, PROTOCOL)
             self._shipping = shipping
 
         def reducer_override(self, thing: Any) -> Any:
-            if isinstance(thing, type | types.FunctionType):
-                module = thing.__module__ or ""
-                if module in MAINS and _is_found(thing, module):
-                    if self._shipping is None or not self._shipping.goes_by_value(module):
-                        return NotImplemented  # by name
-                elif self._shipping is not None:
-                    self._settle(module, self._shipping)
-                elif isinstance(thing, type):
-                    number = None if thing in made_here else trackers.get(thing)
-                    if number is not None:
-                        return _class_of, (number, module, thing.__qualname__)
-                    made_here.add(thing)
-            elif isinstance(thing, types.ModuleType) and self._shipping is not None:
-                self._settle(thing.__name__, self._shipping)
+            if self._shipping is not None:
+                return self._sent(thing, self._shipping)
+            if isinstance(thing, type | types.FunctionType) and _is_in_main(thing):
+                return NotImplemented  # by name: a worker that has it there has the program's main module
+            if isinstance(thing, type):
+                number = None if thing in made_here else trackers.get(thing)
+                if number is not None:
+                    return _class_of, (number, thing.__module__, thing.__qualname__)
+                made_here.add(thing)
             return super().reducer_override(thing)
+
+        def _sent(self, thing: Any, shipping: Shipping) -> Any:
+            if isinstance(thing, types.ModuleType):
+                self._settle(thing.__name__, shipping)
+            elif isinstance(thing, type | types.FunctionType):
+                module = thing.__module__ or ""
+                if _is_in_main(thing) and not shipping.goes_by_value(module):
+                    return NotImplemented
+                self._settle(module, shipping)
+                if isinstance(thing, types.FunctionType):
+                    return self._function(thing, shipping)
+            return super().reducer_override(thing)
+
+        def _function(self, function: types.FunctionType, shipping: Shipping) -> Any:
+            """A function as it is reduced, by value with globals that it shares."""
+            names = function.__globals__
+            module = names.get("__name__", "")
+            if id(names) not in self.globals_ref:
+                token = shipping.token if module not in sys.modules or shipping.goes_by_value(module) else ""
+                self.globals_ref[id(names)] = _Globals(token, module)
+            reduced = super().reducer_override(function)
+            if type(reduced) is tuple and len(reduced) == 6:  # else it goes by name
+                reduced = (*reduced[:5], _set_state)
+            return reduced
 
         @staticmethod
         def _settle(module: str, shipping: Shipping) -> None:
@@ -208,8 +236,49 @@ def _class_by_value(cloudpickle: Any) -> Any:
     return Pickler
 
 
-def _is_found(thing: Any, module: str) -> bool:
-    found: Any = sys.modules.get(module)
+def _refuse(thing: Any) -> Any:
+    """As pickle does. (cloudpickle sends what an open file contains, in its place.)"""
+    raise TypeError(f"cannot pickle {type(thing).__name__!r} instances")
+
+
+class _Globals(dict[str, "Any"]):
+    """Stands for the globals of functions, and arrives as a dict that they share with others."""
+
+    def __init__(self, token: str, module: str) -> None:
+        super().__init__()
+        self._of = token, module
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shared_globals, (*self._of, dict(self))
+
+
+_shared: dict[tuple[str, str], dict[str, Any]] = {}  # by token and module
+MOST_SHARED = 256  # of a worker that lives long; arbitrary
+
+
+def _shared_globals(token: str, module: str, first: dict[str, Any]) -> dict[str, Any]:
+    """The globals of a module's functions that came by value; without a token the module is here itself."""
+    if not token:
+        return vars(import_module(module))
+    if len(_shared) >= MOST_SHARED and (token, module) not in _shared:
+        _shared.pop(next(iter(_shared)), None)
+    return _shared.setdefault((token, module), first)
+
+
+def _set_state(function: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """As cloudpickle sets a function's state, but what its globals have already stays."""
+    from cloudpickle.cloudpickle import _function_setstate  # type: ignore[import-untyped, unused-ignore]
+
+    names, own = function.__globals__, state[1]
+    own["__globals__"] = {name: value for name, value in own["__globals__"].items() if name not in names}
+    _function_setstate(function, state)
+
+
+def _is_in_main(thing: Any) -> bool:
+    """Whether something can be found by its name in the main module of this process."""
+    if thing.__module__ not in MAINS:
+        return False
+    found: Any = sys.modules.get(thing.__module__)
     for name in thing.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is thing

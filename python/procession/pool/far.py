@@ -12,7 +12,6 @@ gives up is recovered as after the death of one of ours (`retries=`), and when i
 from __future__ import annotations
 
 import hashlib
-import secrets
 import threading
 from concurrent.futures import Future
 from functools import partial
@@ -95,7 +94,7 @@ class _Dispatcher(Dispatcher):
         self._serve: Any = serve_near if cluster.is_near else serve
         self._prepare: tuple[Any, ...] = ()
         if initializer is not None:
-            self._prepare = self.functions.pack(initializer), secrets.token_hex(8)
+            self._prepare = self.functions.pack(initializer), self.shipping.token
         self._calls: dict[int, Submitted] = {}  # by number, of the tasks that are out
         self._sizes: dict[int, int] = {}  # by number: bytes
         self._lock = threading.Lock()  # for the numbers
@@ -126,9 +125,14 @@ class _Dispatcher(Dispatcher):
             index += max(items, 1)
         job.expect(len(tasks), total)
         self._count()
-        for number, (packed, _, _) in enumerate(tasks, first):
-            self._hand_over(number, sent, kind, packed)
-        return range(first, first + len(tasks))
+        numbers = range(first, first + len(tasks))
+        try:
+            for number, (packed, _, _) in zip(numbers, tasks, strict=True):
+                self._hand_over(number, sent, kind, packed)
+        except BaseException:  # Ctrl-C: what has no call would be waited for for ever
+            self.forget([number for number in numbers if number not in self._calls])
+            raise
+        return numbers
 
     def call(self, number: int) -> Submitted | None:
         """The call of a task that is out."""
@@ -319,8 +323,8 @@ class FarEngine:
         return []
 
     def evidence(self, number: int) -> Ended:
-        """See `Engine`. Not asked for."""
-        raise NotImplementedError
+        """See `Engine`. Of nobody is anything known."""
+        return Ended(number, None)
 
     def item_of(self, number: int) -> int:
         """See `Engine`. Nobody knows: any of its task."""

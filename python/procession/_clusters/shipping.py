@@ -26,7 +26,6 @@ import sys
 import sysconfig
 import types
 import weakref
-from collections import ChainMap
 from importlib import import_module
 from multiprocessing import reduction
 
@@ -42,6 +41,7 @@ __all__ = ["Shipping", "dumps_back", "loads"]
 
 PROTOCOL = 5
 ASKING_S = 10.0  # how long a worker may take to say whether it has a module; one that says nothing has not
+CODE = (type, types.FunctionType, types.ModuleType)  # what may go by value
 MAINS = ("__main__", "__mp_main__")  # the second in a spawned child
 
 loads = pickle.loads
@@ -153,9 +153,16 @@ def _dumped(thing: Any, shipping: Shipping | None) -> bytes:
 _class: Any = None
 
 
-def _reducers() -> Any:
-    """Those that programs registered with multiprocessing."""
-    return reduction.ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+def _reducers(*tables: dict[type, Any]) -> dict[type, Any]:
+    """Reducers by type, with those that programs registered with multiprocessing until now, which win over all;
+    of these a later table wins over those before it.
+
+    In one dict: it is looked into for every object, and a ChainMap's look costs as much as pickling one.
+    """
+    merged: dict[type, Any] = {}
+    for table in (*tables, reduction.ForkingPickler._extra_reducers):  # type: ignore[attr-defined]
+        merged.update(table)
+    return merged
 
 
 class _ByName(pickle.Pickler):
@@ -165,8 +172,7 @@ class _ByName(pickle.Pickler):
         import copyreg
 
         super().__init__(file, PROTOCOL)
-        table: Any = ChainMap(_reducers(), copyreg.dispatch_table)
-        self.dispatch_table = table
+        self.dispatch_table = _reducers(copyreg.dispatch_table)
         self._shipping = shipping
 
     def reducer_override(self, thing: Any) -> Any:
@@ -188,11 +194,15 @@ def _class_by_value(cloudpickle: Any) -> Any:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def __init__(self, file: Any, shipping: Shipping | None) -> None:
             # Before the constructor, which looks at it; the class's own would win later
-            self.dispatch_table = ChainMap({io.TextIOWrapper: _refuse}, _reducers(), cloudpickle.Pickler.dispatch_table)
+            self.dispatch_table = _reducers(
+                *reversed(cloudpickle.Pickler.dispatch_table.maps), {io.TextIOWrapper: _refuse}
+            )
             super().__init__(file, PROTOCOL)
             self._shipping = shipping
 
         def reducer_override(self, thing: Any) -> Any:
+            if not isinstance(thing, CODE):
+                return NotImplemented  # soon: this is asked for every object
             if self._shipping is not None:
                 return self._sent(thing, self._shipping)
             if isinstance(thing, type | types.FunctionType) and _is_in_main(thing):

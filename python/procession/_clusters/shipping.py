@@ -154,8 +154,7 @@ _class: Any = None
 
 
 def _reducers(*tables: dict[type, Any]) -> dict[type, Any]:
-    """Reducers by type, with those that programs registered with multiprocessing until now, which win over all;
-    of these a later table wins over those before it.
+    """Reducers by type: of several tables the later wins, and over all what programs registered with multiprocessing.
 
     In one dict: it is looked into for every object, and a ChainMap's look costs as much as pickling one.
     """

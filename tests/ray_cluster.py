@@ -30,10 +30,11 @@ def head(cpus: int = 2) -> Iterator[str]:
         }
         command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block"]
         words = [*map(str, command), *(f"{name}={value}" for name, value in options.items())]
-        with open(Path(place) / "output", "w") as output:
+        said = Path(place) / "output"
+        with said.open("w") as output:
             started = subprocess.Popen(words, stdout=output, stderr=output, env={**os.environ, **QUIET})
         try:
-            wait_until(lambda: _answers(port), 40)
+            wait_until(lambda: "Ray runtime started" in said.read_text(), 40)  # its port answers before it can serve
             yield f"ray://127.0.0.1:{port}"
         finally:
             started.terminate()
@@ -47,11 +48,3 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for made in sockets:
             made.close()
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True

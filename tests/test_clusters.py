@@ -141,7 +141,7 @@ def test_threads_share_the_primitives_of_threads(context: Any) -> None:
     queue = context.Queue(1)
     queue.put(context)
     assert queue.get() is context
-    value = context.Value("i", 3)
+    value = context.Value("i", 3, lock=True)
     with context.Lock(), context.Semaphore(value=2):
         assert value.value == 3
     with pytest.raises(NotSupported, match=r"\(path=…\).*get_context\('dask'\)"):
@@ -339,3 +339,5 @@ def test_what_cannot_be_packed_is_named() -> None:
         Shipping(cluster).dumps([{"here": sys._getframe()}, lock])
     with pytest.raises(TypeError):
         dumps_back(sys._getframe())
+    with open(__file__) as file, pytest.raises(PicklingError, match=r"TextIOWrapper.* at \[0\]"):
+        Shipping(cluster).dumps([file])

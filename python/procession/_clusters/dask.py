@@ -19,34 +19,28 @@ but futures of a client that the user made could not be arguments then.
 from __future__ import annotations
 
 import asyncio
-import itertools
-import logging
+import functools
 import operator
-import os
-import tempfile
+import pickle
 import threading
 import weakref
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import distributed
 from distributed.client import ClosedClientError, FutureCancelledError
-from distributed.comm.core import CommClosedError, connect
+from distributed.comm.core import CommClosedError
+from distributed.protocol.pickle import dumps
 from distributed.scheduler import KilledWorker
-from distributed.security import Security
 
-from ..errors import ClusterError, ClusterLost, ClusterUnreachable, VersionMismatch, WorkerDied
-from .dask_versions import compare, missing, not_installed
+from ..errors import ClusterError, ClusterLost, ProcessionError, VersionMismatch, WorkerDied
+from .dask_joining import LocalCluster, compare, connect, disconnect, missing, not_installed, patience
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["PATIENCE_VARIABLE", "DaskCluster", "adopt", "open"]
-
-PATIENCE_VARIABLE = "PROCESSION_CLUSTER_TIMEOUT"  # seconds to wait for a scheduler's answer
-_PATIENCE_S = 10.0
-_ENDING_S = 5.0  # for ending a connection, and a cluster of ours
+__all__ = ["DaskCluster", "adopt", "client_of", "open"]
 
 
 def open(address: str | None) -> DaskCluster:
@@ -55,40 +49,23 @@ def open(address: str | None) -> DaskCluster:
     Blocks until the scheduler has answered. Raises: ClusterUnreachable if it has not within 10 seconds (or as many as
     the environment variable PROCESSION_CLUSTER_TIMEOUT says); VersionMismatch; ValueError for an impossible address.
     """
-    if address is None:
-        return _local()
-    name = f"dask://{address}"
-    return _checked(DaskCluster(_connected(address, name), name=name, ends=_Ends()))
+    if address is not None:
+        return _checked(connect(address), f"dask://{address}", is_ours=True)
+    local = LocalCluster()
+    return _checked(connect(local.address), f"dask://{local.address}", is_ours=True, local=local)
 
 
 def adopt(client: distributed.Client) -> DaskCluster:
     """The cluster of somebody's client. `close` leaves it running. Raises: as `open`; TypeError for one in asyncio."""
-    if not isinstance(client, distributed.Client):
-        raise TypeError(f"a Dask cluster is used through its distributed.Client, and this is {client!r}")
     if client.asynchronous:
         raise TypeError("a Client(asynchronous=True) belongs to an event loop: make another one, without that")
-    return _checked(DaskCluster(client, name=_name_of(client), ends=None))
+    scheduler: Any = client.scheduler
+    return _checked(client, f"dask://{scheduler.address.removeprefix('tcp://')}", is_ours=False)
 
 
-def _local() -> DaskCluster:
-    from .._cpu import cpu_count
-
-    ends = _Ends()
-    ends.scratch = tempfile.TemporaryDirectory(prefix="procession-dask-", ignore_cleanup_errors=True)
-    ends.cluster = distributed.LocalCluster(
-        n_workers=cpu_count(),
-        threads_per_worker=1,
-        dashboard_address="127.0.0.1:0",  # of its web server: None would be 8787, and a warning if that is taken
-        scheduler_kwargs={"dashboard": False},
-        local_directory=ends.scratch.name,
-        silence_logs=logging.ERROR,
-    )
-    client = _connected(ends.cluster.scheduler_address, "dask")
-    return DaskCluster(client, name=_name_of(client), ends=ends)
-
-
-def _checked(cluster: DaskCluster) -> DaskCluster:
-    """The cluster, if this and that can work together; else it is closed."""
+def _checked(client: Any, name: str, **ours: Any) -> DaskCluster:
+    """The cluster, if its parts and this program can work together; else it is closed."""
+    cluster = DaskCluster(client, name, **ours)
     try:
         compare(cluster)
     except BaseException:
@@ -97,60 +74,14 @@ def _checked(cluster: DaskCluster) -> DaskCluster:
     return cluster
 
 
-def _connected(address: str, name: str) -> Any:
-    """A client. That somebody is there is tried before: a `Client` that cannot connect leaves its thread behind."""
-    patience = _patience()
-    whole = address if "://" in address else f"tcp://{address}"
-    try:
-        with ThreadPoolExecutor(1) as outside:  # for there may be a loop running in this thread
-            outside.submit(asyncio.run, _knock(whole, patience)).result()
-        return distributed.Client(whole, timeout=patience, set_as_default=False)
-    except OSError as error:
-        raise ClusterUnreachable(
-            f"no Dask scheduler answered at {address} within {patience:g} s: start one with `dask scheduler --port "
-            f"{address.rpartition(':')[2]}` and its workers with `dask worker {address}`, or see whether a firewall is "
-            f"in between; {PATIENCE_VARIABLE} says how many seconds to wait ({error})",
-            cluster=name,
-        ) from error
-
-
-async def _knock(address: str, patience: float) -> None:
-    comm = await connect(address, timeout=patience, **Security().get_connection_args("client"))
-    await comm.close()
-
-
-def _patience() -> float:
-    return float(os.environ.get(PATIENCE_VARIABLE) or _PATIENCE_S)
-
-
-def _name_of(client: Any) -> str:
-    return f"dask://{client.scheduler.address.removeprefix('tcp://')}"
-
-
-class _Ends:
-    """What is ours to end: the client, and of a cluster on this machine all of it."""
-
-    cluster: Any = None
-    scratch: tempfile.TemporaryDirectory[str] | None = None
-
-    def end(self, client: Any) -> None:
-        client.close(timeout=_ENDING_S)
-        if self.cluster is not None:
-            self.cluster.close(timeout=_ENDING_S)
-        if self.scratch is not None:
-            self.scratch.cleanup()
-
-
-# The cluster
-
-
 class DaskCluster:
     """A scheduler and its workers, through a client. The `Cluster` of it."""
 
     is_near = has_main = False
 
-    def __init__(self, client: Any, *, name: str, ends: _Ends | None) -> None:
-        self.client, self.name, self._ends = client, name, ends
+    def __init__(self, client: Any, name: str, *, is_ours: bool, local: LocalCluster | None = None) -> None:
+        """`is_ours`: the client is to be closed with this; `local`: so is that."""
+        self.client, self.name, self._is_ours, self._local = client, name, is_ours, local
         self.address = None if name.startswith("dask://inproc:") else name
         self._lock = threading.Lock()
         self._handed: list[_Call] = []  # not yet in a graph
@@ -171,14 +102,14 @@ class DaskCluster:
         """What the scheduler answers. Raises: ClusterLost if it is gone, or does not answer for some seconds."""
         self._check_running()
         try:
-            return self.client.sync(question, callback_timeout=_patience(), **details)
+            return self.client.sync(question, callback_timeout=patience(), **details)
         except OSError as error:
             raise self._lost(error) from error
 
     def submit(self, function: Any, *arguments: Any) -> Future[Any]:
         """See `Cluster`. A graph is made in the client's loop: what cannot be sent is the error of the call."""
         self._check_running()
-        call = _Call(self, function, arguments)
+        call = _Call(self, _dumps(function), arguments)
         with self._lock:
             self._handed.append(call)
             is_first = len(self._handed) == 1
@@ -196,15 +127,24 @@ class DaskCluster:
     def spread(self, parts: int, function: Any, *arguments: Any) -> list[Any]:
         """See `Cluster`. The parts lie where the function ran until somebody wants them elsewhere."""
         self._check_running()
-        whole = self.client.submit(function, *map(_standing, arguments), pure=False)
+        task = _task(_dumps(function), [_standing(argument) for argument in arguments])
+        whole = self.client.submit(*task, pure=False)
         futures: list[Any] = self.client.map(operator.getitem, [whole] * parts, range(parts), pure=False, key="part")
+        # The scheduler hears at once that nobody wants the whole, and may not have unpacked the graph yet that does
+        futures[0].add_done_callback(lambda _, until_then=(whole, arguments): None)
         return futures
 
     def primitive(self, kind: str, *arguments: Any, name: str | None = None) -> Any:
         """See `Cluster`."""
         from .dask_primitives import make
 
-        return make(self, kind, arguments, name)
+        self._check_running()
+        try:
+            return make(self, kind, arguments, name)
+        except ProcessionError:
+            raise
+        except OSError as error:
+            raise self._lost(error) from error
 
     def fate(self, error: BaseException) -> BaseException | None:
         """See `Cluster`. When a worker dies, Dask makes its calls again: by default on three more, then it gives up."""
@@ -237,8 +177,10 @@ class DaskCluster:
                 end()
         if self.client.status != "closed":
             self.client.sync(self._forsake)
-        if self._ends is not None:
-            self._ends.end(self.client)
+        if self._is_ours:
+            disconnect(self.client)
+        if self._local is not None:
+            self._local.close()
 
     def owns(self, end: Callable[[], object]) -> None:
         """Have this called when the cluster is closed, if the scheduler is there then."""
@@ -262,15 +204,14 @@ class DaskCluster:
         """Make a graph of what was handed over since the last one."""
         with self._lock:
             calls, self._handed = self._handed, []
-        waiting = [call for call in calls if not call.cancelled()]
-        for _, alike in itertools.groupby(waiting, key=lambda call: len(call.arguments)):
-            self._send(list(alike))
+        if waiting := [call for call in calls if not call.cancelled()]:
+            self._send(waiting)
 
     def _send(self, calls: list[_Call]) -> None:
-        columns = zip(*([_standing(argument) for argument in call.arguments] for call in calls), strict=True)
-        functions = [call.function for call in calls]
+        tasks = [_task(call.function, [_standing(argument) for argument in call.arguments]) for call in calls]
+        functions, *columns = map(list, zip(*tasks, strict=True))
         try:
-            futures = self.client.map(operator.call, functions, *map(list, columns), pure=False, key="procession")
+            futures = self.client.map(functions[0], *columns, pure=False, key="procession")
         except Exception as error:
             if len(calls) > 1:
                 for call in calls:  # each has its own error, or none
@@ -313,6 +254,25 @@ class DaskCluster:
         await asyncio.gather(*self._bringing, return_exceptions=True)
 
 
+def _task(function: bytes, arguments: list[Any]) -> tuple[Any, ...]:
+    """What makes a task of a call: a function and its arguments, which Dask looks through for futures.
+
+    `reduce` does `loads(function)(arguments)`. The name of a function of ours would be shorter, and a worker that lacks
+    procession would die of the message; so it fails in the task, and can say so. (One that goes by value costs a
+    millisecond.)
+    """
+    return functools.reduce, operator.call, [function, arguments], pickle.loads
+
+
+def _dumps(function: Any) -> bytes:
+    packed: bytes = dumps(functools.partial(_apply, function))
+    return packed
+
+
+def _apply(function: Any, arguments: list[Any]) -> Any:
+    return function(*arguments)
+
+
 _clusters: weakref.WeakSet[DaskCluster] = weakref.WeakSet()
 
 
@@ -329,7 +289,7 @@ class _Call(Future["Any"]):
 
     bringing: asyncio.Task[None] | None = None
 
-    def __init__(self, cluster: DaskCluster, function: Any, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, cluster: DaskCluster, function: bytes, arguments: tuple[Any, ...]) -> None:
         super().__init__()
         self._cluster, self.function, self.arguments = cluster, function, arguments
 
@@ -360,9 +320,7 @@ class _Kept:
     async def put(self, cluster: DaskCluster) -> None:
         """Have it scattered. In the client's loop. Raises: ClusterError."""
         try:
-            (self.future,) = await cluster.client._scatter(
-                [self.value], hash=False, broadcast=True, timeout=_patience()
-            )
+            (self.future,) = await cluster.client._scatter([self.value], hash=False, broadcast=True, timeout=patience())
         except TimeoutError as error:
             raise ClusterError(
                 f"{cluster.name} has no worker to keep a value: start some with `dask worker {cluster.address}`",

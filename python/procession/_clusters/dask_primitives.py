@@ -4,7 +4,8 @@ The state is the scheduler's, under a name; an object here is that name and a co
 worker's own, so it can be sent anywhere. Dask's `distributed.Queue("x")` and a `Queue(name="x")` are the same queue
 (whose items we pickle, since Dask's are only what msgpack knows). Each operation is a round trip, and a wait is one for
 each second that it lasts: the scheduler goes on with a wait whose process has died, and gives the next item or permit
-to it. So a dead waiter can take one along for a second, no longer.
+to it. So a dead waiter can take one along for a second, no longer. What waits at a queue is a function of ours that
+runs in the scheduler, since Dask's own has it log an error and a stack for each wait that ends in vain.
 
 A permit (a Lock is a Semaphore of one) is a lease that its holder's process renews. It is free again when that has not
 happened for `distributed.scheduler.locks.lease-timeout`, 30 seconds if nobody said otherwise: a dead holder does not
@@ -19,7 +20,11 @@ What has no name goes when its cluster is closed; what has one stays with the sc
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
+import math
+import threading
 import time
 import uuid
 from multiprocessing import sharedctypes
@@ -38,8 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "Lock", "Queue", "Semaphore", "Value", "make"]
 
-SLICE_S = 1.0  # the longest that the scheduler waits for somebody before it asks whether to go on
-_FIRST_S = 0.05  # to see whether a variable is there at all
+SLICE_S = 1.0  # the longest that the scheduler waits for somebody who has not asked again
 
 
 def make(cluster: DaskCluster, kind: str, arguments: tuple[Any, ...], name: str | None) -> Any:
@@ -47,23 +51,26 @@ def make(cluster: DaskCluster, kind: str, arguments: tuple[Any, ...], name: str 
     cls = _KINDS.get(kind)
     if cls is None:
         raise NotSupported(f"Dask has no {kind}: {_INSTEAD.get(kind, 'use one of ' + ', '.join(_KINDS))}")
-    made = cls(name or f"procession-{uuid.uuid4().hex}", *arguments)
-    made._home, made._dumps = cluster.name, Shipping(cluster).dumps
+    made = cls(name or f"procession-{uuid.uuid4().hex}", cluster.name, *arguments)
+    made._dumps = Shipping(cluster).dumps
     end = made._begin(cluster.client)
     if name is None:
         cluster.owns(end)
     return made
 
 
+_opening = threading.Lock()  # of one object by two threads
+
+
 class _Far:
     """A name that the scheduler knows."""
 
-    _home: str  # of the cluster, in the program that made this
-    _client: Any
+    _opened: Any = None  # the client
     _dumps: Callable[[Any], bytes] = staticmethod(dumps_back)
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, home: str) -> None:
+        """`home`: the cluster's name in the program that makes this."""
+        self.name, self._home = name, home
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} on dask>"
@@ -73,23 +80,36 @@ class _Far:
         raise NotImplementedError
 
     def _open(self, client: Any) -> None:
-        self._client = client
+        self._opened = client
+
+    @property
+    def _client(self) -> Any:
+        """Who made this brought one, in a task it is the worker's."""
+        if self._opened is None:
+            client = _client_here(self._home)
+            with _opening:
+                if self._opened is None:
+                    self._open(client)
+        return self._opened
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self._home, *self._facts())
+        return _again, (type(self), self.name, self._home, *self._facts())
 
     def _facts(self) -> tuple[Any, ...]:
-        return (self.name,)
+        return ()
 
-    def _ask(self, question: str, **details: Any) -> Any:
-        """What the scheduler answers. Raises: ClusterLost, ObjectGone, builtin TimeoutError."""
+    def _ask(self, question: Callable[..., Any] | str, *details: Any, **named: Any) -> Any:
+        """What the scheduler answers: one of its handlers, or a function of ours that runs there.
+
+        Raises: ClusterLost; ObjectGone when it does not know the name.
+        """
         client = self._client
         if client.status != "running":
             raise self._lost()
         try:
-            return client.sync(getattr(client.scheduler, question), name=self.name, **details)
-        except TimeoutError:
-            raise
+            if callable(question):
+                return client.run_on_scheduler(question, self.name, *details)
+            return client.sync(getattr(client.scheduler, question), name=self.name, **named)
         except OSError as error:
             raise self._lost(error) from error
         except KeyError as error:
@@ -100,48 +120,77 @@ class _Far:
         return ClusterLost(f"the Dask scheduler of {self._home} is gone, and {self!r} with it{why}", cluster=self._home)
 
 
-def _again(cls: type[_Far], home: str, *facts: Any) -> _Far:
-    """Where one is unpickled: in a task, with its worker's client, or where it came from."""
-    made = cls(*facts)
-    made._home = home
+def _again(cls: Any, name: str, home: str, *facts: Any) -> _Far:
+    """Where one is unpickled: in a task, whose worker is known then, or elsewhere, where that may come to be known."""
+    made: _Far = cls(name, home, *facts)
+    with contextlib.suppress(ClusterLost):
+        made._client  # noqa: B018
+    return made
+
+
+def _client_here(home: str) -> Any:
     try:
         distributed.get_worker()
     except ValueError:
         from .dask import client_of
 
-        made._open(client_of(home))
-    else:
-        made._open(distributed.get_client())
-    return made
+        return client_of(home)
+    return distributed.get_client()
 
 
-def _within(attempt: Callable[[float], Any], block: bool, timeout: float | None) -> bool:
-    """Attempt again and again, for as many seconds each time as it is told; True once it says so, False at the end."""
-    deadline = None if timeout is None and block else time.monotonic() + (max(0.0, timeout or 0.0) if block else 0.0)
+def _within(attempt: Callable[[float], Any], block: bool, timeout: float | None) -> Any:
+    """Attempt again and again, for as many seconds each time as it is told; what it says at last, true if it has it."""
+    wait = (math.inf if timeout is None else max(0.0, timeout)) if block else 0.0
+    deadline = time.monotonic() + wait
     while True:
-        left = SLICE_S if deadline is None else max(0.0, min(SLICE_S, deadline - time.monotonic()))
-        try:
-            if attempt(left):
-                return True
-        except TimeoutError:
-            pass
-        if deadline is not None and time.monotonic() >= deadline:
-            return False
+        left = max(0.0, min(SLICE_S, deadline - time.monotonic()))
+        got = attempt(left)
+        if got or time.monotonic() >= deadline:
+            return got
+
+
+# In the scheduler
+
+
+async def _put(name: str, item: bytes, seconds: float, dask_scheduler: Any = None) -> bool:
+    """Whether there was room."""
+    queue = dask_scheduler.extensions["queues"].queues[name]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await queue.put({"type": "msgpack", "value": item})
+            return True
+    return False
+
+
+async def _get(name: str, seconds: float, dask_scheduler: Any = None) -> list[Any]:
+    """An item in a list, or none."""
+    queue = dask_scheduler.extensions["queues"].queues[name]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return [(await queue.get())["value"]]
+    return []
+
+
+def _has_value(name: str, dask_scheduler: Any = None) -> bool:
+    return name in dask_scheduler.extensions["variables"].variables
+
+
+# What contexts make
 
 
 class Queue(_Far):
     """A queue in the scheduler's memory, through which every item passes: send handles of what is large, or results."""
 
-    def __init__(self, name: str, maxsize: int = 0) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, home: str, maxsize: int = 0) -> None:
+        super().__init__(name, home)
         self._maxsize = max(0, maxsize)
 
     def _begin(self, client: Any) -> Callable[[], object]:
-        self._client = client
+        self._opened = client
         return distributed.Queue(self.name, client=client, maxsize=self._maxsize).close
 
     def _facts(self) -> tuple[Any, ...]:
-        return self.name, self._maxsize
+        return (self._maxsize,)
 
     def qsize(self) -> int:
         """Items that were put and not got."""
@@ -158,12 +207,7 @@ class Queue(_Far):
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         """Append an item; wait for room, for `timeout` seconds at most. Raises: Full, PicklingError, ClusterLost."""
         packed = self._dumps(obj)
-
-        def attempt(seconds: float) -> bool:
-            self._ask("queue_put", data=packed, timeout=seconds)
-            return True
-
-        if not _within(attempt, block, timeout):
+        if not _within(lambda seconds: self._ask(_put, packed, seconds), block, timeout):
             raise Full(f"{self!r} has had {self._maxsize} items all the time")
 
     def put_nowait(self, obj: Any) -> None:
@@ -175,15 +219,10 @@ class Queue(_Far):
 
         An item is lost if the process that it goes to dies meanwhile.
         """
-        packed = []
-
-        def attempt(seconds: float) -> bool:
-            packed.append(self._ask("queue_get", timeout=seconds)["value"])
-            return True
-
-        if not _within(attempt, block, timeout):
+        got = _within(lambda seconds: self._ask(_get, seconds), block, timeout)
+        if not got:
             raise Empty(f"nothing came into {self!r}")
-        return loads(packed[0])
+        return loads(got[0])
 
     def get_nowait(self) -> Any:
         """Take the oldest item if there is one. Raises: Empty."""
@@ -198,8 +237,8 @@ class Queue(_Far):
 class Semaphore(_Far):
     """So many permits. Bounded: a permit is given back by the object that took it, not by another or a copy of it."""
 
-    def __init__(self, name: str, value: int = 1) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, home: str, value: int = 1) -> None:
+        super().__init__(name, home)
         if value < 1:
             raise ValueError(
                 f"Dask's semaphores start with all permits free, and {value} is no number of them: to wait for "
@@ -214,13 +253,13 @@ class Semaphore(_Far):
         return end
 
     def _open(self, client: Any) -> None:
-        self._client = client
+        self._opened = client
         self._semaphore: Any = distributed.Semaphore(
             self._value, self.name, scheduler_rpc=client.scheduler, loop=client.loop
         )
 
     def _facts(self) -> tuple[Any, ...]:
-        return self.name, self._value
+        return (self._value,)
 
     def get_value(self) -> int:
         """Permits that are free."""
@@ -231,7 +270,7 @@ class Semaphore(_Far):
         if self._client.status != "running":
             raise self._lost()
         try:
-            return _within(lambda seconds: self._semaphore.acquire(timeout=seconds), block, timeout)
+            return bool(_within(lambda seconds: self._semaphore.acquire(timeout=seconds), block, timeout))
         except OSError as error:
             raise self._lost(error) from error
         except RuntimeError as error:
@@ -256,11 +295,11 @@ class Semaphore(_Far):
 class Lock(Semaphore):
     """A lock that is released by the object that acquired it. That of a dead process is free after the lease's time."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, 1)
+    def __init__(self, name: str, home: str) -> None:
+        super().__init__(name, home, 1)
 
     def _facts(self) -> tuple[Any, ...]:
-        return (self.name,)
+        return ()
 
     def locked(self) -> bool:
         """Whether somebody has it."""
@@ -271,7 +310,7 @@ class Event(_Far):
     """A flag to wait for."""
 
     def _begin(self, client: Any) -> Callable[[], object]:
-        self._client = client
+        self._opened = client
         return self.clear
 
     def is_set(self) -> bool:
@@ -288,44 +327,35 @@ class Event(_Far):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is up, for `timeout` seconds at most; whether it is. Raises: ClusterLost."""
-        return _within(lambda seconds: self._ask("event_wait", timeout=seconds), True, timeout)
+        return bool(_within(lambda seconds: self._ask("event_wait", timeout=seconds), True, timeout))
 
 
 class Value(_Far):
     """A number in the scheduler's memory. `value.value += 1` is two round trips: hold `get_lock()` meanwhile."""
 
-    def __init__(self, name: str, typecode: str, initial: Any = 0, lock: bool = True) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, home: str, typecode: str, initial: Any = 0, lock: bool = True) -> None:
+        super().__init__(name, home)
         self.typecode = typecode
         self._type = _number(typecode)
         self._initial = self._type(initial).value
-        self._guard = Lock(f"{name}-lock") if lock else None
+        self._guard = Lock(f"{name}-lock", home) if lock else None
 
     def _begin(self, client: Any) -> Callable[[], object]:
-        self._client = client
+        self._opened = client
         ends: list[Callable[[], object]] = [distributed.Variable(self.name, client=client).delete]
         if self._guard is not None:
-            self._guard._home = self._home
             ends.append(self._guard._begin(client))
-        if not self._is_there():
+        if not self._ask(_has_value):
             self.value = self._initial
         return lambda: [end() for end in ends]
 
-    def _is_there(self) -> bool:
-        try:
-            self._ask("variable_get", timeout=_FIRST_S)
-        except TimeoutError:
-            return False
-        return True
-
     def _open(self, client: Any) -> None:
-        self._client = client
-        if self._guard is not None:
-            self._guard._home = self._home
+        self._opened = client
+        if self._guard is not None and self._guard._opened is None:
             self._guard._open(client)
 
     def _facts(self) -> tuple[Any, ...]:
-        return self.name, self.typecode, self._initial, self._guard is not None
+        return self.typecode, self._initial, self._guard is not None
 
     @property
     def value(self) -> Any:
@@ -360,7 +390,10 @@ class Value(_Far):
 def _number(typecode: str) -> Any:
     """The ctypes type that says what such a number may be."""
     try:
-        return {**sharedctypes.typecode_to_type, "?": ctypes.c_bool}[typecode]
+        return {
+            **sharedctypes.typecode_to_type,  # type: ignore[attr-defined]
+            "?": ctypes.c_bool,
+        }[typecode]
     except (KeyError, TypeError):
         raise WrongTypecode(
             f"a Value on Dask is a number, {typecode!r} is no typecode of one; structures go through a Queue"
@@ -383,9 +416,4 @@ _INSTEAD = {
     "Condition": "use an Event for a state, a Queue for a message",
     "Barrier": "the end of a Pool.map is one; the tasks of a cluster need not run at the same time",
     "Array": "use results and arguments of tasks, a Value for each number, or Array(path=…) on a shared file system",
-    "RawArray": "use results and arguments of tasks, or Array(path=…) on a file system that the workers share",
-    "RawValue": "use Value(…, lock=False)",
-    "Pipe": "use two queues",
-    "Process": "use Pool.apply_async: a cluster's workers are there already",
-    "Manager": "use the context's Queue, Lock, Event, Semaphore and Value, which are the scheduler's",
 }

@@ -188,7 +188,7 @@ def _class_by_value(cloudpickle: Any) -> Any:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def __init__(self, file: Any, shipping: Shipping | None) -> None:
             # Before the constructor, which looks at it; the class's own would win later
-            self.dispatch_table = ChainMap(_reducers(), cloudpickle.Pickler.dispatch_table)
+            self.dispatch_table = ChainMap({io.TextIOWrapper: _refuse}, _reducers(), cloudpickle.Pickler.dispatch_table)
             super().__init__(file, PROTOCOL)
             self._shipping = shipping
 
@@ -234,6 +234,11 @@ def _class_by_value(cloudpickle: Any) -> Any:
                 cloudpickle.register_pickle_by_value(sys.modules[module])
 
     return Pickler
+
+
+def _refuse(thing: Any) -> Any:
+    """As pickle does. (cloudpickle sends what an open file contains, in its place.)"""
+    raise TypeError(f"cannot pickle {type(thing).__name__!r} instances")
 
 
 class _Globals(dict[str, "Any"]):

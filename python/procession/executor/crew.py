@@ -56,7 +56,7 @@ class Crew(Supervisor):
         """A crew of at most `size` workers, none of which is started yet."""
         lock = threading.RLock()
         if hasattr(context, "cluster"):
-            from .far import Far
+            from .far import Far  # only here: it loads what a cluster needs
 
             return cls(Far(context.cluster, size, initializer, initargs, most_tasks), size, False, lock, limits)
         if initializer is not None:
@@ -187,8 +187,7 @@ class Crew(Supervisor):
 
     def has_taken(self, number: int) -> bool:
         """Whether a worker has taken this task; of threads it is not known here."""
-        taken: bool = self.engine.has_taken(number)
-        return taken
+        return bool(self.engine.has_taken(number))
 
     def withdraw(self, futures: list[CallFuture]) -> list[CallFuture]:
         """Cancel those of these calls that no worker has taken, tell those who wait, and return them."""

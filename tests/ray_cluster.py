@@ -34,7 +34,7 @@ def head(cpus: int = 2) -> Iterator[str]:
         with said.open("w") as output:
             started = subprocess.Popen(words, stdout=output, stderr=output, env={**os.environ, **QUIET})
         try:
-            wait_until(lambda: "Ray runtime started" in said.read_text(), 40)  # its port answers before it can serve
+            wait_until(lambda: "Ray runtime started" in said.read_text() and _answers(port), 40)  # in either order
             yield f"ray://127.0.0.1:{port}"
         finally:
             started.terminate()
@@ -48,3 +48,11 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for made in sockets:
             made.close()
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

@@ -30,10 +30,11 @@ def head(cpus: int = 2) -> Iterator[str]:
         }
         command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block"]
         words = [*map(str, command), *(f"{name}={value}" for name, value in options.items())]
-        with open(Path(place) / "output", "w") as output:
+        said = Path(place) / "output"
+        with said.open("w") as output:
             started = subprocess.Popen(words, stdout=output, stderr=output, env={**os.environ, **QUIET})
         try:
-            wait_until(lambda: _answers(port), 40)
+            wait_until(lambda: "Ray runtime started" in said.read_text() and _answers(port), 40)  # in either order
             yield f"ray://127.0.0.1:{port}"
         finally:
             started.terminate()

@@ -103,8 +103,9 @@ class _Call(Future[object]):
         """See `Submitted`. A worker that is at it is interrupted, as by Ctrl-C."""
         if not super().cancel():
             return False
-        with suppress(Exception):  # it has ended, or all has
-            ray.cancel(self.reference)
+        if ray.is_initialized():  # Ray would start another one
+            with suppress(Exception):  # it has ended, or all has
+                ray.cancel(self.reference)
         return True
 
     def settle(self, answer: Any) -> None:
@@ -238,7 +239,7 @@ class RayCluster:
             calls = list(self._calls)
         for call in calls:
             call.fail(ClusterLost(f"{self.name} was closed before the call ended", cluster=self.name))
-        if self._own in self._keepers:
+        if self._own in self._keepers and ray.is_initialized():
             with suppress(Exception):
                 ray.kill(self._keepers[self._own][1])
         if self._end is not None:

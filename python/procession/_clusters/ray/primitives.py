@@ -16,7 +16,7 @@ from multiprocessing.sharedctypes import typecode_to_type  # type: ignore[attr-d
 
 import ray
 
-from ...errors import AbandonedLockWarning, Empty, Full, WrongTypecode
+from ...errors import AbandonedLockWarning, ClusterLost, Empty, Full, WrongTypecode
 from ...errors import TimeoutError as OurTimeout
 from .fates import fate_of, own_error
 from .keeper import NAMESPACE, started
@@ -39,8 +39,10 @@ def _keeper(name: str) -> Any:
 
 
 def _me() -> tuple[Any, ...]:
-    """Who asks; see `keeper`."""
+    """Who asks; see `keeper`. Raises: ClusterLost when this program is not connected, for Ray would start another."""
     global _who
+    if not ray.is_initialized():
+        raise ClusterLost("this program is not connected to Ray any more")
     pid = os.getpid()
     if _who[0] != pid:
         is_client = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
@@ -81,8 +83,9 @@ class _View:
         """Have the keeper do it. (True, its answer), or (False, None) after `timeout` seconds."""
         reference = None
         try:
+            me = _me()
             reference = _keeper(self._keeper).ask.remote(
-                self._address, self._recipe, what, details, None if timeout is None else max(0.0, timeout), _me()
+                self._address, self._recipe, what, details, None if timeout is None else max(0.0, timeout), me
             )
             answer: tuple[bool, Any] = ray.get(reference)
         except Exception as error:

@@ -38,7 +38,10 @@ STORE_BYTES = 512 << 20  # of a Ray started here, which puts on disk what does n
 PREFIX = "procession-ray-"  # of the directory of such a one, then the pid of its program
 MOST_PARENT = 20  # characters of where that lies: the paths of sockets in it have 86 more, and may have 107
 
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+_SETTINGS = {  # unless the user has others
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "10",  # seconds, not 30, until a Ray that does not answer is lost
+}
 
 
 def start() -> Callable[[], None]:
@@ -81,8 +84,8 @@ def _init(**options: Any) -> None:
     """`ray.init`, quietly, and without what it does to the signals and warnings of the program."""
     is_main = threading.current_thread() is threading.main_thread()
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    before = {name: os.environ.get(name) for name in _QUIET}
-    os.environ.update({name: value for name, value in _QUIET.items() if before[name] is None})
+    before = {name: os.environ.get(name) for name in _SETTINGS}
+    os.environ.update({name: value for name, value in _SETTINGS.items() if before[name] is None})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -96,7 +96,7 @@ def ray_context() -> Iterator[Any]:
         yield context
 
 
-@pytest.fixture(scope="module", params=homes.ENGINES)
+@pytest.fixture(scope="module", params=homes.params())
 def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
     """A context on every engine in turn."""
     if request.param in homes.CLUSTERS:

@@ -26,6 +26,12 @@ HOMES = ["memory", "disk"]
 SETTLE_S = 10.0  # for the processes of a cluster to be gone
 
 
+def params() -> list[Any]:
+    """The engines as parameters of a fixture; those whose workers take long to be there are slow."""
+    slow = {"spawn", *CLUSTERS}
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in ENGINES]
+
+
 @contextmanager
 def engine(name: str) -> Iterator[Any]:
     """The context of an engine that costs little to have."""

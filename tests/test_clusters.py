@@ -141,7 +141,7 @@ def test_threads_share_the_primitives_of_threads(context: Any) -> None:
     queue = context.Queue(1)
     queue.put(context)
     assert queue.get() is context
-    value = context.Value("i", 3)
+    value = context.Value("i", 3, lock=True)
     with context.Lock(), context.Semaphore(value=2):
         assert value.value == 3
     with pytest.raises(NotSupported, match=r"\(path=…\).*get_context\('dask'\)"):

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import procession
-from procession.errors import ClusterLost, PicklingError, PoolBroken, PoolTerminated, WorkerDied
+from procession.errors import ClusterLost, PicklingError, PoolBroken, PoolTerminated, UnpicklingError, WorkerDied
 from procession.pool.chunks import FAR, NEAR, next_size
 from procession.testing import wait_until
 
@@ -151,6 +151,26 @@ def test_an_initializer_that_cannot_be_sent(processes: Any) -> None:
 # What is sent
 
 
+def test_an_item_that_cannot_be_unpickled_fails_alone(processes: Any) -> None:
+    with processes.Pool(2) as pool:
+        outcomes = pool.map(kind_of, [1, Unreadable(), 3], chunksize=3, return_exceptions=True)
+    assert outcomes[::2] == ["int", "int"]
+    assert isinstance(outcomes[1], UnpicklingError)
+    assert "KeyError: 'not here'" in str(outcomes[1])
+
+
+class Unreadable:
+    """Is pickled, and cannot be made again."""
+
+    def __reduce__(self) -> Any:
+        return {}.__getitem__, ("not here",)
+
+
+def kind_of(thing: object) -> str:
+    return type(thing).__name__
+
+
+@pytest.mark.slow
 def test_a_large_function_is_put_to_the_workers_once(dask_context: Any) -> None:
     table = np.ones(400_000)
     with dask_context.Pool(2) as pool:

@@ -262,6 +262,8 @@ def test_every_kind_of_wait_is_there_once(tmp_path: Path, method: str) -> None:
     assert traced(tmp_path, code, method).returncode == 0
     waits = slices(trace_of(tmp_path / "out.json"), "wait")
     children = [event for event in waits if not event["args"]["at"].endswith("<module>")]
+    # Who is woken by a condition may find its lock still held: a wait too, and a short one
+    children = [event for event in children if event["args"]["action"] != "acquire" or event["dur"] > 90_000]
     assert [event["args"]["action"] for event in children] == ["get", "wait", "acquire", "wait", "get", "wait"]
     assert [event["args"]["at"].rpartition(":")[2] for event in children] == [
         *(f"{line} in child" for line in (6, 7, 8, 9, 10, 13))

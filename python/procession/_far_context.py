@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Far"]
 
 
+_USUAL = {"lock": True, "max_bytes": 0, "max_deliveries": 0, "on_abandoned": "warn"}  # said, or not said: the same
+
+
 def _primitive(kind: str, *names: str) -> Any:
     """The method that makes one of the cluster's own, by the `names` of its arguments."""
 
@@ -25,6 +28,7 @@ def _primitive(kind: str, *names: str) -> Any:
         if path is not None:
             return getattr(super(Far, self), kind)(*arguments, path=path, **options)
         given = [*arguments, *(options.pop(option) for option in names[len(arguments) :] if option in options)]
+        options = {option: value for option, value in options.items() if _USUAL.get(option, ...) != value}
         if options:
             from .errors import NotSupported
 

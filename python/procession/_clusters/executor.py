@@ -55,7 +55,7 @@ class ExecutorCluster:
         is_interpreters = any(cls.__name__ == "InterpreterPoolExecutor" for cls in type(executor).__mro__)
         self.is_near = isinstance(executor, ThreadPoolExecutor) and not is_interpreters
         self._is_here = self.is_near or isinstance(executor, ProcessPoolExecutor)
-        self.has_main = self._is_here or is_interpreters
+        self.has_main = self._is_here  # an interpreter's main module is an empty one
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

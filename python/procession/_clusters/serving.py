@@ -18,6 +18,7 @@ import traceback
 from functools import partial
 
 from .._blame import find_unpicklable, shorten
+from ..errors import UnpicklingAttributeError, UnpicklingError, UnpicklingImportError
 from .shipping import dumps_back, loads
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -31,7 +32,7 @@ __all__ = ["serve", "serve_near"]
 
 # Bits of a task's kind, and how a task ends: as in `pool.results` and `pool.state`, which stand above this
 ONE, STAR, MANY, STREAM = 1, 2, 4, 8
-VALUE, RAISED, UNSENDABLE, DIED, BROKEN = 0, 1, 2, 4, 17
+VALUE, RAISED, UNSENDABLE, DIED, BROKEN, APART = 0, 1, 2, 4, 17, 19
 
 MOST_FUNCTIONS = 64  # kept unpacked; arbitrary
 
@@ -42,7 +43,7 @@ def serve(function: bytes, kind: int, payload: bytes, prepare: bytes | None = No
     `prepare` is an initializer with its arguments, as one function; it runs once in each process, before the first task
     of the pool that `token` names.
     """
-    return _pack(_do(explain, lambda: _function(function), kind, lambda: loads(payload), prepare, token))
+    return _pack(_do(explain, lambda: _function(function), kind, lambda: _unpacked(payload), prepare, token))
 
 
 def serve_near(function: Any, kind: int, payload: Any, prepare: Any = None, token: str = "") -> Outcome:
@@ -69,7 +70,11 @@ def _do(
     errors: dict[int, tuple[int, Any]] = {}
     began, status, value = time.perf_counter_ns(), VALUE, None
     try:
-        called, given = function(), payload()
+        called = function()
+        try:
+            given = payload()
+        except Exception as error:
+            return APART if kind & STREAM else RAISED, tell(error), 0, errors
         value = _many(called, kind, given, tell, errors) if kind & STREAM else _call(called, kind, given)
     except BaseException as error:
         status, value = _failed(error, tell)
@@ -132,8 +137,18 @@ def _function(packed: bytes) -> Any:
     if function is None:
         if len(_functions) >= MOST_FUNCTIONS:
             _functions.clear()
-        function = _functions[packed] = loads(packed)
+        function = _functions[packed] = _unpacked(packed)
     return function
+
+
+def _unpacked(packed: bytes) -> Any:
+    """Raises: UnpicklingError, of the kind that the failure was."""
+    try:
+        return loads(packed)
+    except Exception as error:
+        kinds = ((ImportError, UnpicklingImportError), (AttributeError, UnpicklingAttributeError))
+        kind = next((ours for theirs, ours in kinds if isinstance(error, theirs)), UnpicklingError)
+        raise kind(f"cannot rebuild the received object: {type(error).__name__}: {error}") from error
 
 
 def _prepare(prepare: Any, token: str) -> None:

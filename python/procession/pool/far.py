@@ -25,7 +25,7 @@ from .chunks import FAR
 from .limits import PARTS, TIMED
 from .local import Dispatcher, Functions
 from .registration import Registration
-from .state import BROKEN, DIED, GONE, LOST, RAISED, READY, SEVERAL, UNREADABLE, VALUE, Ended
+from .state import APART, BROKEN, DIED, GONE, LOST, RAISED, READY, SEVERAL, UNREADABLE, VALUE, Ended
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = ["FarEngine"]
 
 MANY = 4  # a bit of a kind; see crates/python/src/pool
 CALLED = 1 << 21  # a status: of a call that has ended, one way or the other
+NEWS = (APART, BROKEN, LOST, GONE)  # what the supervisor decides upon; the task is still out
 LARGE = 1 << 20  # bytes: what is so large and may be wanted again is put to the workers once
 MOST_KEPT = 16  # of these; arbitrary
 ANY = 2**64 - 1
@@ -86,7 +87,7 @@ class _Functions(Functions):
 class _Dispatcher(Dispatcher):
     """Hands tasks to a cluster, and takes the calls that have ended."""
 
-    def __init__(self, cluster: Cluster, size: int, initializer: Callable[[], object] | None) -> None:
+    def __init__(self, cluster: Cluster, initializer: Callable[[], object] | None) -> None:
         """Raises: PicklingError for the initializer."""
         super().__init__()
         self._cluster, self.shipping = cluster, Shipping(cluster)
@@ -165,19 +166,22 @@ class _Dispatcher(Dispatcher):
             self._calls.pop(number, None)
             return
         job, index, items = entry
-        status, value, nanos, errors = self._outcome(number, call)
-        if status in (BROKEN, LOST, GONE):
+        try:
+            status, value, nanos, errors = self._outcome(number, call)
+        except BaseException:  # Ctrl-C while it was unpacked: it is still to be noted
+            self.answers.put(answer)
+            raise
+        if status in NEWS:
             finished.append((status, number, value))
             return
         if status == DIED and type(value) is tuple:
             value = _exited(job, index, items, value)
         self.forget([number])
         self.failed += len(errors) + (status != VALUE)
-        done = (
-            _arrive(job, index, items, value, errors, nanos)
-            if items and status == VALUE
-            else (job.arrive(index, items, status, value, nanos))
-        )
+        if errors:
+            done = _arrive_in_parts(job, index, items, value, errors, nanos)
+        else:
+            done = job.arrive(index, items, status, value, nanos)
         if done:
             finished.append(job)
 
@@ -229,11 +233,8 @@ class _Dispatcher(Dispatcher):
         return [number for number, call in calls if call is not None and call.cancel()]
 
 
-def _arrive(job: Any, index: int, items: int, values: list[Any], errors: dict[int, Any], nanos: int) -> bool:
-    """A chunk's values in one piece, or in the pieces that its failed items leave. True: the job is done."""
-    if not errors:
-        done: bool = job.arrive(index, items, VALUE, values, nanos)
-        return done
+def _arrive_in_parts(job: Any, index: int, items: int, values: list[Any], errors: dict[int, Any], nanos: int) -> bool:
+    """A chunk's values in the pieces that its failed items leave, and these. True: the job is done."""
     places = sorted(errors)
     starts = [0, *(place + 1 for place in places)]
     gaps = [(start, end) for start, end in zip(starts, [*places, items], strict=True) if start < end]
@@ -300,7 +301,7 @@ class FarEngine:
             )
         self.method = cluster.name
         prepare = None if initializer is None else partial(initializer, *initargs)
-        self.dispatcher = _Dispatcher(cluster, size, prepare)
+        self.dispatcher = _Dispatcher(cluster, prepare)
         self.functions, self.encode = self.dispatcher.functions, self.dispatcher.shipping.dumps
         self.tasks, self.answers = _Waiting(lambda: self.waiting), self.dispatcher.answers
         self.registration = self.dispatcher.registration = Registration.of_threads(shared_arena(), size, self.method)

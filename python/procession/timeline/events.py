@@ -28,7 +28,7 @@ __all__ = ["Event", "Run"]
 Event = dict[str, Any]
 
 _MOST_ARROWS = 20_000
-_AT_ONCE = 5_000_000  # nanoseconds; a busy machine takes its time
+_AT_ONCE = 100_000_000  # nanoseconds; between slices nothing is done, but a busy machine may keep a thread from its CPU
 _BINS = 2_000  # of the counter of waiting tasks, at most
 
 

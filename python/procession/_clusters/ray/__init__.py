@@ -1,8 +1,10 @@
 """Ray as a cluster: one that is there, by its client port or from within, or one started on this machine.
 
-All calls go through one remote function, for Ray registers each with the whole cluster. How often a call is made again
-whose worker died is Ray's setting (RAY_TASK_MAX_RETRIES, 3 times by default). Ray tells of an answer by a callback from
-a thread of its own; a thread of ours that asks for batches with `ray.wait` was measured to be no cheaper.
+All calls of a program's functions go through one remote function, for Ray registers each with the whole cluster. How
+often a call is made again whose worker died is Ray's setting (RAY_TASK_MAX_RETRIES, 3 times by default). Ray tells of
+an answer by a callback from a thread of its own (`_on_completed`, upon which its `ObjectRef.future` stands, which costs
+twice as much). A thread of ours that asks for batches with `ray.wait` is a little cheaper when there are many, and late
+when there are few.
 
 A program has one Ray, whoever connected it, and so has a worker: what is connected already is used, and left connected.
 What Ray has no answer for: `keeper` has the state of locks and queues in an actor, `primitives` are the views of it.
@@ -105,15 +107,14 @@ class _Call(Future[object]):
             ray.cancel(self.reference)
         return True
 
-    def settle(self, answer: Future[Any]) -> None:
-        """Take what Ray answers. In a thread of Ray's."""
-        error = answer.exception()
+    def settle(self, answer: Any) -> None:
+        """Take what Ray answers: a value, or an error of its own. In a thread of Ray's."""
         if not self.set_running_or_notify_cancel():
             return
-        if error is None:
-            self.set_result(answer.result())
+        if isinstance(answer, ray.exceptions.RayError | ConnectionError):  # the second from a client that lost its Ray
+            self.set_exception(own_error(answer))
         else:
-            self.set_exception(own_error(error))
+            self.set_result(answer)
 
     def fail(self, error: BaseException) -> None:
         """Give it up, if it has not ended."""
@@ -131,6 +132,7 @@ class RayCluster:
         self.name, self._end = name, end
         self.address: str | None = "ray://auto" if name == "ray" else name
         self._remote: Any = ray.remote(_call)
+        self._own_remotes: dict[Any, Any] = {}  # by function, of our own: Ray need not pickle it for each call
         self._remote_parts: Any = ray.remote(_parts)
         self._calls: set[_Call] = set()
         self._own = secrets.token_hex(8)
@@ -169,12 +171,20 @@ class RayCluster:
         """See `Cluster`. Raises: ClusterLost."""
         self._be_there()
         call = _Call()
-        call.reference = self._remote.remote(function, *arguments)
+        call.reference = self._remote_of(function, arguments)
         with self._lock:
             self._calls.add(call)
         call.add_done_callback(self._forget)
-        call.reference.future().add_done_callback(call.settle)
+        call.reference._on_completed(call.settle)
         return call
+
+    def _remote_of(self, function: Any, arguments: tuple[Any, ...]) -> Any:
+        if not getattr(function, "__module__", "").startswith("procession."):
+            return self._remote.remote(function, *arguments)
+        remote = self._own_remotes.get(function)
+        if remote is None:
+            remote = self._own_remotes[function] = ray.remote(function)
+        return remote.remote(*arguments)
 
     def _forget(self, call: Any) -> None:
         with self._lock:

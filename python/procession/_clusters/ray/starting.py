@@ -171,6 +171,7 @@ def _translated(name: str) -> Iterator[None]:
         else:
             text = (
                 f"{name} does not answer as a Ray: is it the port of its client server (ray start --head "
-                "--ray-client-server-port=…, 10001 as a rule), and is its token, if it wants one, in RAY_AUTH_TOKEN?"
+                "--ray-client-server-port=…, 10001 as a rule), and is its token, if it wants one, in RAY_AUTH_TOKEN? "
+                f"(Ray says: {error})"
             )
         raise ClusterUnreachable(text, cluster=name) from error

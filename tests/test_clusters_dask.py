@@ -17,7 +17,6 @@ from dask_cluster import commands, workers_come
 
 import procession
 from procession.errors import (
-    ClusterLost,
     Empty,
     Full,
     NotSupported,
@@ -214,17 +213,26 @@ def test_names_are_shared_with_all_and_with_dask(cluster: Any) -> None:
 
 
 def test_what_has_no_name_goes_with_its_context(cluster: Any) -> None:
-    client = cluster.cluster.client
-    with procession.get_context(distributed.Client(client.scheduler.address, set_as_default=False)) as context:
-        theirs = context.cluster.client
-        queue = context.Queue()
-        context.Value("i")
-    theirs.close()
-    ours = cluster.Queue(name=queue.name)
-    assert ours.empty()  # another of the name, or
-    del ours
-    with pytest.raises((ClusterLost, ObjectGone)):
-        queue.put(1)
+    address = cluster.cluster.client.scheduler.address
+    with distributed.Client(address, set_as_default=False) as client:
+        with procession.get_context(client) as context:
+            queue, value, named = context.Queue(), context.Value("i"), context.Queue(name="stays")
+            assert known(client) >= {queue.name, value.name, named.name}
+        wait_until(lambda: not known(client) & {queue.name, value.name})
+        assert named.name in known(client)
+        with pytest.raises(ObjectGone):
+            queue.qsize()
+
+
+def known(client: Any) -> set[str]:
+    """Names that the scheduler has."""
+    names: set[str] = client.run_on_scheduler(
+        lambda dask_scheduler: {
+            *dask_scheduler.extensions["queues"].queues,
+            *dask_scheduler.extensions["variables"].variables,
+        }
+    )
+    return names
 
 
 @pytest.mark.parametrize(

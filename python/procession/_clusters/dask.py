@@ -23,7 +23,6 @@ import functools
 import operator
 import pickle
 import threading
-import weakref
 from concurrent.futures import Future
 
 import distributed
@@ -33,14 +32,14 @@ from distributed.protocol.pickle import dumps
 from distributed.scheduler import KilledWorker
 
 from ..errors import ClusterError, ClusterLost, ProcessionError, VersionMismatch, WorkerDied
-from .dask_joining import LocalCluster, compare, connect, disconnect, missing, not_installed, patience
+from .dask_joining import LocalCluster, compare, connect, disconnect, missing, not_installed, opened, patience
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["DaskCluster", "adopt", "client_of", "open"]
+__all__ = ["DaskCluster", "adopt", "open"]
 
 
 def open(address: str | None) -> DaskCluster:
@@ -87,8 +86,8 @@ class DaskCluster:
         self._handed: list[_Call] = []  # not yet in a graph
         self._bringing: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
         self._owned: list[Callable[[], object]] = []  # ends of primitives that go with this
-        self._is_closed = False
-        _clusters.add(self)
+        self.is_closed = False
+        opened.add(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -169,9 +168,9 @@ class DaskCluster:
 
     def close(self) -> None:
         """See `Cluster`. What was still to be done fails with ClusterLost."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = True
+        self.is_closed = True
         if self.client.status == "running":
             for end in self._owned:
                 end()
@@ -187,11 +186,11 @@ class DaskCluster:
         self._owned.append(end)
 
     def _check_running(self) -> None:
-        if self._is_closed or self.client.status != "running":
+        if self.is_closed or self.client.status != "running":
             raise self._lost()
 
     def _lost(self, error: BaseException | None = None) -> ClusterLost:
-        if self._is_closed:
+        if self.is_closed:
             return ClusterLost(f"the connection to {self.name} was closed here", cluster=self.name)
         why = f": {error}" if error is not None else ""
         return ClusterLost(
@@ -271,17 +270,6 @@ def _dumps(function: Any) -> bytes:
 
 def _apply(function: Any, arguments: list[Any]) -> Any:
     return function(*arguments)
-
-
-_clusters: weakref.WeakSet[DaskCluster] = weakref.WeakSet()
-
-
-def client_of(name: str) -> Any:
-    """The client of the cluster of this name that is open here. Raises: ClusterLost if there is none."""
-    for cluster in tuple(_clusters):
-        if cluster.name == name and not cluster._is_closed:
-            return cluster.client
-    raise ClusterLost(f"there is no connection to {name} here: get_context({name!r}) first", cluster=name)
 
 
 class _Call(Future["Any"]):

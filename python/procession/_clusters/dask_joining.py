@@ -14,6 +14,7 @@ import asyncio
 import logging
 import os
 import tempfile
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import distributed
@@ -21,7 +22,7 @@ from distributed.comm.core import connect as knock
 from distributed.security import Security
 from distributed.versions import get_versions
 
-from ..errors import ClusterUnreachable, VersionMismatch
+from ..errors import ClusterLost, ClusterUnreachable, VersionMismatch
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -29,7 +30,17 @@ if TYPE_CHECKING:
 
     from .dask import DaskCluster
 
-__all__ = ["LocalCluster", "compare", "connect", "disconnect", "missing", "not_installed", "patience"]
+__all__ = [
+    "LocalCluster",
+    "client_of",
+    "compare",
+    "connect",
+    "disconnect",
+    "missing",
+    "not_installed",
+    "opened",
+    "patience",
+]
 
 PATIENCE_VARIABLE = "PROCESSION_CLUSTER_TIMEOUT"
 _PATIENCE_S = 10.0
@@ -66,6 +77,17 @@ def connect(address: str) -> Any:
 async def _knock(address: str) -> None:
     comm = await knock(address, timeout=patience(), **Security().get_connection_args("client"))
     await comm.close()
+
+
+opened: weakref.WeakSet[DaskCluster] = weakref.WeakSet()
+
+
+def client_of(name: str) -> Any:
+    """The client of the cluster of this name that is open here. Raises: ClusterLost if there is none."""
+    for cluster in tuple(opened):
+        if cluster.name == name and not cluster.is_closed:
+            return cluster.client
+    raise ClusterLost(f"there is no connection to {name} here: get_context({name!r}) first", cluster=name)
 
 
 def disconnect(client: Any) -> None:

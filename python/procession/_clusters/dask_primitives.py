@@ -23,16 +23,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import math
-import threading
-import time
 import uuid
 from multiprocessing import sharedctypes
 
 import distributed
 
-from ..errors import ClusterLost, Empty, Full, NotSupported, ObjectGone, ReleaseError, WrongTypecode
-from .shipping import Shipping, dumps_back, loads
+from ..errors import Empty, Full, NotSupported, ObjectGone, ReleaseError, WrongTypecode
+from .dask_named import Named, within
+from .shipping import Shipping, loads
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "Lock", "Queue", "Semaphore", "Value", "make"]
 
-SLICE_S = 1.0  # the longest that the scheduler waits for somebody who has not asked again
+_VALUE_S = 1.0  # for a value that is there, or is put there: no wait
 
 
 def make(cluster: DaskCluster, kind: str, arguments: tuple[Any, ...], name: str | None) -> Any:
@@ -57,96 +55,6 @@ def make(cluster: DaskCluster, kind: str, arguments: tuple[Any, ...], name: str 
     if name is None:
         cluster.owns(end)
     return made
-
-
-_opening = threading.Lock()  # of one object by two threads
-
-
-class _Far:
-    """A name that the scheduler knows."""
-
-    _opened: Any = None  # the client
-    _dumps: Callable[[Any], bytes] = staticmethod(dumps_back)
-
-    def __init__(self, name: str, home: str) -> None:
-        """`home`: the cluster's name in the program that makes this."""
-        self.name, self._home = name, home
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r} on dask>"
-
-    def _begin(self, client: Any) -> Callable[[], object]:
-        """In the program that makes it. What will end it."""
-        raise NotImplementedError
-
-    def _open(self, client: Any) -> None:
-        self._opened = client
-
-    @property
-    def _client(self) -> Any:
-        """Who made this brought one, in a task it is the worker's."""
-        if self._opened is None:
-            client = _client_here(self._home)
-            with _opening:
-                if self._opened is None:
-                    self._open(client)
-        return self._opened
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.name, self._home, *self._facts())
-
-    def _facts(self) -> tuple[Any, ...]:
-        return ()
-
-    def _ask(self, question: Callable[..., Any] | str, *details: Any, **named: Any) -> Any:
-        """What the scheduler answers: one of its handlers, or a function of ours that runs there.
-
-        Raises: ClusterLost; ObjectGone when it does not know the name.
-        """
-        client = self._client
-        if client.status != "running":
-            raise self._lost()
-        try:
-            if callable(question):
-                return client.run_on_scheduler(question, self.name, *details)
-            return client.sync(getattr(client.scheduler, question), name=self.name, **named)
-        except OSError as error:
-            raise self._lost(error) from error
-        except KeyError as error:
-            raise ObjectGone(f"the scheduler knows no {type(self).__name__} {self.name!r} any more") from error
-
-    def _lost(self, error: BaseException | None = None) -> ClusterLost:
-        why = f": {error}" if error is not None else ""
-        return ClusterLost(f"the Dask scheduler of {self._home} is gone, and {self!r} with it{why}", cluster=self._home)
-
-
-def _again(cls: Any, name: str, home: str, *facts: Any) -> _Far:
-    """Where one is unpickled: in a task, whose worker is known then, or elsewhere, where that may come to be known."""
-    made: _Far = cls(name, home, *facts)
-    with contextlib.suppress(ClusterLost):
-        made._client  # noqa: B018
-    return made
-
-
-def _client_here(home: str) -> Any:
-    try:
-        distributed.get_worker()
-    except ValueError:
-        from .dask import client_of
-
-        return client_of(home)
-    return distributed.get_client()
-
-
-def _within(attempt: Callable[[float], Any], block: bool, timeout: float | None) -> Any:
-    """Attempt again and again, for as many seconds each time as it is told; what it says at last, true if it has it."""
-    wait = (math.inf if timeout is None else max(0.0, timeout)) if block else 0.0
-    deadline = time.monotonic() + wait
-    while True:
-        left = max(0.0, min(SLICE_S, deadline - time.monotonic()))
-        got = attempt(left)
-        if got or time.monotonic() >= deadline:
-            return got
 
 
 # In the scheduler
@@ -178,7 +86,7 @@ def _has_value(name: str, dask_scheduler: Any = None) -> bool:
 # What contexts make
 
 
-class Queue(_Far):
+class Queue(Named):
     """A queue in the scheduler's memory, through which every item passes: send handles of what is large, or results."""
 
     def __init__(self, name: str, home: str, maxsize: int = 0) -> None:
@@ -207,7 +115,7 @@ class Queue(_Far):
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         """Append an item; wait for room, for `timeout` seconds at most. Raises: Full, PicklingError, ClusterLost."""
         packed = self._dumps(obj)
-        if not _within(lambda seconds: self._ask(_put, packed, seconds), block, timeout):
+        if not within(lambda seconds: self._ask(_put, packed, seconds), block, timeout):
             raise Full(f"{self!r} has had {self._maxsize} items all the time")
 
     def put_nowait(self, obj: Any) -> None:
@@ -219,7 +127,7 @@ class Queue(_Far):
 
         An item is lost if the process that it goes to dies meanwhile.
         """
-        got = _within(lambda seconds: self._ask(_get, seconds), block, timeout)
+        got = within(lambda seconds: self._ask(_get, seconds), block, timeout)
         if not got:
             raise Empty(f"nothing came into {self!r}")
         return loads(got[0])
@@ -234,7 +142,7 @@ class Queue(_Far):
     join_thread = cancel_join_thread = close  # no thread puts items later
 
 
-class Semaphore(_Far):
+class Semaphore(Named):
     """So many permits. Bounded: a permit is given back by the object that took it, not by another or a copy of it."""
 
     def __init__(self, name: str, home: str, value: int = 1) -> None:
@@ -270,7 +178,7 @@ class Semaphore(_Far):
         if self._client.status != "running":
             raise self._lost()
         try:
-            return bool(_within(lambda seconds: self._semaphore.acquire(timeout=seconds), block, timeout))
+            return bool(within(lambda seconds: self._semaphore.acquire(timeout=seconds), block, timeout))
         except OSError as error:
             raise self._lost(error) from error
         except RuntimeError as error:
@@ -306,7 +214,7 @@ class Lock(Semaphore):
         return self.get_value() == 0
 
 
-class Event(_Far):
+class Event(Named):
     """A flag to wait for."""
 
     def _begin(self, client: Any) -> Callable[[], object]:
@@ -327,10 +235,10 @@ class Event(_Far):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is up, for `timeout` seconds at most; whether it is. Raises: ClusterLost."""
-        return bool(_within(lambda seconds: self._ask("event_wait", timeout=seconds), True, timeout))
+        return bool(within(lambda seconds: self._ask("event_wait", timeout=seconds), True, timeout))
 
 
-class Value(_Far):
+class Value(Named):
     """A number in the scheduler's memory. `value.value += 1` is two round trips: hold `get_lock()` meanwhile."""
 
     def __init__(self, name: str, home: str, typecode: str, initial: Any = 0, lock: bool = True) -> None:
@@ -360,11 +268,11 @@ class Value(_Far):
     @property
     def value(self) -> Any:
         """The number as it is now."""
-        return self._ask("variable_get", timeout=SLICE_S)["value"]
+        return self._ask("variable_get", timeout=_VALUE_S)["value"]
 
     @value.setter
     def value(self, value: Any) -> None:
-        self._ask("variable_set", data=self._type(value).value, timeout=SLICE_S)
+        self._ask("variable_set", data=self._type(value).value, timeout=_VALUE_S)
 
     def get_lock(self) -> Lock:
         """The lock that makes several steps one: `with value.get_lock(): value.value += 1`."""

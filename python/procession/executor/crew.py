@@ -58,7 +58,7 @@ class Crew(Supervisor):
         if hasattr(context, "cluster"):
             from .far import Far  # only here: it loads what a cluster needs
 
-            return cls(Far(context.cluster, size, initializer, initargs, most_tasks), size, False, lock, limits)
+            return cls(Far(context, size, initializer, initargs, most_tasks), size, False, lock, limits)
         if initializer is not None:
             initargs, initializer = (initializer, *initargs), worker.initialize
         if context.get_start_method() == "thread":

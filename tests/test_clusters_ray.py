@@ -210,6 +210,19 @@ def test_a_queue_between_workers(ray_context: Any) -> None:
         second.get_nowait()
 
 
+def test_who_is_interrupted_while_he_waits_takes_nothing(ray_context: Any) -> None:
+    queue = ray_context.Queue()
+    queue.put("for the first")
+    assert queue.get(timeout=WAIT_S) == "for the first"
+    interrupt = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        queue.get(timeout=WAIT_S)
+    interrupt.join()
+    queue.put("for the next")
+    assert queue.get(timeout=WAIT_S) == "for the next"
+
+
 def test_a_lock_is_freed_by_the_death_of_its_holder(ray_context: Any) -> None:
     lock, held = ray_context.Lock(), ray_context.Queue()
     with ray_context.Executor(2) as executor:

@@ -6,6 +6,9 @@ What a pool does on every engine alike is in test_everywhere.py.
 import gc
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import weakref
 from collections.abc import Iterator
@@ -20,7 +23,15 @@ import numpy as np
 import pytest
 
 import procession
-from procession.errors import ClusterLost, PicklingError, PoolBroken, PoolTerminated, UnpicklingError, WorkerDied
+from procession.errors import (
+    ClusterError,
+    ClusterLost,
+    PicklingError,
+    PoolBroken,
+    PoolTerminated,
+    UnpicklingError,
+    WorkerDied,
+)
 from procession.pool.chunks import FAR, NEAR, next_size
 from procession.testing import wait_until
 
@@ -304,6 +315,42 @@ def test_a_future_is_cancelled_or_runs(threads: Any) -> None:
         gate.open()
         assert [future.result(WAIT_S) for future in running] == [0, 1]
         executor.shutdown(cancel_futures=True)
+
+
+def test_closing_the_context_ends_what_waits(threads: Any) -> None:
+    gate = Gate()
+    with threads.Pool(2) as pool:
+        result = pool.map_async(gate, range(10), chunksize=1)
+        for _ in range(2):
+            assert gate.entered.acquire(timeout=WAIT_S)
+        threads.close()
+        gate.open()
+        with pytest.raises(CancelledError):
+            result.get(WAIT_S)
+        with pytest.raises(ClusterError, match="was closed"):
+            threads.Pool(2)
+
+
+@pytest.mark.slow
+def test_a_program_that_closes_nothing_leaves_nothing(dask_context: Any) -> None:
+    program = """
+        import procession
+
+        if __name__ == "__main__":
+            context = procession.get_context("dask")
+            assert procession.get_context("dask") is context
+            pool = context.Pool(2)
+            print(pool.map(abs, [-1, 2]))
+            pool.map_async(abs, range(100), chunksize=1)
+            context.Executor(2).submit(abs, -3).add_done_callback(lambda done: print(done.result()))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as run:
+        out, _ = run.communicate(timeout=50)
+    assert run.returncode == 0
+    assert sorted(out.splitlines()) == ["3", "[1, 2]"]
+    with pytest.raises(ProcessLookupError):
+        wait_until(lambda: os.killpg(run.pid, 0), WAIT_S)
 
 
 # From outside

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
+    import weakref
+    from collections.abc import Callable
     from typing import Any, ClassVar
 
     from ._clusters import Cluster
@@ -80,11 +83,16 @@ class Far:
         return known
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster, self._pid = cluster, os.getpid()
+        import weakref
+        from contextlib import suppress
         from multiprocessing import util
 
-        # After pools are terminated (15), which want to tell it what they do not want any more
-        self._finish = util.Finalize(self, cluster.close, exitpriority=10)
+        self._cluster, self._pid = cluster, os.getpid()
+        self.engines: weakref.WeakSet[Any] = weakref.WeakSet()  # of the pools and executors that run on it
+        # In a child, after pools are terminated (15); elsewhere before, see `_finish_early`
+        self._finish = util.Finalize(self, _end, args=(self.engines, cluster), exitpriority=10)
+        with suppress(RuntimeError):  # opened while the interpreter ends
+            threading._register_atexit(_finish_early, self._finish)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._cluster.name}{'' if self._finish.still_active() else ' (closed)'}>"
@@ -108,7 +116,10 @@ class Far:
         return self._cluster.name
 
     def close(self) -> None:
-        """Let go of the cluster; end it if it was started for this context. Bounded in time."""
+        """Let go of the cluster; end it if it was started for this context. Bounded in time.
+
+        What its pools and executors have outstanding is cancelled, as far as it has not begun.
+        """
         if self._pid == os.getpid():
             self._finish()
 
@@ -148,6 +159,20 @@ class Far:
     Manager = _refusal("Manager", "ctx.Value, ctx.Lock and ctx.Queue, or an object of the cluster's own (an actor)")
     RawValue = _refusal("RawValue", "ctx.Value")
     RawArray = _refusal("RawArray", "ctx.Array, or what ctx.Pool().map returns")
+
+
+def _end(engines: weakref.WeakSet[Any], cluster: Cluster) -> None:
+    for engine in list(engines):
+        engine.kill()
+    cluster.close()
+
+
+def _finish_early(finish: Callable[[], object]) -> None:
+    """At the interpreter's end, before it joins threads: later Dask has lost its own, in the middle of what it does."""
+    ending = sys.modules.get(f"{__package__}.executor.ending")
+    if ending is not None:
+        ending.finish_all()  # everything that was submitted to executors is done first
+    finish()
 
 
 def _again(address: str) -> Any:

@@ -287,13 +287,14 @@ class FarEngine:
 
     def __init__(
         self,
-        cluster: Cluster,
+        context: Any,
         size: int,
         initializer: Callable[..., Any] | None,
         initargs: tuple[Any, ...],
         most_tasks: int,
     ) -> None:
-        """Raises: NotSupported, PicklingError for the initializer."""
+        """`context`: a cluster's. Raises: NotSupported, PicklingError for the initializer, ClusterError."""
+        cluster: Cluster = context.cluster
         if most_tasks:
             raise NotSupported(
                 f"a worker of {cluster.name} is not this program's to end after some tasks: "
@@ -308,6 +309,7 @@ class FarEngine:
         self.functions.registration = self.registration
         self.workers: dict[int, Any] = {}
         self._size = size
+        context.engines.add(self)
 
     @property
     def waiting(self) -> int:

@@ -141,7 +141,7 @@ class Pool(Maps, Inherited):
         if hasattr(self._ctx, "cluster"):
             from .far import FarEngine
 
-            return FarEngine(self._ctx.cluster, *given)
+            return FarEngine(self._ctx, *given)
         return ProcessEngine(self._ctx, self.Process, *given)
 
     def __repr__(self) -> str:

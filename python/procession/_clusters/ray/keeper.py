@@ -37,6 +37,7 @@ NAMESPACE = "procession"
 OF_NAMES = "procession-names"  # the keeper of what has a name
 LOOK_S = 0.1  # between two looks at the processes of this node
 LOOK_FAR_S = 2.0  # and of others
+ON_HEAD = {"node:__internal_head__": 0.001}  # no other node's death is to cost what all share
 MOST_ASKING = 10_000  # at a time: Ray lets more wait outside, where who would wake them up waits as well
 
 WAIT = object()
@@ -52,6 +53,7 @@ def start_keeper(own: str | None) -> tuple[str, Any]:
         name=name,
         namespace=NAMESPACE,
         num_cpus=0,
+        resources=ON_HEAD,
         max_concurrency=MOST_ASKING,
         lifetime="detached" if own is None else None,
         get_if_exists=own is None,
@@ -244,7 +246,8 @@ class Keeper:
     def __init__(self) -> None:
         self._things: dict[tuple[str, str], _Thing] = {}
         self._node = ray.get_runtime_context().get_node_id()
-        self._seen: dict[Any, tuple[float, bool]] = {}  # of processes on other nodes: when, and whether they lived
+        self._seen: dict[Who, tuple[float, bool]] = {}  # of processes on other nodes: when looked for, do they live
+        self._looks: set[Any] = set()
 
     async def ask(
         self,
@@ -274,8 +277,8 @@ class Keeper:
                 return False, None
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(thing.changed.wait(), left)
-            await self._bury(thing)
-            if not await self._lives(who):
+            self._bury(thing)
+            if not self._lives(who):
                 return False, None
         thing.wake()
         return True, answer
@@ -284,31 +287,38 @@ class Keeper:
         """Drop a thing."""
         self._things.pop(address, None)
 
-    async def _bury(self, thing: _Thing) -> None:
+    def _bury(self, thing: _Thing) -> None:
         for who in set(thing.rules.holders()):
-            if not await self._lives(who) and who in thing.rules.holders():
+            if not self._lives(who):
                 thing.rules.bury(who)
                 thing.wake()
 
-    async def _lives(self, who: Who) -> bool:
+    def _lives(self, who: Who) -> bool:
+        """Whether a process lives, as far as is known; has it looked for on its node, if that was long ago."""
         node, pid, start, _ = who
         if node is None:
             return True
         if node == self._node:
             return started(pid) == start
-        clock = asyncio.get_running_loop().time
-        seen, lives = self._seen.get(who, (0.0, True))
-        if lives and clock() > seen + LOOK_FAR_S:
-            self._seen[who] = clock(), lives
-            lives = await self._look_far(node, pid, start)
-            self._seen[who] = clock(), lives
+        now = asyncio.get_running_loop().time()
+        looked, lives = self._seen.get(who, (0.0, True))
+        if lives and now > looked + LOOK_FAR_S:
+            if len(self._seen) > MOST_ASKING:
+                self._seen.clear()
+            self._seen[who] = now, True
+            look = asyncio.ensure_future(self._look_far(who))
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
         return lives
 
-    @staticmethod
-    async def _look_far(node: str, pid: int, start: str) -> bool:
-        there = NodeAffinitySchedulingStrategy(node, soft=False)
+    async def _look_far(self, who: Who) -> None:
+        """Ask its node. One that is going answers nothing for a while, until Ray gives it up."""
+        node, pid, start, _ = who
+        there = NodeAffinitySchedulingStrategy(str(node), soft=False)
         try:
-            return bool(await ray.remote(started).options(num_cpus=0, scheduling_strategy=there).remote(pid) == start)
-        except ray.exceptions.RayError:  # no process can be asked there
+            lives = await ray.remote(started).options(num_cpus=0, scheduling_strategy=there).remote(pid) == start
+        except ray.exceptions.RayError:
             nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]
-            return any(known["NodeID"] == node and known["Alive"] for known in nodes)
+            lives = any(known["NodeID"] == node and known["Alive"] for known in nodes)
+        if not lives:
+            self._seen[who] = 0.0, False

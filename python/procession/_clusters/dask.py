@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import operator
 import pickle
 import threading
@@ -108,7 +109,7 @@ class DaskCluster:
     def submit(self, function: Any, *arguments: Any) -> Future[Any]:
         """See `Cluster`. A graph is made in the client's loop: what cannot be sent is the error of the call."""
         self._check_running()
-        call = _Call(self, _dumps(function), arguments)
+        call = _Call(self, _packed(function, arguments), arguments)
         with self._lock:
             self._handed.append(call)
             is_first = len(self._handed) == 1
@@ -126,8 +127,7 @@ class DaskCluster:
     def spread(self, parts: int, function: Any, *arguments: Any) -> list[Any]:
         """See `Cluster`. The parts lie where the function ran until somebody wants them elsewhere."""
         self._check_running()
-        task = _task(_dumps(function), [_standing(argument) for argument in arguments])
-        whole = self.client.submit(*task, pure=False)
+        whole = self.client.submit(*_task(_packed(function, arguments), arguments), pure=False)
         futures: list[Any] = self.client.map(operator.getitem, [whole] * parts, range(parts), pure=False, key="part")
         # The scheduler hears at once that nobody wants the whole, and may not have unpacked the graph yet that does
         futures[0].add_done_callback(lambda _, until_then=(whole, arguments): None)
@@ -203,12 +203,12 @@ class DaskCluster:
         """Make a graph of what was handed over since the last one."""
         with self._lock:
             calls, self._handed = self._handed, []
-        if waiting := [call for call in calls if not call.cancelled()]:
-            self._send(waiting)
+        waiting = [call for call in calls if not call.cancelled()]
+        for _, alike in itertools.groupby(waiting, key=lambda call: call.task()[0]):
+            self._send(list(alike))
 
     def _send(self, calls: list[_Call]) -> None:
-        tasks = [_task(call.function, [_standing(argument) for argument in call.arguments]) for call in calls]
-        functions, *columns = map(list, zip(*tasks, strict=True))
+        functions, *columns = map(list, zip(*(call.task() for call in calls), strict=True))
         try:
             futures = self.client.map(functions[0], *columns, pure=False, key="procession")
         except Exception as error:
@@ -253,23 +253,42 @@ class DaskCluster:
         await asyncio.gather(*self._bringing, return_exceptions=True)
 
 
-def _task(function: bytes, arguments: list[Any]) -> tuple[Any, ...]:
-    """What makes a task of a call: a function and its arguments, which Dask looks through for futures.
-
-    `reduce` does `loads(function)(arguments)`. The name of a function of ours would be shorter, and a worker that lacks
-    procession would die of the message; so it fails in the task, and can say so. (One that goes by value costs a
-    millisecond.)
-    """
-    return functools.reduce, operator.call, [function, arguments], pickle.loads
+# What Dask is sent of a call. It names the standard library only: a worker that lacks procession, or whatever else is
+# named, would die of the message; so it fails in the task, and can say so. (A function of ours that goes by value does
+# the same, and costs a millisecond a task.)
 
 
-def _dumps(function: Any) -> bytes:
-    packed: bytes = dumps(functools.partial(_apply, function))
+class _Made:
+    """Unpickled, it is what a call gives: the cheapest task, and Dask finds nothing in it to look through."""
+
+    def __init__(self, function: Any, arguments: tuple[Any, ...]) -> None:
+        self._call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self._call
+
+
+def _packed(function: Any, arguments: tuple[Any, ...]) -> bytes:
+    made = functools.partial(_apply, function) if _some_are_there(arguments) else _Made(function, arguments)
+    packed: bytes = dumps(made)
     return packed
+
+
+def _task(packed: bytes, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A function and its arguments. Where there are futures among them it is `loads(packed)(arguments)`."""
+    if not _some_are_there(arguments):
+        return pickle.loads, packed
+    standing = [argument.future if isinstance(argument, _Kept) else argument for argument in arguments]
+    return functools.reduce, operator.call, [packed, standing], pickle.loads
 
 
 def _apply(function: Any, arguments: list[Any]) -> Any:
     return function(*arguments)
+
+
+def _some_are_there(arguments: tuple[Any, ...]) -> bool:
+    """Whether any stands for what lies with the workers."""
+    return any(isinstance(argument, _Kept | distributed.Future) for argument in arguments)
 
 
 class _Call(Future["Any"]):
@@ -277,9 +296,13 @@ class _Call(Future["Any"]):
 
     bringing: asyncio.Task[None] | None = None
 
-    def __init__(self, cluster: DaskCluster, function: bytes, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, cluster: DaskCluster, packed: bytes, arguments: tuple[Any, ...]) -> None:
         super().__init__()
-        self._cluster, self.function, self.arguments = cluster, function, arguments
+        self._cluster, self.arguments, self._packed = cluster, arguments, packed
+
+    def task(self) -> tuple[Any, ...]:
+        """What Dask is sent."""
+        return _task(self._packed, self.arguments)
 
     def cancel(self) -> bool:
         """As of any future, and True also if a worker has begun with it, as in Dask: what comes of it is dropped."""
@@ -321,8 +344,3 @@ class _Kept:
     def is_gone(self) -> bool:
         """All that had it died."""
         return bool(self.future.status in ("cancelled", "lost"))
-
-
-def _standing(argument: Any) -> Any:
-    """What Dask sends in the place of an argument."""
-    return argument.future if isinstance(argument, _Kept) else argument

@@ -96,8 +96,10 @@ class Semaphore:
         if self._most is not None and self.value + count > self._most:
             raise ReleaseError("released more often than acquired")
         self.value += count
-        for _ in range(min(count, len(self._holders))):
-            self._holders.remove(who if who in self._holders else self._holders[0])
+        for _ in range(min(count, self._holders.count(who))):
+            self._holders.remove(who)
+        if self.value == self._most:  # whoever gave it back: a Lock is not always released by its holder
+            self._holders.clear()
 
     def get_value(self) -> int:
         return self.value

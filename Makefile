@@ -20,7 +20,7 @@ EXTENSION := $(VENV)/.stamp-extension
 MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat planted check-conformance bench bench-quick bench-mapreduce changelog clean
+.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat planted check-conformance bench bench-quick bench-mapreduce simulate changelog clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -124,6 +124,9 @@ bench-quick: setup $(VENV)/.stamp-bench  ## the same with short runs: a look, no
 # CORPUS=DIR for where the text lies, or is to lie; otherwise the user's cache directory (7 GiB).
 bench-mapreduce: setup $(VENV)/.stamp-bench  ## map-reduce against plain Python, pools by hand, DuckDB, Polars
 	$(BIN)/python -m benchmarks.mapreduce $(if $(CORPUS),--corpus $(CORPUS))
+
+simulate: setup  ## the pool and the shuffle at 10 to 10,000 workers: docs/scheduling.md and its picture (two minutes)
+	$(BIN)/python scripts/simulate.py
 
 changelog:  ## print the entries waiting in changelog.d/, as the next release will list them
 	@$(PYTHON) scripts/changelog.py

@@ -27,7 +27,7 @@ import distributed
 import procession
 from benchmarks.machine import describe
 
-ITEMS, TASKS, CALLS = 5_000, 1_000, 200
+ITEMS, TASKS, CALLS = 2_000, 500, 100
 RESULTS = Path(__file__).parent / "results"
 
 

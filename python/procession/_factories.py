@@ -42,14 +42,29 @@ class Factories(multiprocessing.context.BaseContext):
 
         return cpu_count()
 
-    def Lock(self, *, on_abandoned: OnAbandoned = "warn") -> synchronize.Lock:  # type: ignore[override]
-        """A lock. Whoever waits for one whose owner dies takes it over with a warning, or gets LockAbandoned."""
+    def Lock(  # type: ignore[override]
+        self, *, on_abandoned: OnAbandoned = "warn", path: Any = None, name: str | None = None
+    ) -> synchronize.Lock:
+        """A lock. Whoever waits for one whose owner dies takes it over with a warning, or gets LockAbandoned.
+
+        With `path` or `name` it is everybody's who opens that, see docs/disk.md.
+        """
+        if path is not None or name is not None:
+            from ._disk.locks import open_lock
+
+            return open_lock(path, name, on_abandoned)
         from procession.synchronize import Lock
 
         return Lock(on_abandoned=on_abandoned, arena=self._arena())
 
-    def RLock(self, *, on_abandoned: OnAbandoned = "warn") -> synchronize.RLock:  # type: ignore[override]
-        """A lock that its owner may take again."""
+    def RLock(  # type: ignore[override]
+        self, *, on_abandoned: OnAbandoned = "warn", path: Any = None, name: str | None = None
+    ) -> synchronize.RLock:
+        """A lock that its owner may take again; `path` and `name` as for `Lock`."""
+        if path is not None or name is not None:
+            from ._disk.locks import open_rlock
+
+            return open_rlock(path, name, on_abandoned)
         from procession.synchronize import RLock
 
         return RLock(on_abandoned=on_abandoned, arena=self._arena())
@@ -116,14 +131,39 @@ class Factories(multiprocessing.context.BaseContext):
 
         return Pipe(duplex, arena=self._arena())
 
-    def Value(self, typecode_or_type: Any, *args: Any, lock: Any = True) -> Any:
-        """A shared number or ctypes object, with a lock unless `lock` is false."""
+    def Value(
+        self, typecode_or_type: Any, *args: Any, lock: Any = True, path: Any = None, name: str | None = None
+    ) -> Any:
+        """A shared number or ctypes object, with a lock unless `lock` is false.
+
+        With `path` or `name` it lives in a file, and `args` are for when it is not there yet; see docs/disk.md.
+        """
+        if path is not None or name is not None:
+            from ._disk.values import open_value
+
+            return open_value(typecode_or_type, args, path, name, lock)
         from .sharedctypes import Value
 
         return Value(typecode_or_type, *args, lock=lock, arena=self._arena())
 
-    def Array(self, typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True) -> Any:
-        """A shared array, with a lock unless `lock` is false."""
+    def Array(
+        self,
+        typecode_or_type: Any,
+        size_or_initializer: Any,
+        *,
+        lock: Any = True,
+        path: Any = None,
+        name: str | None = None,
+    ) -> Any:
+        """A shared array, with a lock unless `lock` is false.
+
+        With `path` or `name` it lives in a file, and the items are for when it is not there yet; a size of None is
+        whatever it has. See docs/disk.md.
+        """
+        if path is not None or name is not None:
+            from ._disk.values import open_array
+
+            return open_array(typecode_or_type, size_or_initializer, path, name, lock)
         from .sharedctypes import Array
 
         return Array(typecode_or_type, size_or_initializer, lock=lock, arena=self._arena())

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import weakref
-from contextlib import suppress
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
+    import weakref
     from collections.abc import Callable
     from typing import Any, ClassVar
 
@@ -84,6 +83,8 @@ class Far:
         return known
 
     def __init__(self, cluster: Cluster) -> None:
+        import weakref
+        from contextlib import suppress
         from multiprocessing import util
 
         self._cluster, self._pid = cluster, os.getpid()

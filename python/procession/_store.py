@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _shared: _native.Arena | None = None
 _private: _native.Arena | None = None
+met: list[_native.Arena] = []  # those in which this process meets unrelated ones (`_disk`)
 
 
 def shared_arena() -> _native.Arena:
@@ -177,6 +178,11 @@ def introduce(_: object = None) -> None:
 
 
 _mp_util.register_after_fork(introduce, introduce)  # in a child of ours, once it has its name
+
+
+def on_disk(module: str) -> Any:
+    """A module of `_disk`: loaded when somebody names a path, for it builds upon those who ask here."""
+    return __import__(f"procession._disk.{module}", fromlist=["_disk"])
 
 
 def reopen(cls: type[Any], arena: _native.Arena, address: tuple[int, int]) -> Any:

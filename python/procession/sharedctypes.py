@@ -25,7 +25,7 @@ from multiprocessing import sharedctypes as _standard
 from multiprocessing.reduction import ForkingPickler
 
 from . import _native
-from ._store import INSIDE, Shared, keep_in_flight, shared_arena
+from ._store import INSIDE, Shared, keep_in_flight, on_disk, shared_arena
 from .errors import InvalidSize, WrongTypecode
 from .synchronize import Lock, RLock, arena_of
 
@@ -159,9 +159,9 @@ def _items(initializer: Any) -> Sequence[Any]:
 
 
 def copy(obj: Any) -> Any:
-    """A copy of a ctypes object in shared memory, in the arena of the original if it has one."""
+    """A copy of a ctypes object in shared memory, in the arena of the original if it has one (a file has none)."""
     memory = getattr(obj, "_wrapper", None)
-    new = _new_value(type(obj), memory.arena if isinstance(memory, Shared) else None)
+    new = _new_value(type(obj), memory.arena if isinstance(memory, Shared) and not hasattr(memory, "path") else None)
     # Of the original's type: in check mode what lies in shared memory is of a subclass
     ctypes.cast(ctypes.pointer(new), ctypes.POINTER(type(obj)))[0] = obj
     return new
@@ -287,16 +287,25 @@ def _native_code(typecode_or_type: Any, lock: Any) -> str | None:
 
 
 def Value(
-    typecode_or_type: Any, *args: Any, lock: Any = True, ctx: Any = None, arena: _native.Arena | None = None
+    typecode_or_type: Any,
+    *args: Any,
+    lock: Any = True,
+    path: Any = None,
+    name: str | None = None,
+    ctx: Any = None,
+    arena: _native.Arena | None = None,
 ) -> Any:
     """A C value in shared memory; `args` initialise it.
 
     `lock` is True for a new RLock, False for none (the result is a `RawValue`), or a lock to use. `ctx` is the context
-    whose memory it lies in. Integers also have `add`, `exchange` and `compare_exchange`, each one step.
+    whose memory it lies in. Integers also have `add`, `exchange` and `compare_exchange`, each one step. With `path` or
+    `name` it lives in a file, and `args` are for when that is not there yet: see docs/disk.md.
 
     Raises: WrongTypecode for an unknown typecode; TypeError for what is no C type or a value of another kind;
     AttributeError for a lock that has no `acquire`.
     """
+    if path is not None or name is not None:
+        return on_disk("values").open_value(typecode_or_type, args, path, name, lock)
     arena = arena_of(ctx, arena)
     code = _native_code(typecode_or_type, lock)
     if code is None:
@@ -317,15 +326,21 @@ def Array(
     size_or_initializer: Any,
     *,
     lock: Any = True,
+    path: Any = None,
+    name: str | None = None,
     ctx: Any = None,
     arena: _native.Arena | None = None,
 ) -> Any:
     """A C array in shared memory: of so many zeroes, or of the items of a sequence; `lock` as for `Value`.
 
+    With `path` or `name` it lives in a file; then a size of None is whatever it has.
+
     Its buffer is writable, so `numpy.asarray(array)` is a view of it.
 
     Raises: as `Value`; InvalidSize for a negative size.
     """
+    if path is not None or name is not None:
+        return on_disk("values").open_array(typecode_or_type, size_or_initializer, path, name, lock)
     arena = arena_of(ctx, arena)
     code = _native_code(typecode_or_type, lock)
     if code is None:

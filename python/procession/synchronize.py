@@ -31,7 +31,7 @@ import time
 
 from . import _native
 from ._owner import Ownable, raises
-from ._store import INSIDE, MadeByNew, arena_of, keep_in_flight
+from ._store import INSIDE, MadeByNew, arena_of, keep_in_flight, on_disk
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class Lock(_native.Lock, SemLock):
     `acquire(block=True, timeout=None)` is True if the lock is the caller's. It waits until the holder releases it or
     dies; in the second case it warns with AbandonedLockWarning or, with `on_abandoned="raise"`, raises LockAbandoned
     (see `repair`). `release()` raises ReleaseError, a ValueError, if the lock is free.
+
+    With `path` or `name` it is everybody's who opens that: see docs/disk.md.
     """
 
     __slots__ = ()
@@ -110,10 +112,14 @@ class Lock(_native.Lock, SemLock):
         cls,
         *,
         on_abandoned: OnAbandoned = "warn",
+        path: Any = None,
+        name: str | None = None,
         ctx: Any = None,
         arena: _native.Arena | None = None,
         address: tuple[int, int] | None = None,
     ) -> Lock:
+        if path is not None or name is not None:
+            return on_disk("locks").open_lock(path, name, on_abandoned)  # type: ignore[no-any-return]
         return super().__new__(cls, arena_of(ctx, arena), raises=raises(on_abandoned), address=address)
 
     def __repr__(self) -> str:
@@ -135,8 +141,8 @@ class Lock(_native.Lock, SemLock):
 class RLock(_native.RLock, SemLock):
     """A lock that its holder, a thread, may acquire again; it is free after as many releases.
 
-    `acquire(block=True, timeout=None)` as for Lock. `release()` raises NotOwner, an AssertionError, in any other
-    thread.
+    `acquire(block=True, timeout=None)`, `path` and `name` are as for Lock. `release()` raises NotOwner, an
+    AssertionError, in any other thread.
     """
 
     __slots__ = ()
@@ -146,10 +152,14 @@ class RLock(_native.RLock, SemLock):
         cls,
         *,
         on_abandoned: OnAbandoned = "warn",
+        path: Any = None,
+        name: str | None = None,
         ctx: Any = None,
         arena: _native.Arena | None = None,
         address: tuple[int, int] | None = None,
     ) -> RLock:
+        if path is not None or name is not None:
+            return on_disk("locks").open_rlock(path, name, on_abandoned)  # type: ignore[no-any-return]
         return super().__new__(cls, arena_of(ctx, arena), raises=raises(on_abandoned), address=address)
 
     def __repr__(self) -> str:

@@ -67,6 +67,14 @@ impl Arena {
         Self::lay(Segment::shared(length)?, limit)
     }
 
+    /// The same for programs that are not related. A process may come to have many of these, and address space ends, so
+    /// it takes `length` bytes only; and none of them decides for the others whether deadlocks are looked for.
+    pub fn for_strangers(length: u64, limit: u64) -> Result<&'static Self, ArenaError> {
+        let arena = Self::lay(Segment::named(length, c"procession-arena-disk")?, limit)?;
+        arena.waits().leave_detecting_to_each();
+        Ok(arena)
+    }
+
     /// A new arena in this process's own memory.
     pub fn private() -> Result<&'static Self, ArenaError> {
         let length = (sys::physical_memory() * 4).max(1 << 36).next_multiple_of(1 << 21);

@@ -7,6 +7,7 @@
 //! - [`sys`]: the only system calls.
 //! - [`recorder`]: what a family of processes did, in files that outlive them.
 //! - [`segment`]: a span of mapped memory. The byte tables of what lives in it are in `docs/memory.md`.
+//! - [`mapping`]: a span of a file on disk.
 //! - [`owner`]: which processes there are, and whether they live. [`labels`]: strings that all of them can read.
 //! - [`wait`]: the only spinning and sleeping. [`waits`]: who waits for what, for all to read.
 //! - [`orders`]: in which order locks are taken, where that is wanted.
@@ -39,6 +40,8 @@ pub mod arena;
 pub mod heap;
 #[cfg(not(loom))]
 pub mod labels;
+#[cfg(not(loom))]
+pub mod mapping;
 #[cfg(not(loom))]
 pub mod observe;
 #[cfg(not(loom))]

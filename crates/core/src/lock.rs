@@ -46,6 +46,11 @@ impl OwnerLock {
         Self(AtomicU32::new(0))
     }
 
+    /// One that `owner` holds.
+    pub fn held_by(owner: OwnerId) -> Self {
+        Self(AtomicU32::new(owner.bits()))
+    }
+
     /// Who holds it.
     pub fn owner(&self) -> Option<OwnerId> {
         OwnerId::from_bits(self.0.load(Ordering::Relaxed))

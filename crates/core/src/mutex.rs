@@ -98,6 +98,19 @@ impl Mutex {
         Self { policy: AtomicU32::new(u32::from(policy == Policy::Raise)), ..Self::default() }
     }
 
+    /// One that a process held when it died, `since` then; it had no place here (its lock outlived its memory).
+    pub fn left_by(policy: Policy, pid: u32, since: u32) -> Self {
+        let dead = OwnerId::of_nobody();
+        Self {
+            lock: OwnerLock::held_by(dead),
+            holder: AtomicU64::new(mark(dead, 0)),
+            depth: AtomicU32::new(1),
+            pid: AtomicU32::new(pid),
+            since: AtomicU32::new(since),
+            ..Self::new(policy)
+        }
+    }
+
     /// What finding a dead holder means.
     pub fn policy(&self) -> Policy {
         if self.policy.load(Ordering::Relaxed) & RAISES == 0 { Policy::Warn } else { Policy::Raise }

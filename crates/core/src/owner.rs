@@ -21,6 +21,11 @@ impl OwnerId {
         Self((generation & 0x7fff) << 16 | (place as u32 + 1))
     }
 
+    /// A dead process that never had a place: the last generation of the last place, which nobody lives to see.
+    pub fn of_nobody() -> Self {
+        Self::new(PLACES - 1, GENERATION)
+    }
+
     /// Out of the low 31 bits of a word. None for zero.
     pub fn from_bits(bits: u32) -> Option<Self> {
         let bits = bits & 0x7fff_ffff;

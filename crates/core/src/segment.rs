@@ -8,6 +8,7 @@
 //! sealed: were it cut off, every access beyond would be a SIGBUS in all that have it mapped.
 
 use crate::error::{ArenaError, Corrupted};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -55,11 +56,16 @@ fn map(length: u64, fd: RawFd) -> Result<*mut u8, ArenaError> {
 
 impl Segment {
     /// A span of zeroes of at most `length` bytes (less where address space is limited) that other processes can map.
-    pub fn shared(mut length: u64) -> Result<Self, ArenaError> {
+    pub fn shared(length: u64) -> Result<Self, ArenaError> {
+        Self::named(length, c"procession-arena")
+    }
+
+    /// The same, called something else in `/proc`, for who searches that.
+    pub fn named(mut length: u64, name: &CStr) -> Result<Self, ArenaError> {
         // SAFETY: the name is NUL-terminated; the descriptor is owned from here on.
         let fd = unsafe {
             let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-            let fd = libc::memfd_create(c"procession-arena".as_ptr(), flags);
+            let fd = libc::memfd_create(name.as_ptr(), flags);
             if fd < 0 {
                 return Err(failed("memfd_create"));
             }

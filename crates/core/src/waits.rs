@@ -25,6 +25,9 @@ use crate::owner::{Liveness, OwnerId};
 /// How many entries there can be at a time.
 pub const SLOTS: usize = if cfg!(loom) { 2 } else { 4096 };
 
+/// In `detecting`: each process decides for itself.
+const EACH: u32 = 2;
+
 /// Whether this process looks for deadlocks; not 0: it does.
 #[cfg(not(loom))]
 static WATCHING: AtomicU32 = AtomicU32::new(0);
@@ -216,7 +219,7 @@ impl Slot {
 pub struct Waits {
     /// Slots from here on were never used.
     used: AtomicU32,
-    /// Whether the processes that share it look for deadlocks.
+    /// Whether the processes that share it look for deadlocks: 0, 1, or [`EACH`].
     detecting: AtomicU32,
     _unused: [AtomicU64; 7],
     slots: [Slot; SLOTS],
@@ -282,9 +285,19 @@ impl Waits {
         self.slots.get(slot)?.read()
     }
 
-    /// Whether the processes that share the arena look for deadlocks.
+    /// Whether the processes that share the arena look for deadlocks; where each decides for itself, whether this one does.
     pub fn detecting(&self) -> bool {
-        self.detecting.load(Ordering::Relaxed) != 0
+        match self.detecting.load(Ordering::Relaxed) {
+            0 => false,
+            #[cfg(not(loom))]
+            EACH => is_watching(),
+            _ => true,
+        }
+    }
+
+    /// Let each process decide for itself, as it does for the arena of its family.
+    pub fn leave_detecting_to_each(&self) {
+        self.detecting.store(EACH, Ordering::Relaxed);
     }
 
     /// Have them do so, or not.

@@ -7,7 +7,7 @@ mod common;
 use common::{Life, process, soon, until, wait_for};
 use procession_core::error::{ReleaseError, WaitError};
 use procession_core::mutex::Mutex;
-use procession_core::owner::{Policy, Taken};
+use procession_core::owner::{Liveness, OwnerId, Policy, Taken};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Instant;
@@ -112,4 +112,25 @@ fn an_heir_that_dies_is_named_instead() {
     life.kill(process(1));
     let Taken::Refused(dead) = until(|| mutex.acquire(process(2), 1, &life, None)) else { panic!("let in") };
     assert_eq!((dead.owner, dead.thread), (process(1), 7));
+}
+
+#[test]
+fn one_that_was_left_by_a_process_without_a_place_is_abandoned() {
+    struct Placed;
+    impl Liveness for Placed {
+        fn is_alive(&self, owner: OwnerId) -> bool {
+            owner != OwnerId::of_nobody()
+        }
+    }
+    let (life, me) = (Placed, process(3));
+    let mutex = Mutex::left_by(Policy::Raise, 77, 5);
+    for _ in 0..2 {
+        let Taken::Refused(dead) = until(|| mutex.acquire(me, 1, &life, None)) else { panic!("not refused") };
+        assert_eq!((dead.pid, dead.thread, dead.since), (77, 0, 5));
+    }
+    let Taken::Abandoned(dead) = until(|| mutex.inherit(me, 1, &life, None)) else { panic!("not abandoned") };
+    assert_eq!(dead.pid, 77);
+    mutex.repaired();
+    mutex.release().unwrap();
+    assert_eq!(until(|| mutex.acquire(me, 1, &life, None)), Taken::Free);
 }

@@ -30,6 +30,12 @@ impl PyArena {
         Arena::shared(limit).map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
     }
 
+    /// A new arena for programs that are not related, in a span of so many bytes of which `limit` may be used.
+    #[staticmethod]
+    fn for_strangers(py: Python<'_>, span: u64, limit: u64) -> PyResult<Self> {
+        Arena::for_strangers(span, limit).map(|arena| Self { arena }).map_err(|error| errors::arena(py, &error))
+    }
+
     /// A new arena in this process's own memory.
     #[staticmethod]
     fn private(py: Python<'_>) -> PyResult<Self> {
@@ -163,6 +169,11 @@ impl<T> Object<T> {
         Self { contents: handle.contents().cast(), handle, arena }
     }
 
+    /// The same object, of which no more is wanted than that it lives.
+    pub fn untyped(self) -> Object<u8> {
+        Object { contents: self.contents.cast(), handle: self.handle, arena: self.arena }
+    }
+
     /// Its contents.
     #[inline]
     pub fn get(&self) -> &T {
@@ -273,6 +284,33 @@ impl PyBlock {
             )
         };
         if status == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+    }
+}
+
+/// A hold on a shared object of any kind: it lives as long.
+#[pyclass(frozen, name = "Hold", module = "procession._native")]
+pub struct PyHold {
+    object: Object<u8>,
+}
+
+#[pymethods]
+impl PyHold {
+    /// On what lives at an address. Raises: `ObjectGone`.
+    #[new]
+    fn new(arena: &Bound<'_, PyArena>, address: (u64, u64)) -> PyResult<Self> {
+        let handle = arena.get().arena.open(address.0, address.1, None);
+        let handle = handle.map_err(|error| errors::arena(arena.py(), &error))?;
+        Ok(Self { object: Object::from_handle(arena.clone().unbind(), handle) })
+    }
+
+    #[getter]
+    fn arena(&self, py: Python<'_>) -> Py<PyArena> {
+        self.object.arena(py)
+    }
+
+    #[getter]
+    fn address(&self) -> (u64, u64) {
+        self.object.address()
     }
 }
 

@@ -9,6 +9,7 @@ mod errors;
 mod gather;
 mod holds;
 mod lifeline;
+mod mapping;
 mod observe;
 mod once;
 mod pool;
@@ -29,7 +30,7 @@ mod _native {
     use super::{Bound, PyModule, PyResult};
 
     #[pymodule_export]
-    use crate::arena::{PyArena, PyBlock, PyClaim, name_of, name_thread, reap, serve_as, set_name, site_of};
+    use crate::arena::{PyArena, PyBlock, PyClaim, PyHold, name_of, name_thread, reap, serve_as, set_name, site_of};
     #[pymodule_export]
     use crate::chaos::{arm, disarm, unleash};
     #[pymodule_export]
@@ -46,6 +47,8 @@ mod _native {
     use crate::gather::text::PyWords;
     #[pymodule_export]
     use crate::lifeline::{drain_on_sigterm, end_at_once, end_with_parent, lifeline, lifeline_ends, own_memory};
+    #[pymodule_export]
+    use crate::mapping::PyMapping;
     #[pymodule_export]
     use crate::observe::PyObserver;
     #[pymodule_export]

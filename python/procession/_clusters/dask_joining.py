@@ -22,7 +22,7 @@ from distributed.comm.core import connect as knock
 from distributed.security import Security
 from distributed.versions import get_versions
 
-from ..errors import ClusterLost, ClusterUnreachable, VersionMismatch
+from ..errors import ClusterError, ClusterLost, ClusterUnreachable, VersionMismatch
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -100,17 +100,27 @@ class LocalCluster:
     """A scheduler in a thread of this program and a worker process for each CPU. Dask starts dead workers again."""
 
     def __init__(self) -> None:
+        """Raises: ClusterError when no worker comes to life."""
         from .._cpu import cpu_count
 
         self._scratch = tempfile.TemporaryDirectory(prefix="procession-dask-", ignore_cleanup_errors=True)
-        self._cluster: Any = distributed.LocalCluster(
-            n_workers=cpu_count(),
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",  # of its web server: None would be 8787, and a warning if that is taken
-            scheduler_kwargs={"dashboard": False},
-            local_directory=self._scratch.name,
-            silence_logs=logging.ERROR,
-        )
+        try:
+            self._cluster: Any = distributed.LocalCluster(
+                n_workers=cpu_count(),
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",  # of its web server: None would be 8787, and a warning if it is taken
+                scheduler_kwargs={"dashboard": False},
+                local_directory=self._scratch.name,
+                silence_logs=logging.ERROR,
+            )
+        except RuntimeError as error:
+            self._scratch.cleanup()
+            raise ClusterError(
+                "no worker of 'dask' could be started. They are started by spawn, which runs the script again: what it "
+                'does must stand below `if __name__ == "__main__":`, or begin with a cluster that is there already, '
+                "get_context('dask://host:port')",
+                cluster="dask",
+            ) from error
         self.address: str = self._cluster.scheduler_address.removeprefix("tcp://")
 
     def close(self) -> None:

@@ -35,8 +35,8 @@ _SERVERS = (b"procession._engines._server", b"multiprocessing.forkserver")  # in
 
 
 def arenas() -> list[_native.Arena]:
-    """Those of this process: the shared one first."""
-    return [arena for arena in (_store._shared, _store._private) if arena is not None]
+    """Those of this process: the shared one first, then its own, then those that it shares with other programs."""
+    return [arena for arena in (_store._shared, _store._private, *_store.met) if arena is not None]
 
 
 def process_names() -> dict[int, str]:

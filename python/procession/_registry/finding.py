@@ -42,7 +42,10 @@ class Watch:
         self._known.clear()
 
     def programs(self) -> list[Program]:
-        """Every program of this user, the longest-running first. Those of which nothing lives any more are left out."""
+        """Every program of this user, the longest-running first. Those of which nothing lives any more are left out.
+
+        Those who have objects on disk in common are told of as one more program, which has these.
+        """
         known: set[int] = set()
         arenas: dict[int, tuple[int, ...]] = {}
         now, barren = time.monotonic(), self._barren
@@ -54,16 +57,17 @@ class Watch:
                 self._barren[pid] = barren[pid]
                 continue
             try:
-                found = proc.arenas(pid)
+                found, met = proc.arenas(pid), proc.disk_arenas(pid)
             except OSError:
                 continue  # it ended, or hides what it has open
-            if not found:
+            if not found and not met:
                 self._barren[pid] = now
-            for inode, path in found.items():
+            for inode, path in (found | met).items():
                 observer = None if inode in arenas else self._observer(inode, path)
                 if observer is not None:
                     arenas[inode] = tuple(member[1] for member in observer.members() if member[5])
-                    known.update(arenas[inode])
+                    if inode in found:  # its family; who only meets it somewhere has one of his own
+                        known.update(arenas[inode])
         for inode in self._observers.keys() - arenas.keys():
             del self._observers[inode]
             self._known.pop(inode, None)
@@ -76,7 +80,7 @@ class Watch:
         if owner is None:
             raise NoSuchProgram(f"there is no process {pid}", pid=pid, reason="gone")
         try:
-            found = proc.arenas(pid)
+            found = proc.arenas(pid) or proc.disk_arenas(pid)
         except PermissionError:
             if owner == os.geteuid():
                 why = f"process {pid} does not let other processes look at it (it is privileged, or not dumpable)"

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from .._stat import PARENT, START, STATE, stat
 
-__all__ = ["Status", "arenas", "command", "maps_arena", "private_spans", "status", "threads", "uid"]
+__all__ = ["Status", "arenas", "command", "disk_arenas", "maps_arena", "private_spans", "status", "threads", "uid"]
 
 _ARENA = "/memfd:procession-arena (deleted)"  # as `segment.rs` of the core calls it
+_DISK_ARENA = "/memfd:procession-arena-disk (deleted)"  # those of `_disk`, in which unrelated programs meet
 _TICK = os.sysconf("SC_CLK_TCK")
 _NAMELESS = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 *$", re.MULTILINE)
 _LEAST_PRIVATE = 1 << 26  # bytes: a private arena is never smaller
@@ -79,12 +80,21 @@ def arenas(pid: int) -> dict[int, str]:
 
     Raises: PermissionError where it is not this user's to see; FileNotFoundError or ProcessLookupError when it ended.
     """
+    return _opened(pid, _ARENA)
+
+
+def disk_arenas(pid: int) -> dict[int, str]:
+    """The same of those that are not its family's only, but of all programs that have an object on disk open."""
+    return _opened(pid, _DISK_ARENA)
+
+
+def _opened(pid: int, name: str) -> dict[int, str]:
     folder = f"/proc/{pid}/fd"
     found: dict[int, str] = {}
-    for name in sorted(os.listdir(folder), key=int):
-        path = f"{folder}/{name}"
+    for number in sorted(os.listdir(folder), key=int):
+        path = f"{folder}/{number}"
         try:
-            if os.readlink(path) == _ARENA:
+            if os.readlink(path) == name:
                 found.setdefault(os.stat(path).st_ino, path)
         except OSError:
             continue  # closed meanwhile

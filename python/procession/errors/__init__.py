@@ -19,6 +19,7 @@ import sys
 import threading
 
 from .base import ProcessionError
+from .disk import HomeDamaged, HomeError, HomeMismatch, HomeTooNew, HomeUnreachable, NotAHome
 from .far import ClusterError, ClusterLost, ClusterUnreachable, EngineMissing, VersionMismatch
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -44,6 +45,11 @@ __all__ = [
     "Empty",
     "EngineMissing",
     "Full",
+    "HomeDamaged",
+    "HomeError",
+    "HomeMismatch",
+    "HomeTooNew",
+    "HomeUnreachable",
     "InputError",
     "InvalidSize",
     "ItemTooLarge",
@@ -54,6 +60,7 @@ __all__ = [
     "MemoryLimitExceeded",
     "NoSuchProgram",
     "NotACheckpoint",
+    "NotAHome",
     "NotARecording",
     "NotATrace",
     "NotGuarded",

@@ -56,7 +56,7 @@ class Crew(Supervisor):
         """A crew of at most `size` workers, none of which is started yet."""
         lock = threading.RLock()
         if hasattr(context, "cluster"):
-            from .far import Far  # only here: it loads what a cluster needs
+            from .far import Far
 
             return cls(Far(context, size, initializer, initargs, most_tasks), size, False, lock, limits)
         if initializer is not None:
@@ -186,7 +186,7 @@ class Crew(Supervisor):
             self.engine.start(number)
 
     def has_taken(self, number: int) -> bool:
-        """Whether a worker has taken this task; of threads it is not known here."""
+        """Whether a worker has taken this task; of threads nobody knows here."""
         return bool(self.engine.has_taken(number))
 
     def withdraw(self, futures: list[CallFuture]) -> list[CallFuture]:
@@ -327,8 +327,7 @@ class Crew(Supervisor):
             finally:
                 self._helping = False
         else:
-            self._helping = False
-            self._dozing = True
+            self._helping, self._dozing = False, True
             self._bell.acquire(timeout=CHECK_S)
             self._dozing = False
 

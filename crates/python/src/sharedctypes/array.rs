@@ -12,6 +12,7 @@ use super::cells::{Cells, Code};
 use super::guard::Guard;
 use crate::arena::PyArena;
 use crate::check::{self, READ, SLICE, WRITE};
+use crate::mapping::PyMapping;
 
 /// Numbers or characters in shared memory, with a lock. Every access waits while another thread or process holds the lock
 /// (the owner's death ends that). Its buffer is writable: `numpy.asarray(array)` is a view, which knows nothing of the lock.
@@ -163,25 +164,28 @@ fn list_of<'py>(py: Python<'py>, bits: &[u64], code: Code) -> PyResult<Bound<'py
 #[pymethods]
 impl PyArray {
     #[new]
-    #[pyo3(signature = (arena, typecode = "i", count = 0, lock = None, *, address = None))]
+    #[pyo3(signature = (arena, typecode = "i", count = 0, lock = None, *, address = None, memory = None))]
     fn new(
         arena: &Bound<'_, PyArena>,
         typecode: &str,
         count: isize,
         lock: Option<&Bound<'_, PyAny>>,
         address: Option<(u64, u64)>,
+        memory: Option<&Bound<'_, PyMapping>>,
     ) -> PyResult<Self> {
         let lock = lock.ok_or_else(|| PyTypeError::new_err("an Array needs its lock"))?;
-        let cells = match address {
-            None => {
+        let guard = Guard::new(lock)?;
+        let cells = match (memory, address) {
+            (Some(memory), _) => Cells::over(memory, Code::parse(typecode)?, guard.object(lock.py())),
+            (None, None) => {
                 let count = usize::try_from(count);
                 let count = count.map_err(|_| PyValueError::new_err("Array length must be >= 0"))?;
                 Cells::create(arena, Kind::Array, Code::parse(typecode)?, count)?
             }
-            Some(address) => Cells::open(arena, Kind::Array, address)?,
+            (None, Some(address)) => Cells::open(arena, Kind::Array, address)?,
         };
         let (shape, strides) = ([cells.count as isize], [cells.code.size() as isize]);
-        Ok(Self { cells, guard: Guard::new(lock)?, shape, strides })
+        Ok(Self { cells, guard, shape, strides })
     }
 
     #[getter]

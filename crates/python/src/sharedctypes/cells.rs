@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use crate::arena::{Object, PyArena};
 use crate::codec::ints::int;
+use crate::mapping::PyMapping;
 
 /// A C type. The number is what the object's header keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -236,15 +237,18 @@ pub struct Header {
 
 const CELLS: usize = size_of::<Header>();
 
-/// The cells of one object in shared memory.
+/// The cells of one object in shared memory, or in a file.
 pub struct Cells {
-    pub object: Object<Header>,
+    /// What others know them by: the object that they lie in; of cells in a file, their lock.
+    pub object: Object<u8>,
     pub code: Code,
     pub count: usize,
     start: *mut u8,
+    /// The file's span, for as long as the pointer leads there.
+    _memory: Option<Py<PyMapping>>,
 }
 
-// SAFETY: the pointer is into shared memory that `object` keeps; every access through it is atomic.
+// SAFETY: the pointer is into shared memory that `object` or `_memory` keeps; every access through it is atomic.
 unsafe impl Send for Cells {}
 // SAFETY: as above.
 unsafe impl Sync for Cells {}
@@ -277,7 +281,14 @@ impl Cells {
     fn of(object: Object<Header>, code: Code, count: usize) -> Self {
         // SAFETY: the object is at least CELLS bytes large.
         let start = unsafe { object.handle().contents().add(CELLS) };
-        Self { object, code, count, start }
+        Self { object: object.untyped(), code, count, start, _memory: None }
+    }
+
+    /// All the cells that a file's span has room for, as they stand there; known as `object` is.
+    pub fn over(memory: &Bound<'_, PyMapping>, code: Code, object: Object<u8>) -> Self {
+        let mapping = &memory.get().mapping;
+        let (start, count) = (mapping.base(), mapping.length() / code.size());
+        Self { object, code, count, start, _memory: Some(memory.clone().unbind()) }
     }
 
     /// Bytes of all cells.
@@ -294,7 +305,7 @@ impl Cells {
     #[inline]
     pub fn load(&self, i: usize) -> u64 {
         assert!(i < self.count);
-        // SAFETY: inside the object by the assertion; aligned, as cells follow a 64-byte header; atomics of shared memory.
+        // SAFETY: inside the object by the assertion; aligned, as cells follow a 64-byte header or begin a page; atomics of shared memory.
         unsafe {
             match self.code.size() {
                 1 => (*self.start.cast::<AtomicU8>().add(i)).load(Ordering::Acquire).into(),

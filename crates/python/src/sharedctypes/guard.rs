@@ -49,6 +49,11 @@ impl Guard {
         self.lock.clone_ref(py)
     }
 
+    /// The lock as an object that others have too.
+    pub fn object(&self, py: Python<'_>) -> Object<u8> {
+        Object::from_handle(self.mutex.arena(py), self.mutex.handle().clone())
+    }
+
     /// The lock's name for the race detector.
     pub fn name(&self) -> Name {
         Name::from(&self.mutex)

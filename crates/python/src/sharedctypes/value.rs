@@ -14,6 +14,7 @@ use super::cells::{Cells, Code};
 use super::guard::Guard;
 use crate::arena::PyArena;
 use crate::check::UPDATE;
+use crate::mapping::PyMapping;
 
 /// A number or character in shared memory, with a lock. Every access waits while another thread or process holds the lock
 /// (the owner's death ends that); a reading or writing that meets it free costs no system call.
@@ -84,19 +85,25 @@ impl PyValue {
 #[pymethods]
 impl PyValue {
     #[new]
-    #[pyo3(signature = (arena, typecode = "i", lock = None, *, address = None))]
+    #[pyo3(signature = (arena, typecode = "i", lock = None, *, address = None, memory = None))]
     fn new(
         arena: &Bound<'_, PyArena>,
         typecode: &str,
         lock: Option<&Bound<'_, PyAny>>,
         address: Option<(u64, u64)>,
+        memory: Option<&Bound<'_, PyMapping>>,
     ) -> PyResult<Self> {
         let lock = lock.ok_or_else(|| PyTypeError::new_err("a Value needs its lock"))?;
-        let cells = match address {
-            None => Cells::create(arena, Kind::Value, Code::parse(typecode)?, 1)?,
-            Some(address) => Cells::open(arena, Kind::Value, address)?,
+        let guard = Guard::new(lock)?;
+        let cells = match (memory, address) {
+            (Some(memory), _) => Cells::over(memory, Code::parse(typecode)?, guard.object(lock.py())),
+            (None, None) => Cells::create(arena, Kind::Value, Code::parse(typecode)?, 1)?,
+            (None, Some(address)) => Cells::open(arena, Kind::Value, address)?,
         };
-        Ok(Self { cells, guard: Guard::new(lock)? })
+        if cells.count == 0 {
+            return Err(PyTypeError::new_err("the memory is too small for a Value of that type"));
+        }
+        Ok(Self { cells, guard })
     }
 
     #[getter]

@@ -112,6 +112,16 @@ fn lock_statistics<'py>(py: Python<'py>, object: &Object<Mutex>) -> PyResult<Bou
     Ok(dict)
 }
 
+/// Of a new lock: pid of a process that died holding it before it was made here, and since when it had.
+type LeftBy = Option<(u32, u32)>;
+
+fn mutex(raises: bool, left_by: LeftBy) -> Mutex {
+    match left_by {
+        None => Mutex::new(policy(raises)),
+        Some((pid, since)) => Mutex::left_by(policy(raises), pid, since),
+    }
+}
+
 /// A lock that any thread of any process may release, as in multiprocessing.
 #[pyclass(frozen, subclass, name = "Lock", module = "procession._native")]
 pub struct PyLock {
@@ -130,9 +140,9 @@ impl AnyLock for PyLock {
 #[pymethods]
 impl PyLock {
     #[new]
-    #[pyo3(signature = (arena, *, raises = false, address = None))]
-    fn new(arena: &Bound<'_, PyArena>, raises: bool, address: Address) -> PyResult<Self> {
-        Ok(Self { object: opened(arena, Kind::Lock, address, || Mutex::new(policy(raises)))? })
+    #[pyo3(signature = (arena, *, raises = false, address = None, left_by = None))]
+    fn new(arena: &Bound<'_, PyArena>, raises: bool, address: Address, left_by: LeftBy) -> PyResult<Self> {
+        Ok(Self { object: opened(arena, Kind::Lock, address, || mutex(raises, left_by))? })
     }
 
     #[getter]
@@ -206,9 +216,9 @@ impl AnyLock for PyRLock {
 #[pymethods]
 impl PyRLock {
     #[new]
-    #[pyo3(signature = (arena, *, raises = false, address = None))]
-    fn new(arena: &Bound<'_, PyArena>, raises: bool, address: Address) -> PyResult<Self> {
-        Ok(Self { object: opened(arena, Kind::RLock, address, || Mutex::new(policy(raises)))? })
+    #[pyo3(signature = (arena, *, raises = false, address = None, left_by = None))]
+    fn new(arena: &Bound<'_, PyArena>, raises: bool, address: Address, left_by: LeftBy) -> PyResult<Self> {
+        Ok(Self { object: opened(arena, Kind::RLock, address, || mutex(raises, left_by))? })
     }
 
     #[getter]

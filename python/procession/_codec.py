@@ -41,9 +41,10 @@ from .errors import (
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-__all__: list[str] = []
+__all__ = ["blame"]
 
 _PROTOCOL = 5  # the first with out-of-band buffers
 _STANDARD_PICKLER = ForkingPickler  # as it was at import; programs may put their own class in its place
@@ -136,14 +137,19 @@ _DECODING: list[tuple[type[Exception], type[UnpicklingError]]] = [
 
 
 def encoding_failed(obj: object, error: Exception, by_value: bool) -> Exception:
-    """The error to raise when `obj` could not be pickled because of `error`: it names the part and the path to it.
+    """The error to raise when `obj` could not be pickled because of `error`; see `blame`."""
+    return blame(obj, error, _dumps_by_value if by_value else _dumps)
+
+
+def blame(obj: object, error: Exception, dumps: Callable[[object], object]) -> Exception:
+    """The error to raise when `dumps(obj)` raised `error`: it names the part and the path to it.
 
     Errors of this package (an object of this process's own memory sent to another) are raised as they are: they say
     more than that pickling failed.
     """
     if isinstance(error, ProcessionError) and not isinstance(error, PicklingError):
         return error
-    path, part, cause = find_unpicklable(obj, _dumps_by_value if by_value else _dumps)
+    path, part, cause = find_unpicklable(obj, dumps)
     where = f" at {path}" if path else ""
     advice = _ADVICE if getattr(part, "__qualname__", "").find("<") >= 0 and not isinstance(part, type) else ""
     kind = next((ours for theirs, ours in _ENCODING if isinstance(error, theirs)), PicklingError)

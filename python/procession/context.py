@@ -2,8 +2,9 @@
 
 The one place where both choices meet. A process context ('fork', 'spawn', 'forkserver') puts its primitives in the
 program's shared arena; the 'thread' context puts the very same primitives in this process's own memory and runs
-threads, so one program runs in either. The classes derive from the standard library's contexts and carry its names,
-because other libraries test for both.
+threads, so one program runs in either. A cluster's context (`FarContext`) has its work and its primitives on a cluster
+(`_clusters`). The classes derive from the standard library's contexts and carry its names, because other libraries test
+for both.
 
 The standard library's own default start method is followed, and never changed.
 """
@@ -23,6 +24,7 @@ from multiprocessing.context import (
 
 from . import _standard, process
 from ._factories import Factories
+from ._far_context import Far
 from .process import ForkProcess, ForkServerProcess, SpawnProcess
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -38,6 +40,7 @@ __all__ = [
     "BaseContext",
     "BufferTooShort",
     "DefaultContext",
+    "FarContext",
     "ForkContext",
     "ForkProcess",
     "ForkServerContext",
@@ -78,19 +81,26 @@ class BaseContext(Factories):
 
         set_preload(module_names)
 
-    def get_context(self, method: str | None = None, *, detect_deadlocks: bool | None = None) -> Any:
+    def get_context(self, method: Any = None, *, detect_deadlocks: bool | None = None) -> Any:
         """This context, or the one named: 'fork', 'spawn', 'forkserver' or 'thread'.
 
-        `detect_deadlocks`: unless None, call that with this value. Raises: ValueError for another name.
+        Or one whose work runs on a cluster: 'dask://host:port', 'ray://host:port'; 'dask' or 'ray' for one on this
+        machine; 'subinterpreters'; a `distributed.Client`, or any `concurrent.futures.Executor`. See docs/clusters.md.
+
+        `detect_deadlocks`: unless None, call that with this value. Raises: ValueError for another name, TypeError for
+        another object; of a cluster EngineMissing, ClusterUnreachable, VersionMismatch.
         """
         if detect_deadlocks is not None:
             self.detect_deadlocks(detect_deadlocks)
         if method is None:
             return self
-        try:
+        if isinstance(method, str) and method in concrete_contexts:
             return concrete_contexts[method]
-        except KeyError:
-            raise ValueError(f"cannot find context for {method!r}; there are {', '.join(concrete_contexts)}") from None
+        from ._clusters import names_a_cluster
+
+        if names_a_cluster(method):
+            return FarContext.of(method)
+        raise ValueError(f"cannot find context for {method!r}; there are {', '.join(concrete_contexts)}")
 
     def detect_deadlocks(self, on: bool = True) -> None:
         """Look for deadlocks in this program from now on, or do not: see docs/deadlocks.md.
@@ -202,6 +212,10 @@ class ThreadContext(BaseContext):
         return manager
 
 
+class FarContext(Far, BaseContext):
+    """Work runs on a cluster, and what tasks share is the cluster's; see `Far`."""
+
+
 # The default
 
 
@@ -243,7 +257,7 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         self._actual_context: BaseContext | None = None
         self._presumed: BaseContext | None = None  # what `install` chose for a program that may choose for itself
 
-    def get_context(self, method: str | None = None, *, detect_deadlocks: bool | None = None) -> Any:
+    def get_context(self, method: Any = None, *, detect_deadlocks: bool | None = None) -> Any:
         """The context named, or without a name the one in use. `detect_deadlocks` as in `BaseContext`."""
         if detect_deadlocks is not None:
             self.detect_deadlocks(detect_deadlocks)
@@ -293,7 +307,9 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         """
         if self._actual_context is not None and self._presumed is None and not force:
             raise RuntimeError("context has already been set")
-        self._actual_context = None if method is None else BaseContext.get_context(self, method)
+        if method is not None and method not in concrete_contexts:
+            raise ValueError(f"{method!r} is no start method; there are {', '.join(concrete_contexts)}")
+        self._actual_context = None if method is None else concrete_contexts[method]
         self._presumed = None
 
     def get_start_method(self, allow_none: bool = False) -> str | None:  # type: ignore[override]
@@ -323,8 +339,8 @@ default: DefaultContext = DefaultContext()
 _concrete_contexts, _default_context = concrete_contexts, default  # their names in the standard module
 
 
-def get_context(method: str | None = None, *, detect_deadlocks: bool | None = None) -> Any:
-    """The context named, or without a name the one in use. Raises: ValueError for an unknown name."""
+def get_context(method: Any = None, *, detect_deadlocks: bool | None = None) -> Any:
+    """The context named, or without a name the one in use; see `BaseContext.get_context`."""
     return default.get_context(method, detect_deadlocks=detect_deadlocks)
 
 

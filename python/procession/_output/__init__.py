@@ -33,15 +33,20 @@ def wanted(given: ForwardOutput, method: str | None = None) -> bool | Callable[[
     """What `forward_output=` means: False, True for printing, or the function that gets the lines.
 
     Raises: TypeError for something else; NotSupported for a function where the start method is 'thread', whose prints
-    are the program's own.
+    are the program's own, and for a cluster, whose workers print where they are.
     """
+    is_ours = method in (None, "fork", "spawn", "forkserver")
     if given is None:
-        return bool(os.environ.get(VARIABLE)) and method != "thread"
+        return bool(os.environ.get(VARIABLE)) and is_ours
     if not isinstance(given, bool) and not callable(given):
         raise TypeError(f"forward_output must be True, False or a function, not {given!r}")
-    if given and (method == "thread" or not hasattr(select, "epoll")):
+    if given and not (is_ours and hasattr(select, "epoll")):
         from ..errors import NotSupported
 
+        if not is_ours and method != "thread":
+            raise NotSupported(
+                f"forward_output: what workers of {method} print stays there, see its logs; or return it"
+            )
         if method != "thread":
             raise NotSupported("forward_output needs a kernel with epoll, as Linux has")
         if given is not True:

@@ -30,6 +30,7 @@ from .disk import (
     NotAHome,
     NotDurable,
 )
+from .far import ClusterError, ClusterLost, ClusterUnreachable, EngineMissing, VersionMismatch
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -46,9 +47,13 @@ __all__ = [
     "CheckpointInUse",
     "CheckpointMismatch",
     "Closed",
+    "ClusterError",
+    "ClusterLost",
+    "ClusterUnreachable",
     "DeadlockError",
     "DeliveredTooOften",
     "Empty",
+    "EngineMissing",
     "Full",
     "HomeDamaged",
     "HomeError",
@@ -101,6 +106,7 @@ __all__ = [
     "UnpicklingError",
     "UnpicklingImportError",
     "UnpicklingTypeError",
+    "VersionMismatch",
     "WorkerDied",
     "WrongTypecode",
     "describe_exit",

@@ -18,7 +18,7 @@ import weakref
 from contextlib import suppress
 from multiprocessing import util
 
-from ..errors import PoolBroken, ShutDown
+from ..errors import ClusterLost, PoolBroken, ShutDown
 from ..pool.driver import CHECK_S
 from ..pool.supervisor import Supervisor
 from ..pool.watch import Watch
@@ -55,6 +55,10 @@ class Crew(Supervisor):
     ) -> Crew:
         """A crew of at most `size` workers, none of which is started yet."""
         lock = threading.RLock()
+        if hasattr(context, "cluster"):
+            from .far import Far
+
+            return cls(Far(context, size, initializer, initargs, most_tasks), size, False, lock, limits)
         if initializer is not None:
             initargs, initializer = (initializer, *initargs), worker.initialize
         if context.get_start_method() == "thread":
@@ -112,7 +116,7 @@ class Crew(Supervisor):
             except ShutDown:
                 raise RuntimeError("cannot schedule new futures after shutdown") from None
             except Exception as error:
-                return failures.unsent(error, args, kwargs)
+                return failures.unsent(error, args, kwargs, self.engine.encode)
             self._submitted()
         return future
 
@@ -126,7 +130,7 @@ class Crew(Supervisor):
             except ShutDown:
                 raise RuntimeError("cannot schedule new futures after shutdown") from None
             except Exception as error:
-                return failures.unsent(error, tuple(chunk), {})
+                return failures.unsent(error, tuple(chunk), {}, self.engine.encode)
             self._submitted()
         return future
 
@@ -182,9 +186,8 @@ class Crew(Supervisor):
             self.engine.start(number)
 
     def has_taken(self, number: int) -> bool:
-        """Whether a worker has taken this task; of threads it is not known here."""
-        taken: bool = self.engine.has_taken(number)
-        return taken
+        """Whether a worker has taken this task; of threads nobody knows here."""
+        return bool(self.engine.has_taken(number))
 
     def withdraw(self, futures: list[CallFuture]) -> list[CallFuture]:
         """Cancel those of these calls that no worker has taken, tell those who wait, and return them."""
@@ -264,7 +267,7 @@ class Crew(Supervisor):
 
     def _break(self, error: BaseException) -> None:
         again = self._broken(str(error))
-        again.__cause__ = error.__cause__
+        again.__cause__ = error if isinstance(error, ClusterLost) else error.__cause__
         super()._break(again)
         self.wake()
 
@@ -324,8 +327,7 @@ class Crew(Supervisor):
             finally:
                 self._helping = False
         else:
-            self._helping = False
-            self._dozing = True
+            self._helping, self._dozing = False, True
             self._bell.acquire(timeout=CHECK_S)
             self._dozing = False
 

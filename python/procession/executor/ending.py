@@ -17,7 +17,7 @@ TYPE_CHECKING = False  # `typing` is slow to import, and children should start q
 if TYPE_CHECKING:
     from .crew import Crew
 
-__all__ = ["crews", "exiting", "finish"]
+__all__ = ["crews", "exiting", "finish", "finish_all"]
 
 crews: weakref.WeakSet[Crew] = weakref.WeakSet()  # of this process
 exiting = False  # the interpreter is ending
@@ -41,7 +41,8 @@ def finish(crew: weakref.ref[Crew]) -> None:
         alive.shut_down(True)
 
 
-def _finish_all() -> None:
+def finish_all() -> None:
+    """At the interpreter's end. May be called twice."""
     global exiting
     exiting = True
     ours = list(crews)
@@ -54,6 +55,6 @@ def _finish_all() -> None:
 
 
 try:
-    threading._register_atexit(_finish_all)  # type: ignore[attr-defined]
+    threading._register_atexit(finish_all)  # type: ignore[attr-defined]
 except RuntimeError:  # imported while the interpreter ends
     exiting = True

@@ -51,19 +51,19 @@ def _not_read(message: str, cause: BaseException) -> BaseException:
     return error
 
 
-def unsent(error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+def unsent(error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any], encode: Any) -> Future[Any]:
     """A future for a call that could not be sent; the error names the argument."""
     if isinstance(error, PicklingError):
-        error = _named(error, args, kwargs)
+        error = _named(error, args, kwargs, encode)
     future: Future[Any] = Future()
     future.set_exception(error)
     return future
 
 
-def _named(error: PicklingError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PicklingError:
+def _named(error: PicklingError, args: tuple[Any, ...], kwargs: dict[str, Any], encode: Any) -> PicklingError:
     for values, name in ((enumerate(args), "args"), (kwargs.items(), "kwargs")):
         for key, value in values:
-            path = mapping.path_of(value)
+            path = mapping.path_of(value, encode)
             if path is not None:
                 return mapping.renamed(error, f"{name}[{key!r}]{path}")
     return error

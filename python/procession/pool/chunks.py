@@ -5,6 +5,9 @@ small, so that the workers end together (guided self-scheduling: Polychronopoulo
 first, so a call starts with single items; what they took decides from there on. A chunk at most doubles what was tried
 before, because items at the front need not resemble those behind. Of items that take a millisecond and more each is a
 task: nothing is gained by joining them, and one that takes fifty times as long keeps no others waiting behind it.
+
+Where handing over goes through a network and a scheduler, which take a millisecond themselves, the pace is another:
+longer tasks, and one more of them ahead for each worker, so that none is idle while its next task is on its way.
 """
 
 from __future__ import annotations
@@ -12,21 +15,38 @@ from __future__ import annotations
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from dataclasses import dataclass
+else:
+    from ._record import dataclass
 
-__all__ = ["MOST_ITEMS", "guided", "next_size"]
+__all__ = ["FAR", "MOST_ITEMS", "NEAR", "Pace", "guided", "next_size"]
 
-TARGET_NS = 1_000_000  # work in a chunk; handing over costs about a hundredth of it
 MOST_ITEMS = 2048  # in a chunk: a list of so many plain values is still written without pickle
 SHARES = 2  # a worker's part of what is left is divided by this much
 LEAST_CHUNKS = 16  # of a call of which nothing is known, for each worker
 
 
-def next_size(left: int, workers: int, largest: int, items: int, nanos: int, most: int = MOST_ITEMS) -> int:
+@dataclass(frozen=True)
+class Pace:
+    """Of a place where workers run."""
+
+    target_ns: int  # work in a chunk; handing over costs about a hundredth of it
+    least_ns: int  # the same of the last chunks of a call, which get smaller so that the workers end together
+    ahead: int  # tasks for each worker that are out at a time
+
+
+NEAR = Pace(1_000_000, 0, 2)
+FAR = Pace(20_000_000, 2_000_000, 3)  # a task costs Dask's or Ray's scheduler 0.2 to 1 ms
+
+
+def next_size(
+    left: int, workers: int, largest: int, items: int, nanos: int, most: int = MOST_ITEMS, pace: Pace = NEAR
+) -> int:
     """Items for the next chunk when `left` are left, `largest` was the largest answered, `items` took `nanos`."""
     if items == 0:
         return 1
-    wanted = TARGET_NS * items // max(nanos, items)
-    fair = -(-left // (SHARES * workers))
+    wanted = pace.target_ns * items // max(nanos, items)
+    fair = max(-(-left // (SHARES * workers)), min(left, pace.least_ns * items // max(nanos, items)))
     return max(1, min(wanted, 2 * largest, fair, most))
 
 

@@ -20,6 +20,7 @@ from .._store import Shared, shared_arena
 from ..errors import NotGuarded, NotSupported, RemoteTraceback, TooManyWaiters, WorkerDied, describe_exit
 from ..process import ProcessWithResult, current_process
 from .blas import survey, threads_each, variables
+from .chunks import NEAR
 from .control import TERMINATE_S, Control
 from .functions import FunctionTable
 from .marks import Marks, is_before
@@ -32,6 +33,8 @@ TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Protocol
+
+    from .chunks import Pace
 else:
     Protocol = object
 
@@ -49,6 +52,8 @@ class Engine(Protocol):
     workers: dict[int, Any]  # the live ones: objects with name, pid, exitcode
     wrap: Any  # called with a payload, makes what is sent in its place; None where that is the payload itself
     registration: Registration
+    pace: Pace  # how tasks are cut and handed out there
+    encode: Any  # raises what sending something would: PicklingError
 
     @property
     def waiting(self) -> int:
@@ -101,6 +106,8 @@ class _Claims(_native.Claim, Shared):
 
 class ProcessEngine(Control):
     """Workers in processes of a context."""
+
+    pace, encode = NEAR, staticmethod(_native.encode)
 
     def __init__(
         self,

@@ -66,6 +66,8 @@ class FunctionTable:
             return known[1]
         return self._ship(function)
 
+    check = address
+
     def _ship(self, function: Any) -> tuple[int, int]:
         if not callable(function):
             raise TypeError(f"a pool calls functions, and {function!r} cannot be called")

@@ -72,7 +72,7 @@ class IMapIterator(_native.Job):
         kind: int = ONE,
     ) -> IMapIterator:
         """Submit the first tasks. Raises: TypeError for what is not iterable, PicklingError for the function."""
-        core.engine.functions.address(function)
+        core.engine.functions.check(function)
         self._limits, self._kind = limits, kind | limits.kind
         self._tries: dict[int, int] | None = None  # by item: how often it took a worker along
         self._core, self._function, self._chunksize = core, function, chunksize

@@ -18,6 +18,8 @@ __all__ = ["PARTS", "TIMED", "Limits", "limits_of", "memory_of"]
 
 TIMED = 16  # in a task's kind: its worker notes down when it begins; see crates/python/src/pool
 
+PROCESSES = ("fork", "spawn", "forkserver")
+
 PARTS = 32  # in a task's kind, for threads: a chunk that takes long is answered in parts, for somebody watches
 
 
@@ -72,3 +74,8 @@ def memory_of(given: Any, name: str, method: str) -> int | None:
 def _check_processes(method: str, name: str) -> None:
     if method == "thread":
         raise NotSupported(f"{name}= needs workers that are processes: a thread cannot be ended from outside")
+    if method not in PROCESSES:
+        raise NotSupported(
+            f"{name}= needs workers that this program may end, and those of {method} are not its own: "
+            f"use get_context('fork'), or have the function limit itself"
+        )

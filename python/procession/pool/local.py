@@ -17,11 +17,12 @@ from .. import _native
 from .._store import shared_arena
 from ..errors import WorkerDied
 from ..process import ThreadProcess
+from .chunks import NEAR
 from .limits import PARTS
 from .registration import Registration
 from .state import BROKEN, RAISED, READY, VALUE, Ended
 
-__all__ = ["LocalEngine"]
+__all__ = ["Dispatcher", "Functions", "LocalEngine"]
 
 MANY, STREAM = 4, 8  # bits of a kind; see crates/python/src/pool
 TRACE, TASK, TASK_DONE, SUBMITTED, WORKER, PRIVATE = 1, 16, 17, 18, 19, 1 << 15  # see crates/core/src/recorder.rs
@@ -30,7 +31,7 @@ PART_NS = 1_000_000  # of a chunk in parts: for so long outcomes are kept, as in
 _STOP = None
 
 
-class _Functions:
+class Functions:
     """Stands for the table of functions: here they are their own addresses."""
 
     registration: Registration | None = None
@@ -42,6 +43,8 @@ class _Functions:
         self.note(function)
         return function
 
+    check = address
+
     def note(self, function: Any) -> None:
         """Say that this is called, if it is another than the last."""
         if self.registration is not None and id(function) != self._last:
@@ -52,7 +55,7 @@ class _Functions:
         return 0
 
 
-class _Dispatcher:
+class Dispatcher:
     """The native dispatcher's methods on queues in memory."""
 
     def __init__(self) -> None:
@@ -208,14 +211,15 @@ class LocalEngine:
     """Workers in threads; see `engine.Engine`."""
 
     method = "thread"
+    pace, encode = NEAR, staticmethod(_native.encode)
     wrap: Any = None  # objects are handed over themselves
 
     def __init__(
         self, size: int, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...], most_tasks: int
     ) -> None:
-        self.dispatcher = _Dispatcher()
+        self.dispatcher = Dispatcher()
         self.tasks, self.answers = self.dispatcher.tasks, self.dispatcher.answers
-        self.functions = _Functions()
+        self.functions = Functions()
         self.registration = self.dispatcher.registration = Registration.of_threads(shared_arena(), size)
         self.functions.registration = self.registration
         self.workers: dict[int, Any] = {}
@@ -293,7 +297,7 @@ class LocalEngine:
 
 
 def _serve(
-    dispatcher: _Dispatcher,
+    dispatcher: Dispatcher,
     number: int,
     initializer: Callable[..., Any] | None,
     initargs: tuple[Any, ...],
@@ -337,20 +341,20 @@ def _serve(
         done += 1
 
 
-def _trace_begin(dispatcher: _Dispatcher, number: int, function: Any, kind: int, payload: Any) -> bool:
+def _trace_begin(dispatcher: Dispatcher, number: int, function: Any, kind: int, payload: Any) -> bool:
     items = len(payload) if kind & MANY else 0
     _native.record(TASK, id(dispatcher), number, items, flags=PRIVATE, label=_native.title(function, payload))
     return True
 
 
-def _trace_end(dispatcher: _Dispatcher, number: int, status: int, value: Any) -> None:
+def _trace_end(dispatcher: Dispatcher, number: int, status: int, value: Any) -> None:
     failed = int(status != VALUE)
     if type(value) is _Outcomes:
         failed = sum(told != VALUE for told, _ in value)
     _native.record(TASK_DONE, id(dispatcher), number, failed, flags=PRIVATE, label="")
 
 
-def _died(dispatcher: _Dispatcher, task: int, error: BaseException) -> WorkerDied:
+def _died(dispatcher: Dispatcher, task: int, error: BaseException) -> WorkerDied:
     """What the caller gets for a task that called `sys.exit`, as from a process."""
     owner = dispatcher.owner(task)
     what = None

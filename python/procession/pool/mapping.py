@@ -7,6 +7,7 @@ were read just now: those are warm, and few.
 
 from __future__ import annotations
 
+from .. import _native
 from ..errors import PicklingError
 from .chunks import MOST_ITEMS, guided, next_size
 from .results import AHEAD, MANY, STREAM, MapResult
@@ -14,10 +15,12 @@ from .supervisor import ANY
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from .supervisor import Supervisor
+
+    Encode = Callable[[Any], object]
 
 __all__ = ["feed", "path_of", "renamed", "submit_all"]
 
@@ -25,21 +28,21 @@ MOST_OUT = 4096  # items in tasks of given size that are out at a time, at least
 CHUNK_BYTES = 1 << 20  # arguments and results of a chunk; joining larger ones gains nothing, and holds up what is done
 
 
-def name_culprit(error: PicklingError, payloads: Sequence[Any], name: str, first: int = 0) -> PicklingError:
+def name_culprit(
+    error: PicklingError, payloads: Sequence[Any], name: str, first: int = 0, encode: Encode = _native.encode
+) -> PicklingError:
     """The error again, with the path to the culprit beginning at the caller's argument."""
     for place, payload in enumerate(payloads):
-        path = path_of(payload)
+        path = path_of(payload, encode)
         if path is not None:
             return renamed(error, f"{name}[{first + place}]{path}")
     return error
 
 
-def path_of(obj: Any) -> str | None:
+def path_of(obj: Any, encode: Encode = _native.encode) -> str | None:
     """The path inside `obj` to what cannot be pickled; None when it can."""
-    from .. import _native
-
     try:
-        _native.encode(obj)
+        encode(obj)
     except PicklingError as error:
         return error.path or ""
     return None
@@ -83,7 +86,9 @@ def _submit(
     try:
         return core.submit(job, function, kind, first, payloads, most_bytes)
     except PicklingError as error:
-        raise name_culprit(error, items[first : first + sum(sizes)], "items", first) from error.__cause__
+        raise name_culprit(
+            error, items[first : first + sum(sizes)], "items", first, core.engine.encode
+        ) from error.__cause__
 
 
 def submit_all(core: Supervisor, job: MapResult, function: Any, items: Sequence[Any], chunksize: int | None) -> None:
@@ -171,16 +176,17 @@ class _Fixed(_Plan):
 
 
 class _Adaptive(_Plan):
-    """Chunks whose size follows the measured time; two for each worker out at a time."""
+    """Chunks whose size follows the measured time; two or three for each worker out at a time."""
 
     def __init__(self, core: Supervisor, job: MapResult) -> None:
         super().__init__(core, job)
+        self._pace = core.engine.pace
         self._seen = (0, 0)  # items and nanoseconds measured when sizes were last chosen
         self._recent = (0, 0)  # the same, of the time between the last two choices
         self._largest = 1  # chunk planned in the round before: it has been tried when this one is planned
 
     def wants_more(self) -> bool:
-        return self._job.outstanding <= self._size
+        return self._job.outstanding <= (self._pace.ahead - 1) * self._size
 
     def __call__(self, left: int) -> list[int]:
         items, nanos = self._job.measured
@@ -189,8 +195,8 @@ class _Adaptive(_Plan):
             self._seen = items, nanos
         most = self._most_items(items)
         sizes: list[int] = []
-        for _ in range(self._room(2 * self._size - self._job.outstanding)):
-            size = next_size(left, self._size, self._largest, *self._recent, most)
+        for _ in range(self._room(self._pace.ahead * self._size - self._job.outstanding)):
+            size = next_size(left, self._size, self._largest, *self._recent, most, self._pace)
             sizes.append(size)
             left -= size
             if left == 0:

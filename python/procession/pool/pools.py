@@ -14,7 +14,7 @@ from multiprocessing import util
 from .._bootstrap import at_fork_in_child
 from .._interrupts import Ignored
 from .._output import wanted
-from ..errors import NotSupported, PicklingError, PoolBroken
+from ..errors import ClusterLost, NotSupported, PicklingError, PoolBroken
 from . import mapping
 from .arguments import whole
 from .engine import ProcessEngine
@@ -138,6 +138,10 @@ class Pool(Maps, Inherited):
             from .local import LocalEngine
 
             return LocalEngine(*given)
+        if hasattr(self._ctx, "cluster"):
+            from .far import FarEngine
+
+            return FarEngine(self._ctx, *given)
         return ProcessEngine(self._ctx, self.Process, *given)
 
     def __repr__(self) -> str:
@@ -215,7 +219,7 @@ class Pool(Maps, Inherited):
         except BaseException as error:
             self._not_submitted(job)
             if isinstance(error, PicklingError):
-                raise self._name_argument(error, given) from error.__cause__
+                raise self._name_argument(error, given, core.engine.encode) from error.__cause__
             raise
         return job
 
@@ -265,7 +269,7 @@ class Pool(Maps, Inherited):
     def _check_running(self) -> None:
         """Raises: PoolBroken for a pool that broke or is another process's; ValueError for one that was closed."""
         self._check_owned()
-        if isinstance(self._core.error, PoolBroken):
+        if isinstance(self._core.error, PoolBroken | ClusterLost):
             raise self._core.error.with_traceback(None)
         if self._state != "RUN":
             raise ValueError("Pool not running")
@@ -278,10 +282,10 @@ class Pool(Maps, Inherited):
             self._core.no_callbacks()
 
     @staticmethod
-    def _name_argument(error: PicklingError, given: tuple[Any, ...]) -> PicklingError:
+    def _name_argument(error: PicklingError, given: tuple[Any, ...], encode: Any) -> PicklingError:
         for values, name in ((enumerate(given[0]), "args"), (given[1].items(), "kwds")):
             for key, value in values:
-                path = mapping.path_of(value)
+                path = mapping.path_of(value, encode)
                 if path is not None:
                     return mapping.renamed(error, f"{name}[{key!r}]{path}")
         return error

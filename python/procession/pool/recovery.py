@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from dataclasses import dataclass
     from typing import Any
 
+    from ..errors import WorkerDied
     from .supervisor import Supervisor
 else:
     from ._record import dataclass
 
-__all__ = ["Part", "culprit", "divide", "has_more", "recover", "take_apart"]
+__all__ = ["Part", "culprit", "divide", "has_more", "recover", "recover_lost", "take_apart"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,12 @@ def recover(core: Supervisor, task: int, number: int, worker: Any) -> None:
         return
     lost.charge()
     _replace(core, task, lost.job, lost.parts, DIED, error)
+
+
+def recover_lost(core: Supervisor, task: int, died: WorkerDied) -> None:
+    """The same where workers are a cluster's, which gave the task up. May be called again for the same task."""
+    if core.dispatcher.owner(task) is not None:
+        recover(core, task, 0, died)
 
 
 def take_apart(core: Supervisor, task: int, told: Any) -> None:

@@ -51,9 +51,9 @@ class Registration(_native.Claim, Shared):
         return self
 
     @classmethod
-    def of_threads(cls, arena: _native.Arena, size: int) -> Registration:
-        """Of a pool of threads."""
-        return cls._make(arena, size, "thread")
+    def of_threads(cls, arena: _native.Arena, size: int, method: str = "thread") -> Registration:
+        """Of a pool of threads, or of workers that are not this program's."""
+        return cls._make(arena, size, method)
 
     def take_in(self, part: Any) -> None:
         """A shared object is part of the pool."""

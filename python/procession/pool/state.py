@@ -34,7 +34,9 @@ __all__ = [
     "CLAIM",
     "DIED",
     "ITEM",
+    "GONE",
     "KEPT",
+    "LOST",
     "RAISED",
     "READY",
     "RETIRE",
@@ -74,6 +76,8 @@ DIED = 4  # its worker ended, or the pool did
 READY = 16  # it serves
 BROKEN = 17  # its initializer raised
 APART = 19  # a chunk of items cannot be unpickled as one (18 is the executor's)
+LOST = 20  # a task's worker was lost, where workers are a cluster's
+GONE = 21  # and there: the whole cluster is
 
 MOST_STILLBIRTHS = 3  # workers ending in a row before any serves; arbitrary
 MOST_KILLED = 64  # the same, of workers that are killed from outside; arbitrary

@@ -18,9 +18,9 @@ from ..errors import PoolBroken, PoolTerminated, ShutDown, WorkerDied
 from .driver import CHECK_S, Driver
 from .lead import Lead
 from .records import PoolStatistics
-from .recovery import has_more, recover, take_apart
+from .recovery import has_more, recover, recover_lost, take_apart
 from .results import failure
-from .state import APART, BROKEN, DIED, RAISED, READY, Break, Fail, Instruction, PoolState, Start, Try
+from .state import APART, BROKEN, DIED, GONE, LOST, RAISED, READY, Break, Fail, Instruction, PoolState, Start, Try
 from .vacancies import Vacancies
 
 TYPE_CHECKING = False  # as in `state`
@@ -242,6 +242,11 @@ class Supervisor(Driver):
                 self._break_by_initializer(told)
             elif status == APART:  # which bears the number of a task
                 take_apart(self, worker, told)
+            elif status == LOST:  # likewise
+                recover_lost(self, worker, told)
+            elif status == GONE:
+                self.state.terminate()
+                self._break(told)
 
     def _tell(self, job: Any) -> None:
         """A job is ready: let the event loops know in which it is awaited."""
@@ -296,10 +301,12 @@ class Supervisor(Driver):
             self.state.terminate()
 
     def loss(self, number: int, worker: Any, what: str) -> BaseException:
-        """The error for what a dead worker took along."""
+        """The error for what a dead worker took along. Where it is a cluster's, `worker` is what that says of it."""
         if self.watch is not None:
             return self.watch.loss(number, worker, what)
-        return WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
+        error = WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
+        error.__cause__ = worker if isinstance(worker, BaseException) else None
+        return error
 
     def settle(self, task: int, error: BaseException) -> None:
         """A task ends with this error."""

@@ -168,9 +168,20 @@ impl PyJob {
         state.answered == state.submitted
     }
 
-    /// So many tasks more are out.
-    fn expect(&self, tasks: usize) {
-        self.submitted(tasks, 0);
+    /// So many tasks more are out, of so many bytes.
+    #[pyo3(signature = (tasks, bytes = 0))]
+    fn expect(&self, tasks: usize, bytes: u64) {
+        self.submitted(tasks, bytes);
+    }
+
+    /// A task of so many bytes is out no more; its answer has so many.
+    fn weigh(&self, sent: u64, come: u64) {
+        self.weighed(sent, come);
+    }
+
+    /// One task is answered by others, put in its place. True: that was the last.
+    fn replaced(&self) -> bool {
+        self.note_nothing()
     }
 
     /// One task is answered. True: that was the last.

@@ -242,6 +242,8 @@ def test_chunks_follow_the_time_and_stay_long() -> None:
     assert next_size(10**6, 2, 10**6, *microsecond, 10**6, pace=FAR) == 20_000
     assert next_size(100, 2, 10**6, *microsecond, pace=NEAR) == 25  # a fair part of what is left
     assert next_size(100, 2, 10**6, *microsecond, pace=FAR) == 100  # which would not be worth a task
+    assert next_size(10**9, 100, 10**6, *microsecond, 10**6, pace=NEAR) == 1000
+    assert next_size(10**9, 100, 10**6, *microsecond, 10**6, pace=FAR) == 200_000  # or the scheduler could not keep up
 
 
 def test_answers_keep_nothing_alive(threads: Any) -> None:

@@ -8,6 +8,9 @@ task: nothing is gained by joining them, and one that takes fifty times as long 
 
 Where handing over goes through a network and a scheduler, which take a millisecond themselves, the pace is another:
 longer tasks, and one more of them ahead for each worker, so that none is idle while its next task is on its way.
+
+And one hands out to all: with w workers it has but a w-th of a task's time for each. So with many workers tasks are
+longer, and keep it busy for half of its time (docs/scheduling.md).
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ __all__ = ["FAR", "MOST_ITEMS", "NEAR", "Pace", "guided", "next_size"]
 
 MOST_ITEMS = 2048  # in a chunk: a list of so many plain values is still written without pickle
 SHARES = 2  # a worker's part of what is left is divided by this much
+IDLE = 2  # whoever hands out tasks is busy for one part in so many
 LEAST_CHUNKS = 16  # of a call of which nothing is known, for each worker
 
 
@@ -33,10 +37,11 @@ class Pace:
     target_ns: int  # work in a chunk; handing over costs about a hundredth of it
     least_ns: int  # the same of the last chunks of a call, which get smaller so that the workers end together
     ahead: int  # tasks for each worker that are out at a time
+    each_ns: int  # what a task costs those who hand it out and take in the answer
 
 
-NEAR = Pace(1_000_000, 0, 2)
-FAR = Pace(20_000_000, 2_000_000, 3)  # a task costs Dask's or Ray's scheduler 0.2 to 1 ms
+NEAR = Pace(1_000_000, 0, 2, 1_000)
+FAR = Pace(20_000_000, 2_000_000, 3, 1_000_000)  # Ray's half of that, Dask's a fifth more
 
 
 def next_size(
@@ -45,7 +50,7 @@ def next_size(
     """Items for the next chunk when `left` are left, `largest` was the largest answered, `items` took `nanos`."""
     if items == 0:
         return 1
-    wanted = pace.target_ns * items // max(nanos, items)
+    wanted = max(pace.target_ns, IDLE * workers * pace.each_ns) * items // max(nanos, items)
     fair = max(-(-left // (SHARES * workers)), min(left, pace.least_ns * items // max(nanos, items)))
     return max(1, min(wanted, 2 * largest, fair, most))
 

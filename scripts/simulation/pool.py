@@ -17,11 +17,10 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Protocol
 
-from procession.pool import chunks
+from procession.pool.chunks import NEAR, Pace
 from procession.pool.mapping import _Adaptive, _Fixed
 from procession.pool.supervisor import BATCH
 
-NEAR, FAR = (getattr(chunks, name, None) for name in ("NEAR", "FAR"))  # how long tasks are to be, here and elsewhere
 ADAPTIVE = None  # as `chunksize`: what `Pool.map` does when it is given none
 
 
@@ -103,14 +102,14 @@ class Run:
 class _Job:
     """What the pool's plans ask of a job, and of its pool."""
 
-    def __init__(self, size: int, pace: object = NEAR) -> None:
+    def __init__(self, size: int, pace: Pace = NEAR) -> None:
         self.size, self.outstanding = size, 0
         self.engine, self.pace = self, pace
         self.measured = (0, 0)  # items, and nanoseconds they took
         self.bytes = (0, 0, 0)
 
 
-def simulate(items: Items, workers: int, costs: Costs, chunksize: int | None = ADAPTIVE, pace: object = NEAR) -> Run:
+def simulate(items: Items, workers: int, costs: Costs, chunksize: int | None = ADAPTIVE, pace: Pace = NEAR) -> Run:
     """Have `workers` do the items, as `Pool.map` would. `pace`: what it aims at when it is given no chunksize."""
     return _Simulation(items, _Job(workers, pace), costs, chunksize).run()
 

@@ -8,10 +8,12 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from procession.pool.chunks import FAR, NEAR, Pace
+
 from .advice import best_chunk, feeds, kruskal_weiss, least_chunk, longest
 from .chart import Panel
 from .measure import naps
-from .pool import ADAPTIVE, FAR, NEAR, Costs, Run, simulate
+from .pool import ADAPTIVE, Costs, Run, simulate
 from .shuffle import Shuffle, Shuffled, simulate_shuffle
 from .times import Constant, Drawn, items
 
@@ -20,7 +22,7 @@ MEASURED = HERE / "measured.json"
 WORKERS = (10, 30, 100, 300, 1000, 3000, 10_000)
 DECADES = (10, 100, 1000, 10_000)
 ITEMS_EACH = 20  # for each worker in a run, at least; fewer, and the beginning and the end count for much
-LOCAL_S, FAR_S = 0.05, 1.0  # seconds of work for each worker, at least: some dozen tasks
+LOCAL_S, FAR_S = 0.3, 30.0  # seconds of work for each worker, at least: enough for tasks to become as long as wanted
 
 
 def measured() -> dict[str, Any]:
@@ -147,7 +149,7 @@ def is_near(engine: str) -> bool:
     return engine in ("fork", "thread")
 
 
-def pace_of(engine: str) -> object:
+def pace_of(engine: str) -> Pace:
     """How long the pool wants tasks to be there."""
     return NEAR if is_near(engine) else FAR
 

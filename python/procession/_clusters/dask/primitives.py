@@ -28,16 +28,16 @@ from multiprocessing import sharedctypes
 
 import distributed
 
-from ..errors import Empty, Full, NotSupported, ObjectGone, ReleaseError, WrongTypecode
-from .dask_named import Named, within
-from .shipping import Shipping, loads
+from ...errors import Empty, Full, NotSupported, ObjectGone, ReleaseError, WrongTypecode
+from ..shipping import Shipping, loads
+from .named import Named, within
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .dask import DaskCluster
+    from . import DaskCluster
 
 __all__ = ["Event", "Lock", "Queue", "Semaphore", "Value", "make"]
 

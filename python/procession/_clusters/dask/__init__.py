@@ -32,8 +32,8 @@ from distributed.comm.core import CommClosedError
 from distributed.protocol.pickle import dumps
 from distributed.scheduler import KilledWorker
 
-from ..errors import ClusterError, ClusterLost, ProcessionError, VersionMismatch, WorkerDied
-from .dask_joining import LocalCluster, compare, connect, disconnect, missing, not_installed, opened, patience
+from ...errors import ClusterError, ClusterLost, ProcessionError, VersionMismatch, WorkerDied
+from .joining import LocalCluster, compare, connect, disconnect, missing, not_installed, opened, patience
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class DaskCluster:
 
     def primitive(self, kind: str, *arguments: Any, name: str | None = None) -> Any:
         """See `Cluster`."""
-        from .dask_primitives import make
+        from .primitives import make
 
         self._check_running()
         try:

@@ -16,9 +16,9 @@ import time
 
 import distributed
 
-from ..errors import ClusterLost, ObjectGone
-from .dask_joining import client_of
-from .shipping import dumps_back
+from ...errors import ClusterLost, ObjectGone
+from ..shipping import dumps_back
+from .joining import client_of
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ def _has_value(name: str, dask_scheduler: Any = None) -> bool:
 
 
 class Queue(Named):
-    """A queue in the scheduler's memory, through which every item passes: send handles of what is large, or results."""
+    """A queue in the scheduler's memory, through which every item passes: for small ones."""
 
     def __init__(self, name: str, home: str, maxsize: int = 0) -> None:
         super().__init__(name, home)

@@ -77,11 +77,12 @@ class Disk:
     """Files, the same for every engine on this machine."""
 
     def __init__(self, context: Any, place: Path) -> None:
-        if "path" not in inspect.signature(procession.get_context("fork").Queue).parameters:
-            pytest.skip("there are no homes on disk")
         self._context, self._place = context, place
 
     def __getattr__(self, kind: str) -> Any:
+        if "path" not in inspect.signature(getattr(procession.get_context("fork"), kind)).parameters:
+            pytest.skip(f"no {kind} lives on disk")
+
         def make(*arguments: Any) -> Any:
             number = sum(1 for _ in self._place.iterdir())
             return getattr(self._context, kind)(*arguments, path=self._place / f"{kind}-{number}")

@@ -316,6 +316,10 @@ def test_the_rules_of_a_permit_that_is_nobodys() -> None:
     assert list(permits.holders()) == [ANN]
     permits.release(BOB, 3)
     assert permits.get_value() == 3
+    assert list(permits.holders()) == [ANN]  # Bob gave none of hers
+    permits.bury(ANN)
+    assert permits.acquire(BOB) == (True, ANN)
+    assert permits.get_value() == 3
 
 
 def test_the_rules_of_a_queue_with_leases() -> None:

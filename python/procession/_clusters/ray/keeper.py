@@ -96,8 +96,10 @@ class Semaphore:
         if self._most is not None and self.value + count > self._most:
             raise ReleaseError("released more often than acquired")
         self.value += count
-        for _ in range(min(count, len(self._holders))):
-            self._holders.remove(who if who in self._holders else self._holders[0])
+        for _ in range(min(count, self._holders.count(who))):
+            self._holders.remove(who)
+        if self.value == self._most:  # whoever gave it back: a Lock is not always released by its holder
+            self._holders.clear()
 
     def get_value(self) -> int:
         return self.value
@@ -248,6 +250,7 @@ class Keeper:
         self._node = ray.get_runtime_context().get_node_id()
         self._seen: dict[Who, tuple[float, bool]] = {}  # of processes on other nodes: when looked for, do they live
         self._looks: set[Any] = set()
+        self._withdrawn: dict[tuple[Who, int], None] = {}  # what was asked and is not waited for, the oldest first
 
     async def ask(
         self,
@@ -257,6 +260,7 @@ class Keeper:
         details: tuple[Any, ...],
         timeout: float | None,
         who: Who,
+        number: int,
     ) -> tuple[bool, Any]:
         """Have `what` done with the thing at an address, which is made by the recipe when it is first asked for.
 
@@ -278,14 +282,17 @@ class Keeper:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(thing.changed.wait(), left)
             self._bury(thing)
-            if not self._lives(who):
+            if (who, number) in self._withdrawn or not self._lives(who):
+                self._withdrawn.pop((who, number), None)
                 return False, None
         thing.wake()
         return True, answer
 
-    async def forget(self, address: tuple[str, str]) -> None:
-        """Drop a thing."""
-        self._things.pop(address, None)
+    async def withdraw(self, who: Who, number: int) -> None:
+        """Who asked this does not wait any more: nothing is to be taken for it. (It may be, and be on its way.)"""
+        self._withdrawn[who, number] = None
+        if len(self._withdrawn) > MOST_ASKING:
+            del self._withdrawn[next(iter(self._withdrawn))]
 
     def _bury(self, thing: _Thing) -> None:
         for who in set(thing.rules.holders()):

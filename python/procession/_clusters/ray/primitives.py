@@ -8,10 +8,10 @@ it within about 100 ms (on another node two seconds), and of a lock is warned.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import threading
 import warnings
-from contextlib import suppress
 from multiprocessing.sharedctypes import typecode_to_type  # type: ignore[attr-defined]
 
 import ray
@@ -28,27 +28,21 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS"]
 
-_keepers: dict[str, Any] = {}  # the actors, by name
-_who: tuple[Any, ...] = (0,)  # of this process: its pid and where it is
-
-
-def _keeper(name: str) -> Any:
-    if name not in _keepers:
-        _keepers[name] = ray.get_actor(name, namespace=NAMESPACE)
-    return _keepers[name]
+_began: tuple[int, str] = (0, "")  # of this process: its pid and when it started
+_numbers = itertools.count()  # of what this process asks
 
 
 def _me() -> tuple[Any, ...]:
     """Who asks; see `keeper`. Raises: ClusterLost when this program is not connected, for Ray would start another."""
-    global _who
+    global _began
     if not ray.is_initialized():
         raise ClusterLost("this program is not connected to Ray any more")
     pid = os.getpid()
-    if _who[0] != pid:
-        is_client = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
-        node = None if is_client else ray.get_runtime_context().get_node_id()
-        _who = pid, node, started(pid)
-    return _who[1], pid, _who[2], threading.get_ident()
+    if _began[0] != pid:
+        _began = pid, started(pid)
+    is_client = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
+    node = None if is_client else ray.get_runtime_context().get_node_id()
+    return node, pid, _began[1], threading.get_ident()
 
 
 def _dumps_in_worker(thing: Any) -> bytes:
@@ -68,6 +62,7 @@ class _View:
         self._keeper, self._address, self._arguments = keeper, address, arguments
         self._dumps = dumps or _dumps_in_worker
         self._recipe = self._made_by(*arguments)
+        self._actor: Any = None  # the keeper, when it was first asked
 
     def _made_by(self, *arguments: Any) -> tuple[Any, ...]:
         """The recipe: rules, and what they are made with. Raises: for arguments that cannot be."""
@@ -81,18 +76,19 @@ class _View:
 
     def _ask(self, what: str, *details: Any, timeout: float | None = None) -> tuple[bool, Any]:
         """Have the keeper do it. (True, its answer), or (False, None) after `timeout` seconds."""
-        reference = None
+        me, number = _me(), next(_numbers)
         try:
-            me = _me()
-            reference = _keeper(self._keeper).ask.remote(
-                self._address, self._recipe, what, details, None if timeout is None else max(0.0, timeout), me
-            )
-            answer: tuple[bool, Any] = ray.get(reference)
+            if self._actor is None:
+                self._actor = ray.get_actor(self._keeper, namespace=NAMESPACE)
+            most = None if timeout is None else max(0.0, timeout)
+            asked = self._actor.ask.remote(self._address, self._recipe, what, details, most, me, number)
+            answer: tuple[bool, Any] = ray.get(asked)
         except Exception as error:
-            raise self._told(error) from error.__cause__
+            told = self._told(error)
+            raise told from told.__cause__
         except BaseException:  # Ctrl-C: nothing is to be taken for nobody
-            with suppress(Exception):
-                ray.cancel(reference)
+            if self._actor is not None:
+                self._actor.withdraw.remote(me, number)
             raise
         return answer
 

@@ -19,6 +19,7 @@ from procession.testing import wait_until
 
 STARTING_S = 30.0
 PORT = 8786  # where there is a network of its own
+ALONE = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", "."]
 
 
 class DaskCommands:
@@ -58,9 +59,7 @@ class DaskCommands:
 
     def worker(self, address: str, *options: str, inside: str | None = None) -> subprocess.Popen[bytes]:
         """Start one, of one thread, that nobody starts again when it dies."""
-        return self.start(
-            "worker", f"tcp://{address}", "--nthreads", "1", "--no-nanny", "--no-dashboard", *options, inside=inside
-        )
+        return self.start("worker", f"tcp://{address}", *ALONE, *options, inside=inside)
 
     def logs(self) -> str:
         """What they wrote, for whoever looks why a test failed."""

@@ -32,6 +32,11 @@ WAIT_S = 30.0
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True, name="dask")
+def _late() -> None:
+    """Behind all others, for the threads that Dask leaves; see `homes.is_late`."""
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A context on a scheduler with two workers."""
@@ -118,6 +123,12 @@ def test_what_was_kept_is_kept_again_when_it_is_lost(cluster: Any) -> None:
     calls.client.cancel([kept.future])  # as when all that had it have died
     assert kept.is_gone
     assert calls.submit(len, kept).result(WAIT_S) == 1000
+
+
+def test_what_is_large_does_not_go_into_a_graph(cluster: Any, pool: Any) -> None:
+    """Of which Dask would warn, and a warning is an error here."""
+    assert cluster.cluster.submit(len, b"x" * 12_000_000).result(WAIT_S) == 12_000_000
+    assert pool.starmap(tasks.length, [(b"x" * 12_000_000, 1)]) == [12_000_001]
 
 
 def test_what_was_spread_goes_on_from_where_it_is(cluster: Any) -> None:

@@ -24,6 +24,11 @@ WAIT_S = 30.0
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True, name="dask")
+def _late() -> None:
+    """Behind all others, for the threads that Dask leaves; see `homes.is_late`."""
+
+
 def test_a_worker_dies_in_another_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scheduler and workers have networks of their own, where this machine lets them; the job is done all the same."""
     monkeypatch.setenv("PROCESSION_CLUSTER_TIMEOUT", str(STARTING_S))

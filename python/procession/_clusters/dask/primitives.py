@@ -28,16 +28,16 @@ from multiprocessing import sharedctypes
 
 import distributed
 
-from ..errors import Empty, Full, NotSupported, ObjectGone, ReleaseError, WrongTypecode
-from .dask_named import Named, within
-from .shipping import Shipping, loads
+from ...errors import Empty, Full, NotSupported, ObjectGone, ReleaseError, WrongTypecode
+from ..shipping import Shipping, loads
+from .named import Named, within
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .dask import DaskCluster
+    from . import DaskCluster
 
 __all__ = ["Event", "Lock", "Queue", "Semaphore", "Value", "make"]
 
@@ -87,7 +87,7 @@ def _has_value(name: str, dask_scheduler: Any = None) -> bool:
 
 
 class Queue(Named):
-    """A queue in the scheduler's memory, through which every item passes: send handles of what is large, or results."""
+    """A queue in the scheduler's memory, through which every item passes: for small ones."""
 
     def __init__(self, name: str, home: str, maxsize: int = 0) -> None:
         super().__init__(name, home)

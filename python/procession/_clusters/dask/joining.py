@@ -22,13 +22,13 @@ from distributed.comm.core import connect as knock
 from distributed.security import Security
 from distributed.versions import get_versions
 
-from ..errors import ClusterError, ClusterLost, ClusterUnreachable, VersionMismatch
+from ...errors import ClusterError, ClusterLost, ClusterUnreachable, VersionMismatch
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from typing import Any
 
-    from .dask import DaskCluster
+    from . import DaskCluster
 
 __all__ = [
     "LocalCluster",
@@ -101,7 +101,7 @@ class LocalCluster:
 
     def __init__(self) -> None:
         """Raises: ClusterError when no worker comes to life."""
-        from .._cpu import cpu_count
+        from ..._cpu import cpu_count
 
         self._scratch = tempfile.TemporaryDirectory(prefix="procession-dask-", ignore_cleanup_errors=True)
         try:

@@ -16,9 +16,9 @@ import time
 
 import distributed
 
-from ..errors import ClusterLost, ObjectGone
-from .dask_joining import client_of
-from .shipping import dumps_back
+from ...errors import ClusterLost, ObjectGone
+from ..shipping import dumps_back
+from .joining import client_of
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ class Named:
 
     def _lost(self, error: BaseException | None = None) -> ClusterLost:
         why = f": {error}" if error is not None else ""
-        return ClusterLost(f"the Dask scheduler of {self._home} is gone, and {self!r} with it{why}", cluster=self._home)
+        return ClusterLost(
+            f"{self!r} is out of reach, the connection to {self._home} has ended{why}", cluster=self._home
+        )
 
 
 def _again(cls: Any, name: str, home: str, *facts: Any) -> Named:

@@ -32,8 +32,8 @@ from distributed.comm.core import CommClosedError
 from distributed.protocol.pickle import dumps
 from distributed.scheduler import KilledWorker
 
-from ..errors import ClusterError, ClusterLost, ProcessionError, VersionMismatch, WorkerDied
-from .dask_joining import LocalCluster, compare, connect, disconnect, missing, not_installed, opened, patience
+from ...errors import ClusterError, ClusterLost, ProcessionError, VersionMismatch, WorkerDied
+from .joining import LocalCluster, compare, connect, disconnect, missing, not_installed, opened, patience
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["DaskCluster", "adopt", "open"]
+
+_LARGE = 8 << 20  # bytes; Dask warns of graphs from 10 MB on
 
 
 def open(address: str | None) -> DaskCluster:
@@ -109,6 +111,7 @@ class DaskCluster:
     def submit(self, function: Any, *arguments: Any) -> Future[Any]:
         """See `Cluster`. A graph is made in the client's loop: what cannot be sent is the error of the call."""
         self._check_running()
+        arguments = tuple(self._apart(argument) for argument in arguments)
         call = _Call(self, _packed(function, arguments), arguments)
         with self._lock:
             self._handed.append(call)
@@ -119,10 +122,17 @@ class DaskCluster:
 
     def keep(self, value: Any) -> _Kept:
         """See `Cluster`. Every worker that is there now gets a copy. Raises: ClusterError if there is none."""
+        return self._put(_Kept(value, everywhere=True))
+
+    def _put(self, kept: _Kept) -> _Kept:
         self._check_running()
-        kept = _Kept(value)
         self.client.sync(kept.put, self)
         return kept
+
+    def _apart(self, argument: Any) -> Any:
+        """What is large goes to the worker that will take the call, and not into a graph, which the scheduler keeps."""
+        is_large = isinstance(argument, bytes) and len(argument) >= _LARGE
+        return self._put(_Kept(argument, everywhere=False)) if is_large else argument
 
     def spread(self, parts: int, function: Any, *arguments: Any) -> list[Any]:
         """See `Cluster`. The parts lie where the function ran until somebody wants them elsewhere."""
@@ -135,7 +145,7 @@ class DaskCluster:
 
     def primitive(self, kind: str, *arguments: Any, name: str | None = None) -> Any:
         """See `Cluster`."""
-        from .dask_primitives import make
+        from .primitives import make
 
         self._check_running()
         try:
@@ -325,13 +335,15 @@ class _Kept:
 
     future: Any
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    def __init__(self, value: Any, *, everywhere: bool) -> None:
+        self._value, self._everywhere = value, everywhere
 
     async def put(self, cluster: DaskCluster) -> None:
         """Have it scattered. In the client's loop. Raises: ClusterError."""
         try:
-            (self.future,) = await cluster.client._scatter([self.value], hash=False, broadcast=True, timeout=patience())
+            (self.future,) = await cluster.client._scatter(
+                [self._value], hash=False, broadcast=self._everywhere, timeout=patience()
+            )
         except TimeoutError as error:
             raise ClusterError(
                 f"{cluster.name} has no worker to keep a value: start some with `dask worker {cluster.address}`",

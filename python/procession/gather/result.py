@@ -261,6 +261,13 @@ class _ItemsOf(_InOrder, _Items):
         return self._result._chunks(self._result._items, self._order)
 
 
+def seal(answer: Spool, reducer: Reducer, entries: list[bytes], members: list[bytes]) -> KeyedResult:
+    """The result whose segments lie in a spool: where they are, `merge` returned. Raises: SpillFull, OSError."""
+    meta = json.dumps({"reducer": reducer.label}).encode()
+    answer.fill(_native.seal_answer, answer.fd, reducer.shape, meta, entries, members)
+    return KeyedResult(answer.fd)
+
+
 def _same(one: object, other: object) -> bool:
     return one is other or bool(one == other)
 

@@ -200,6 +200,10 @@ class Planned:
         """See `Files.read`."""
         return self.files.read(piece)
 
+    def afar(self, plan: Plan) -> tuple[list[Any], Any]:
+        """See `Files.afar`."""
+        return self.files.afar(plan)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Planned, (self.files, None)
 

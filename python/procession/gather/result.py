@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Self
 
+    from .reducers import Reducer
+    from .spool import Spool
+
     _Mapping = Mapping[Any, Any]
     _Keys = KeysView[Any]
     _Values = ValuesView[Any]

@@ -232,7 +232,9 @@ class _FarCall:
             answer.close()
 
     def _statistics(self, keys: int, map_seconds: float, reduce_seconds: float) -> KeyedStatistics:
-        count = lambda field: sum(getattr(one, field) for one in self._told)
+        def count(field: str) -> int:
+            return sum(getattr(one, field) for one in self._told)
+
         return KeyedStatistics(
             seconds=perf_counter() - self._began,
             map_seconds=map_seconds,

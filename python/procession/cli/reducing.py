@@ -73,9 +73,9 @@ On a cluster each worker reads its part of the files itself, so they must lie at
 is sent along. A job of your own travels to the workers.
 
 Exit code: 0 done; 1 the job failed, a piece ended more workers than --retries allows, a disk is full, the checkpoint is
-in use, the cluster cannot be reached or is lost, or --compare found a difference; 2 wrong usage, no such job or column, or a checkpoint of another job or input;
-3 the input is missing, unreadable, changed while read, or not what it should be; 130 interrupted; 143
-ended by SIGTERM.
+in use, the cluster cannot be reached or is lost, or --compare found a difference; 2 wrong usage, no such job or column,
+or a checkpoint of another job or input; 3 the input is missing, unreadable, changed while read, or not what it should
+be; 130 interrupted; 143 ended by SIGTERM.
 """
 
 

@@ -17,25 +17,31 @@ from __future__ import annotations
 import os
 import queue
 import struct
+from functools import partial
 from time import perf_counter
 
-from ..errors import NotSupported
+from .._clusters.serving import serve_joined, serve_parts
+from .._clusters.shipping import loads
+from ..errors import NotSupported, PicklingError, WorkerDied
 from ..gather.spool import Spool, spill_directory
 from .board import KeyedProgress, KeyedStatistics, WorkerProgress
-from .far_shares import PAGE, SLOTS, Means, borders_of, map_portion, merge_range, told
+from .far_shares import PAGE, SLOTS, MapPortion, Means, MergeParcels, borders_of, told
 from .feeds import Pieces, weigh
+from .mapping import name_culprit
+from .results import failure
+from .state import DIED, VALUE
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
-    from .._clusters import Cluster, Submitted
-    from ..gather.reducers import Reducer
+    from .._clusters import Submitted
     from .calls import Options
     from .far_shares import Merged, Told
     from .feeds import Chunk, Items
     from .shares import MapShare
+    from .supervisor import Supervisor
 
 __all__ = ["map_reduce_far"]
 
@@ -51,18 +57,19 @@ REPORT_S = 0.1  # between two reports of progress
 REFERENCE = struct.Struct("<5Q")  # first hash, last hash, offset, length, entries; see crates/gather/src/segment.rs
 
 
-def map_reduce_far(cluster: Cluster, share: MapShare, source: Items, chunksize: int | None, options: Options) -> Any:
+def map_reduce_far(core: Supervisor, share: MapShare, source: Items, chunksize: int | None, options: Options) -> Any:
     """The answer, a KeyedResult. Blocks until it is there.
 
     Raises: what a function raised, with a note of where; WorkerDied, ClusterLost and others as `Cluster.fate` has them;
     SpillFull; NotSupported for a checkpoint.
     """
+    name = core.engine.method
     if options.kept is not None:
         raise NotSupported(
-            f"{cluster.name} keeps no checkpoint: its workers' files are not here. Have the input done in parts, and "
-            "save each answer, or run it on this machine (get_context('fork')) with checkpoint="
+            f"{name} keeps no checkpoint: its workers' files are not here. Have the input done in parts and save each "
+            "answer, or run it on this machine (get_context('fork')) with checkpoint="
         )
-    return _FarCall(cluster, share, source, chunksize, options).run()
+    return _FarCall(core.engine, share, source, chunksize, options).run()
 
 
 class Portions:
@@ -119,22 +126,25 @@ class Portions:
 class _FarCall:
     """One call from begin to end."""
 
-    def __init__(
-        self, cluster: Cluster, share: MapShare, source: Items, chunksize: int | None, options: Options
-    ) -> None:
-        self._cluster, self._share, self._source, self._options = cluster, share, source, options
+    def __init__(self, engine: Any, share: MapShare, source: Items, chunksize: int | None, options: Options) -> None:
+        """`engine`: a `far.FarEngine`."""
+        self._cluster, self._dispatcher = engine.cluster, engine.dispatcher
+        self._source, self._options = source, options
         self._began = self._reported = perf_counter()
-        self._workers = cluster.size()
-        self._portions = Portions(source, self._workers, chunksize)
-        named = options.budget.total_bytes // self._workers if options.budget.named else None
-        self._means = Means(named and max(1, named), options.directory)
-        wanted = max(RANGES_PER_WORKER * self._workers, (source.input_bytes or 0) // RANGE_BYTES)
+        self._workers = workers = self._cluster.size()
+        self._portions = Portions(source, workers, chunksize)
+        wanted = max(RANGES_PER_WORKER * workers, (source.input_bytes or 0) // RANGE_BYTES)
         self._borders = borders_of(min(wanted, MOST_RANGES, SLOTS))
-        self._out: dict[int, Submitted] = {}  # by number of the task
+        named = max(1, options.budget.total_bytes // workers) if options.budget.named else None
+        means = Means(named, options.directory)
+        self._map_function = MapPortion(share, self._borders, means)
+        self._merge_function = MergeParcels(options.reducer, means)
+        self._out: dict[int, _Task] = {}
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._parcels: list[list[Any]] = []  # what stands for those of each map task
+        self._parcels: dict[int, list[Any]] = {}  # what stands for those of each map task
         self._told: list[Told] = []
         self._merged: dict[int, Merged] = {}  # by range
+        self._deaths = 0
 
     def run(self) -> Any:
         """Do it."""
@@ -145,8 +155,8 @@ class _FarCall:
             self._reduce()
             self._report("reduce", always=True)
         except BaseException:
-            for submitted in self._out.values():
-                submitted.cancel()
+            for task in self._out.values():
+                task.call.cancel()
             raise
         finally:
             self._parcels.clear()  # the engine forgets what nobody asks for
@@ -154,60 +164,85 @@ class _FarCall:
         result.statistics = self._statistics(len(result), map_seconds, perf_counter() - began)
         return result
 
+    # The two phases
+
+    def _map(self) -> None:
+        function = self._dispatcher.functions.pack(self._map_function)
+        self._send(function)
+        while self._out:
+            for _, of_task in self._arrivals("map"):
+                self._told.append(of_task)
+                self._portions.measure(of_task.items, of_task.nanos)
+                self._send(function)
+
+    def _send(self, function: Any) -> None:
+        """Submit portions as long as few are out and there are any. Raises: PicklingError naming the item."""
+        while len(self._out) < AHEAD_PER_WORKER * self._workers and (portion := self._portions.next()) is not None:
+            chunks, _ = portion
+            try:
+                payload = portion if self._cluster.is_near else self._dispatcher.shipping.dumps(portion)
+            except PicklingError as error:
+                _, first, items = chunks[0]
+                raise name_culprit(error, items, "items", first) from error.__cause__
+            number = len(self._parcels)
+            self._submit(number, f"{self._map_function.__qualname__}", partial(self._spread, number, function, payload))
+
+    def _spread(self, number: int, function: Any, payload: Any) -> Submitted:
+        arguments = len(self._borders), function, payload, *self._dispatcher.prepare
+        outcome, *self._parcels[number] = self._cluster.spread(len(self._borders), serve_parts, *arguments)
+        call: Submitted = self._cluster.submit(told, outcome)
+        return call
+
+    def _reduce(self) -> None:
+        function = self._dispatcher.functions.pack(self._merge_function)
+        prepare = self._dispatcher.prepare or (None, "")
+        parts = list(zip(*(self._parcels[number] for number in sorted(self._parcels)), strict=True))
+        for part, parcels in enumerate(parts):
+            name = f"{self._merge_function.__qualname__}, part {part + 1} of {len(parts)}"
+            self._submit(part, name, partial(self._cluster.submit, serve_joined, function, *prepare, *parcels))
+        while self._out:
+            for part, merged in self._arrivals("reduce"):
+                self._merged[part] = merged
+
     # Tasks
 
-    def _submit(self, number: int, function: Callable[..., Any], *arguments: Any) -> None:
-        submitted = self._out[number] = self._cluster.submit(function, *arguments)
-        submitted.add_done_callback(lambda _: self._ended.put(number))
+    def _submit(self, number: int, name: str, submit: Callable[[], Submitted], deaths: int = 0) -> None:
+        task = self._out[number] = _Task(name, submit, submit(), deaths)
+        task.call.add_done_callback(lambda _: self._ended.put(number))
 
-    def _arrived(self, phase: str) -> tuple[int, Any] | None:
-        """Wait a moment for a task to end: its number and what it returned. Raises: what it raised, or its fate."""
+    def _arrivals(self, phase: str) -> Iterator[tuple[int, Any]]:
+        """Wait a moment for a task to end: its number and what it gave, if one does. One that the engine gave up, for
+        its workers died, is submitted again, `retries` times. Raises: what a task raised; as `Cluster.fate` has it."""
         try:
             number = self._ended.get(timeout=REPORT_S)
         except queue.Empty:
-            self._report(phase)
-            return None
+            pass
+        else:
+            task = self._out.pop(number)
+            try:
+                yield number, self._given(task)
+            except WorkerDied:
+                self._deaths += 1
+                if task.deaths >= self._options.retries:
+                    raise
+                self._submit(number, task.name, task.submit, task.deaths + 1)
+        self._report(phase)
+
+    def _given(self, task: _Task) -> Any:
+        """What a task gave. Raises: what it raised."""
         try:
-            return number, self._out.pop(number).result()
+            outcome = task.call.result()
         except Exception as error:
             fate = self._cluster.fate(error)
             if fate is None:
                 raise
-            raise fate from (fate.__cause__ or error)
-
-    def _map(self) -> None:
-        self._send()
-        while self._out:
-            arrived = self._arrived("map")
-            if arrived is not None:
-                of_task: Told = arrived[1]
-                self._told.append(of_task)
-                self._portions.measure(of_task.items, of_task.nanos)
-                self._report("map")
-                self._send()
-
-    def _send(self) -> None:
-        """Submit portions as long as few are out and there are any."""
-        while len(self._out) < AHEAD_PER_WORKER * self._workers and (portion := self._portions.next()) is not None:
-            chunks, size_bytes = portion
-            arguments = self._share, chunks, size_bytes, self._borders, self._means
-            tells, *parcels = self._cluster.spread(len(self._borders), map_portion, *arguments)
-            self._submit(len(self._parcels), told, tells)
-            self._parcels.append(parcels)
-
-    def _reduce(self) -> None:
-        if self._parcels:
-            for part, parcels in enumerate(zip(*self._parcels, strict=True)):
-                self._submit(part, merge_range, self._reducer, self._means, *parcels)
-        while self._out:
-            arrived = self._arrived("reduce")
-            if arrived is not None:
-                self._merged[arrived[0]] = arrived[1]
-                self._report("reduce")
-
-    @property
-    def _reducer(self) -> Reducer:
-        return self._options.reducer
+            raise fate from fate.__cause__ or error
+        status, value, _, _ = outcome if self._cluster.is_near else loads(outcome)
+        if status == DIED:
+            raise _exited(task.name, *value)
+        if status != VALUE:
+            raise failure(status, value, task.name)
+        return value
 
     # The answer
 
@@ -227,7 +262,7 @@ class _FarCall:
                     table.append(_moved(segments, end - PAGE))
                 answer.fill(_write, answer.fd, merged.data, end)
                 end += len(merged.data)
-            return seal(answer, self._reducer, *tables)
+            return seal(answer, self._options.reducer, *tables)
         finally:
             answer.close()
 
@@ -246,7 +281,7 @@ class _FarCall:
             runs=count("runs"),
             run_bytes=count("run_bytes"),
             spilled_bytes=count("disk_bytes"),
-            deaths=0,  # the engine sees to them, and does not say
+            deaths=self._deaths,  # that the engine gave up; of others it does not say
             workers=self._workers,
         )
 
@@ -270,6 +305,18 @@ class _FarCall:
             total_bytes = sum(one.run_bytes for one in self._told)
             done = total_bytes * len(self._merged) // max(1, len(self._borders) - 1)
         progress(KeyedProgress(phase, items, total_items, done, total_bytes, now - self._began, workers))
+
+
+class _Task:
+    """One that is out."""
+
+    def __init__(self, name: str, submit: Callable[[], Submitted], call: Submitted, deaths: int) -> None:
+        self.name, self.submit, self.call, self.deaths = name, submit, call, deaths
+
+
+def _exited(what: str, name: str, pid: int, exitcode: int) -> WorkerDied:
+    """The error for a task that would have ended its process, by `sys.exit` say."""
+    return WorkerDied.of(name, pid, exitcode, item=what)
 
 
 def _moved(segments: bytes, by: int) -> bytes:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 else:
     from ._record import dataclass
 
-__all__ = ["Means", "Merged", "SLOTS", "Told", "map_portion", "merge_range", "told"]
+__all__ = ["PAGE", "SLOTS", "MapPortion", "Means", "MergeParcels", "Merged", "Told", "borders_of", "told"]
 
 SLOTS = 256  # of the space of hashes; see crates/gather/src/run.rs
 PAGE = 4096  # where blocks of a spool begin; see crates/gather/src/spool.rs
@@ -83,68 +83,78 @@ class Merged:
     data: bytes  # the segments; a spool's first page left out
 
 
-def map_portion(
-    share: MapShare, chunks: Sequence[Chunk], size_bytes: int, borders: list[int], means: Means
-) -> tuple[Any, ...]:
-    """Map these chunks, about so many bytes of input: a `Told`, and a parcel for each range between the borders.
+class MapPortion:
+    """What a worker calls for a portion. Sent once."""
 
-    Raises: what the map function and the reader raise, with a note of the item; SpillFull.
-    """
-    budget = means.budget()
-    line = [0] * WORDS
-    spool = means.spool(size_bytes * EXPANSION, budget)
-    try:
-        mapper = Mapper(share, spool, budget.table_bytes, [0] * HEAD, line)
-        for chunk in chunks:
-            mapper.map(*chunk)
-        mapped = mapper.finish()
-        parcels = _native.pack_runs(spool.fd, mapped.runs, borders)
-    except Exception as error:
-        error.add_note(f"in worker {os.getpid()} on {socket.gethostname()}, at {_doing(share, chunks, line)}")
-        raise
-    finally:
-        spool.close()
-    size = sum(map(len, parcels))
-    on_disk = 0 if spool.directory is None else size
-    counts = mapped.items, mapped.bytes, mapped.pairs, line[SPILLED], line[NANOS]
-    return Told(os.getpid(), *counts, len(mapped.runs), size, on_disk), *parcels
+    def __init__(self, share: MapShare, borders: list[int], means: Means) -> None:
+        self._share, self._borders, self._means = share, borders, means
+        self.__qualname__ = share.__qualname__
 
+    def __call__(self, chunks: Sequence[Chunk], size_bytes: int) -> tuple[Any, ...]:
+        """Map these chunks, about so many bytes of input: a `Told`, and a parcel for each range between the borders.
 
-def _doing(share: MapShare, chunks: Sequence[Chunk], line: list[int]) -> str:
-    """What a task that failed was at."""
-    name = name_of(share.function)
-    at = next((chunk for chunk in chunks if chunk[0] == line[CHUNK] - 1), None)
-    if at is None:
-        return f"{name}, writing down what was gathered"
-    number, first, items = at
-    if share.reader is None:
-        return f"{name}({describe_item(items, line[ITEM])}), item {first + line[ITEM]}"
-    return f"{name}({getattr(items[0], 'place', number)}), text {line[ITEM]} of piece {number}"
+        Raises: what the map function and the reader raise, with a note of the item; SpillFull.
+        """
+        budget, line = self._means.budget(), [0] * WORDS
+        spool = self._means.spool(size_bytes * EXPANSION, budget)
+        try:
+            mapper = Mapper(self._share, spool, budget.table_bytes, [0] * HEAD, line)
+            for chunk in chunks:
+                mapper.map(*chunk)
+            mapped = mapper.finish()
+            parcels = _native.pack_runs(spool.fd, mapped.runs, self._borders)
+        except Exception as error:
+            error.add_note(f"in worker {os.getpid()} on {socket.gethostname()}, at {self._doing(chunks, line)}")
+            raise
+        finally:
+            spool.close()
+        size = sum(map(len, parcels))
+        on_disk = 0 if spool.directory is None else size
+        counts = mapped.items, mapped.bytes, mapped.pairs, line[SPILLED], line[NANOS]
+        return Told(os.getpid(), *counts, len(mapped.runs), size, on_disk), *parcels
 
-
-def told(of_task: Told) -> Told:
-    """Itself: what the caller asks for to learn that a map task is done, while its parcels stay where they are."""
-    return of_task
+    def _doing(self, chunks: Sequence[Chunk], line: list[int]) -> str:
+        """What a task that failed was at."""
+        name = name_of(self._share.function)
+        at = next((chunk for chunk in chunks if chunk[0] == line[CHUNK] - 1), None)
+        if at is None:
+            return f"{name}, writing down what was gathered"
+        number, first, items = at
+        if self._share.reader is None:
+            return f"{name}({describe_item(items, line[ITEM])}), item {first + line[ITEM]}"
+        return f"{name}({getattr(items[0], 'place', number)}), text {line[ITEM]} of piece {number}"
 
 
-def merge_range(reducer: Reducer, means: Means, *parcels: bytes) -> Merged:
-    """Merge one range out of the parcels of all map tasks. Raises: what the user's function raises, SpillFull."""
-    budget = means.budget()
-    size = sum(map(len, parcels))
-    spool, answer = means.spool(size, budget), means.spool(size, budget)
-    try:
-        runs: list[tuple[int, bytes]] = []
-        for parcel in parcels:
-            runs += [(0, run) for run in spool.fill(_native.unpack_runs, spool.fd, parcel)]
-        segments = [
-            merge(reducer, MergeWork(0, None, answer, [spool], runs, budget.table_bytes, 0, SLOTS, which))
-            for which in range(2 if reducer.shape == SET else 1)
-        ]
-        with mmap.mmap(answer.fd, 0, prot=mmap.PROT_READ) as written:
-            return Merged(segments, written[PAGE:])
-    finally:
-        spool.close()
-        answer.close()
+def told(outcome: Any) -> Any:
+    """Itself: what the caller asks for to learn how a map task ended, while its parcels stay where they are."""
+    return outcome
+
+
+class MergeParcels:
+    """What a worker calls for a range. Sent once."""
+
+    def __init__(self, reducer: Reducer, means: Means) -> None:
+        self._reducer, self._means = reducer, means
+        self.__qualname__ = f"reduce of {reducer.label}"
+
+    def __call__(self, *parcels: bytes) -> Merged:
+        """Merge the parcels that all map tasks made of it. Raises: what the user's function raises, SpillFull."""
+        reducer, budget = self._reducer, self._means.budget()
+        size = sum(map(len, parcels))
+        spool, answer = self._means.spool(size, budget), self._means.spool(size, budget)
+        try:
+            runs: list[tuple[int, bytes]] = []
+            for parcel in parcels:
+                runs += [(0, run) for run in spool.fill(_native.unpack_runs, spool.fd, parcel)]
+            segments = [
+                merge(reducer, MergeWork(0, None, answer, [spool], runs, budget.table_bytes, 0, SLOTS, which))
+                for which in range(2 if reducer.shape == SET else 1)
+            ]
+            with mmap.mmap(answer.fd, 0, prot=mmap.PROT_READ) as written:
+                return Merged(segments, written[PAGE:])
+        finally:
+            spool.close()
+            answer.close()
 
 
 def borders_of(ranges: int) -> list[int]:

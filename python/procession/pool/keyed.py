@@ -64,16 +64,16 @@ def map_reduce_by_key(
         raise ValueError(f"retries is a number of times, 0 or more, not {retries!r}")
     reducer = reducer_of(reduce, combine)
     budget = budget_of(memory_budget, core.size)
-    cluster = getattr(core.engine, "cluster", None)
-    directory = spill_dir if spill_dir is None or cluster is not None else spill_directory(spill_dir)
+    is_far = hasattr(core.engine, "cluster")
+    directory = spill_dir if spill_dir is None or is_far else spill_directory(spill_dir)
     options = Options(reducer, budget, directory, retries, progress, kept)
     with ExitStack() as stack:
-        source, reader = _input(items, core.size, stack, is_far=cluster is not None)
+        source, reader = _input(items, core.size, stack, is_far=is_far)
         share = MapShare(map_function, reducer, reader)
-        if cluster is not None:
+        if is_far:
             from .far_keyed import map_reduce_far
 
-            return map_reduce_far(cluster, share, source, chunksize, options)
+            return map_reduce_far(core, share, source, chunksize, options)
         call = stack.enter_context(Call(core, options))
         phase = Mapping(call, source, share, chunksize)
         phase.run()

@@ -135,6 +135,19 @@ class _Dispatcher(Dispatcher):
             raise
         return numbers
 
+    def enter(self) -> int:
+        """The number of a task that somebody else hands over, so that it is counted with the others until `leave`."""
+        with self._lock:
+            number, self._next = self._next, self._next + 1
+        self._out[number] = (None, 0, 0)
+        self._count()
+        return number
+
+    def leave(self, number: int) -> None:
+        """It has ended."""
+        self._out.pop(number, None)
+        self._count()
+
     def call(self, number: int) -> Submitted | None:
         """The call of a task that is out."""
         return self._calls.get(number)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import queue
 import struct
+import threading
 from functools import partial
 from time import perf_counter
 
@@ -69,7 +70,13 @@ def map_reduce_far(core: Supervisor, share: MapShare, source: Items, chunksize: 
             f"{name} keeps no checkpoint: its workers' files are not here. Have the input done in parts and save each "
             "answer, or run it on this machine (get_context('fork')) with checkpoint="
         )
-    return _FarCall(core.engine, share, source, chunksize, options).run()
+    call = _FarCall(core, share, source, chunksize, options)
+    core.feeding.add(call)  # so that the pool is not joined before this is over
+    try:
+        return call.run()
+    finally:
+        core.feeding.discard(call)
+        call.over.set()
 
 
 class Portions:
@@ -126,12 +133,15 @@ class Portions:
 class _FarCall:
     """One call from begin to end."""
 
-    def __init__(self, engine: Any, share: MapShare, source: Items, chunksize: int | None, options: Options) -> None:
-        """`engine`: a `far.FarEngine`."""
-        self._cluster, self._dispatcher = engine.cluster, engine.dispatcher
+    def __init__(
+        self, core: Supervisor, share: MapShare, source: Items, chunksize: int | None, options: Options
+    ) -> None:
+        engine: Any = core.engine  # a `far.FarEngine`
+        self._core, self._cluster, self._dispatcher = core, engine.cluster, engine.dispatcher
         self._source, self._options = source, options
+        self.over = threading.Event()
         self._began = self._reported = perf_counter()
-        self._workers = workers = self._cluster.size()
+        self._workers = workers = core.size
         self._portions = Portions(source, workers, chunksize)
         wanted = max(RANGES_PER_WORKER * workers, (source.input_bytes or 0) // RANGE_BYTES)
         self._borders = borders_of(min(wanted, MOST_RANGES, SLOTS))
@@ -154,15 +164,18 @@ class _FarCall:
             self._report("map", always=True)
             self._reduce()
             self._report("reduce", always=True)
-        except BaseException:
-            for task in self._out.values():
-                task.call.cancel()
-            raise
         finally:
+            for task in self._out.values():  # of a call that ends early
+                task.call.cancel()
+                self._dispatcher.leave(task.number)
             self._parcels.clear()  # the engine forgets what nobody asks for
         result = self._seal()
         result.statistics = self._statistics(len(result), map_seconds, perf_counter() - began)
         return result
+
+    def feed_all(self) -> None:
+        """As `Call.feed_all`."""
+        self.over.wait()
 
     # The two phases
 
@@ -185,7 +198,7 @@ class _FarCall:
                 _, first, items = chunks[0]
                 raise name_culprit(error, items, "items", first) from error.__cause__
             number = len(self._parcels)
-            self._submit(number, f"{self._map_function.__qualname__}", partial(self._spread, number, function, payload))
+            self._submit(number, self._map_function.__qualname__, partial(self._spread, number, function, payload))
 
     def _spread(self, number: int, function: Any, payload: Any) -> Submitted:
         arguments = len(self._borders), function, payload, *self._dispatcher.prepare
@@ -207,18 +220,21 @@ class _FarCall:
     # Tasks
 
     def _submit(self, number: int, name: str, submit: Callable[[], Submitted], deaths: int = 0) -> None:
-        task = self._out[number] = _Task(name, submit, submit(), deaths)
+        task = self._out[number] = _Task(self._dispatcher.enter(), name, submit, submit(), deaths)
         task.call.add_done_callback(lambda _: self._ended.put(number))
 
     def _arrivals(self, phase: str) -> Iterator[tuple[int, Any]]:
         """Wait a moment for a task to end: its number and what it gave, if one does. One that the engine gave up, for
-        its workers died, is submitted again, `retries` times. Raises: what a task raised; as `Cluster.fate` has it."""
+        its workers died, is submitted again, `retries` times. Raises: what a task raised; as `Cluster.fate` has it;
+        what the pool broke with, or that it was terminated."""
         try:
             number = self._ended.get(timeout=REPORT_S)
         except queue.Empty:
-            pass
+            if (error := self._core.error) is not None:
+                raise error.with_traceback(None) from None
         else:
             task = self._out.pop(number)
+            self._dispatcher.leave(task.number)
             try:
                 yield number, self._given(task)
             except WorkerDied:
@@ -310,8 +326,9 @@ class _FarCall:
 class _Task:
     """One that is out."""
 
-    def __init__(self, name: str, submit: Callable[[], Submitted], call: Submitted, deaths: int) -> None:
-        self.name, self.submit, self.call, self.deaths = name, submit, call, deaths
+    def __init__(self, number: int, name: str, submit: Callable[[], Submitted], call: Submitted, deaths: int) -> None:
+        """`number`: the pool's own; `deaths`: of workers, so far."""
+        self.number, self.name, self.submit, self.call, self.deaths = number, name, submit, call, deaths
 
 
 def _exited(what: str, name: str, pid: int, exitcode: int) -> WorkerDied:

@@ -58,13 +58,12 @@ def serve_parts(parts: int, function: Any, payload: Any, prepare: Any = None, to
     """Do a task that gives so many values, which stay with the cluster: its outcome, in which the first is the value,
     and then the others as they are; None each if it failed. `payload` is the arguments. Packed or not, as it comes.
     """
-    outcome = _do(
-        *_ways(function), STAR, lambda: loads(payload) if isinstance(function, bytes) else payload, prepare, token
-    )
-    status, value, nanos, errors = outcome
+    is_packed = isinstance(function, bytes)
+    given = (lambda: _unpacked(payload)) if is_packed else lambda: payload
+    status, value, nanos, errors = _do(*_ways(function), STAR, given, prepare, token)
     first, *others = value if status == VALUE else (value, *[None] * (parts - 1))
     told = status, first, nanos, errors
-    return (_pack(told) if isinstance(function, bytes) else told, *others)
+    return (_pack(told) if is_packed else told, *others)
 
 
 def serve_joined(function: Any, prepare: Any, token: str, *values: Any) -> Any:

@@ -5,7 +5,8 @@
 One run, one corpus (see `benchmarks.mapreduce.corpus`), two real worker processes with a thread each, rivals in turn,
 medians. Every rival cuts words with the same function of Python, from the same files in the same portions, and ends
 with an answer in the caller's hands of which the 20 largest are taken and all keys counted; the answers must be the
-same. The clock starts when the cluster is up and connected, for everybody.
+same. The clock starts when the cluster is up and connected, for everybody. Processor time is that of the caller and of
+all processes of the cluster, scheduler included: the steadier figure where the machine does other things besides.
 
 By hand, on Dask:
 
@@ -35,7 +36,7 @@ import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -293,9 +294,12 @@ CLUSTERS = {"dask": dask_cluster, "ray": ray_cluster}
 # Measuring
 
 
-def measure(name: str, folder: Path, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds by workload and rival."""
-    seconds: dict[str, dict[str, list[float]]] = {workload: {} for workload in WORKLOADS}
+Taken = list[tuple[float, float]]  # seconds, and processor seconds
+
+
+def measure(name: str, folder: Path, rounds: int) -> dict[str, dict[str, Taken]]:
+    """What each rival took, by workload."""
+    seconds: dict[str, dict[str, Taken]] = {workload: {} for workload in WORKLOADS}
     with CLUSTERS[name]() as (client, context, by_hand), ours(context) as procession:
         rivals = procession | {rival: partial(function, client) for rival, function in by_hand.items()}
         for workload in WORKLOADS:
@@ -304,15 +308,15 @@ def measure(name: str, folder: Path, rounds: int) -> dict[str, dict[str, list[fl
                 for rival, run in rivals.items():
                     if rival in SLOW and number:
                         continue
-                    began = time.perf_counter()
+                    began, before = time.perf_counter(), processor_seconds()
                     answer = run(workload, folder)
                     size, _ = len(answer), largest(answer, workload)
-                    took = time.perf_counter() - began
+                    took, cpu = time.perf_counter() - began, processor_seconds() - before
                     if number or rival in SLOW:
-                        seconds[workload].setdefault(rival, []).append(took)
+                        seconds[workload].setdefault(rival, []).append((took, cpu))
                     if not number:
                         answers[rival] = size if rival == "procession --on" else digest(lines(answer))
-                    print(f"{name} {workload} {rival}: {took:.2f} s, {size:,} keys", file=sys.stderr)
+                    print(f"{name} {workload} {rival}: {took:.2f} s, CPU {cpu:.2f} s, {size:,} keys", file=sys.stderr)
             built_in = answers.pop("procession --on")
             if len(set(answers.values())) != 1:
                 raise SystemExit(f"{name} {workload}: the answers differ: {answers}")
@@ -332,14 +336,42 @@ def lines(answer: Any) -> Iterator[tuple[str, Any]]:
         yield word, value if isinstance(value, int) else sorted(value)
 
 
-def table(results: dict[str, dict[str, dict[str, list[float]]]]) -> list[str]:
-    rows = ["| engine | workload | rival | median s | least–most | of the best by hand |", "| --- " * 6 + "|"]
+def processor_seconds() -> float:
+    """Of this process and all that it started, or that those did."""
+    from procession.mapreduce.usage import cpu_seconds
+    from procession.testing import descendants
+
+    total = 0.0
+    for pid in [os.getpid(), *descendants(os.getpid())]:
+        with suppress(OSError):  # it has just ended
+            total += cpu_seconds(pid)
+    return total
+
+
+def table(results: dict[str, dict[str, dict[str, Taken]]]) -> list[str]:
+    head = (
+        "engine",
+        "workload",
+        "rival",
+        "median s",
+        "least–most",
+        "CPU s, median",
+        "s of the best by hand",
+        "CPU of it",
+    )
+    rows = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     for name, workloads in results.items():
         for workload, rivals in workloads.items():
-            best = min(median(took) for rival, took in rivals.items() if rival.startswith("by hand"))
-            for rival, took in rivals.items():
-                share = f"{median(took) / best:.2f}"
-                row = name, workload, rival, f"{median(took):.2f}", f"{min(took):.2f}–{max(took):.2f}", share
+            medians = {
+                rival: (median(took for took, _ in taken), median(cpu for _, cpu in taken))
+                for rival, taken in rivals.items()
+            }
+            best = [min(both[which] for rival, both in medians.items() if "by hand" in rival) for which in (0, 1)]
+            for rival, taken in rivals.items():
+                seconds, cpu = medians[rival]
+                spread = f"{min(taken)[0]:.2f}–{max(taken)[0]:.2f}"
+                shares = f"{seconds / best[0]:.2f}", f"{cpu / best[1]:.2f}"
+                row = name, workload, rival, f"{seconds:.2f}", spread, f"{cpu:.2f}", *shares
                 rows.append(f"| {' | '.join(row)} |")
     return rows
 

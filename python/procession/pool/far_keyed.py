@@ -196,7 +196,7 @@ class _FarCall:
                 payload = portion if self._cluster.is_near else self._dispatcher.shipping.dumps(portion)
             except PicklingError as error:
                 _, first, items = chunks[0]
-                raise name_culprit(error, items, "items", first) from error.__cause__
+                raise name_culprit(error, items, "items", first, self._core.engine.encode) from error.__cause__
             number = len(self._parcels)
             self._submit(number, self._map_function.__qualname__, partial(self._spread, number, function, payload))
 
@@ -220,28 +220,35 @@ class _FarCall:
     # Tasks
 
     def _submit(self, number: int, name: str, submit: Callable[[], Submitted], deaths: int = 0) -> None:
-        task = self._out[number] = _Task(self._dispatcher.enter(), name, submit, submit(), deaths)
-        task.call.add_done_callback(lambda _: self._ended.put(number))
+        try:
+            call = submit()
+        except Exception as error:
+            raise self._fate(error, name)  # noqa: B904  (a fate has its cause)
+        self._out[number] = _Task(self._dispatcher.enter(), name, submit, call, deaths)
+        call.add_done_callback(lambda _: self._ended.put(number))
 
     def _arrivals(self, phase: str) -> Iterator[tuple[int, Any]]:
         """Wait a moment for a task to end: its number and what it gave, if one does. One that the engine gave up, for
         its workers died, is submitted again, `retries` times. Raises: what a task raised; as `Cluster.fate` has it;
         what the pool broke with, or that it was terminated."""
+        if (error := self._core.error) is not None:
+            raise error.with_traceback(None)
         try:
             number = self._ended.get(timeout=REPORT_S)
         except queue.Empty:
-            if (error := self._core.error) is not None:
-                raise error.with_traceback(None) from None
+            self._report(phase)
+            return
+        task = self._out.pop(number)
+        self._dispatcher.leave(task.number)
+        try:
+            given = self._given(task)
+        except WorkerDied:
+            self._deaths += 1
+            if task.deaths >= self._options.retries:
+                raise
+            self._submit(number, task.name, task.submit, task.deaths + 1)
         else:
-            task = self._out.pop(number)
-            self._dispatcher.leave(task.number)
-            try:
-                yield number, self._given(task)
-            except WorkerDied:
-                self._deaths += 1
-                if task.deaths >= self._options.retries:
-                    raise
-                self._submit(number, task.name, task.submit, task.deaths + 1)
+            yield number, given
         self._report(phase)
 
     def _given(self, task: _Task) -> Any:
@@ -249,16 +256,20 @@ class _FarCall:
         try:
             outcome = task.call.result()
         except Exception as error:
-            fate = self._cluster.fate(error)
-            if fate is None:
-                raise
-            raise fate from fate.__cause__ or error
+            raise self._fate(error, task.name)  # noqa: B904  (as above)
         status, value, _, _ = outcome if self._cluster.is_near else loads(outcome)
         if status == DIED:
-            raise _exited(task.name, *value)
+            name, pid, exitcode = value
+            raise WorkerDied.of(name, pid, exitcode, item=task.name)
         if status != VALUE:
             raise failure(status, value, task.name)
         return value
+
+    def _fate(self, error: Exception, doing: str) -> BaseException:
+        """What to raise for an error that is none of the task's own."""
+        fate = self._cluster.fate(error) or error
+        fate.add_note(f"at {doing}")
+        return fate
 
     # The answer
 
@@ -329,11 +340,6 @@ class _Task:
     def __init__(self, number: int, name: str, submit: Callable[[], Submitted], call: Submitted, deaths: int) -> None:
         """`number`: the pool's own; `deaths`: of workers, so far."""
         self.number, self.name, self.submit, self.call, self.deaths = number, name, submit, call, deaths
-
-
-def _exited(what: str, name: str, pid: int, exitcode: int) -> WorkerDied:
-    """The error for a task that would have ended its process, by `sys.exit` say."""
-    return WorkerDied.of(name, pid, exitcode, item=what)
 
 
 def _moved(segments: bytes, by: int) -> bytes:

@@ -32,11 +32,11 @@ impl Packing {
         let mut at = 0;
         for run in runs.iter().flat_map(|(entries, members)| [entries, members]) {
             let stretches = run.stretches(low, high);
-            let moved = run.part(low, high, stretches.iter().map(|(_, length)| {
+            let offsets = stretches.iter().map(|(_, length)| {
                 at += length;
                 at - length
-            }));
-            moved.write(&mut packing.head);
+            });
+            run.part(low, high, offsets).write(&mut packing.head);
             packing.stretches.extend(stretches);
         }
         packing

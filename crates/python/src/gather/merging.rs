@@ -40,12 +40,12 @@ pub fn spool_init(spool: i32) -> PyResult<()> {
 /// Raises: `OSError`.
 #[pyfunction]
 #[allow(clippy::needless_pass_by_value)] // PyO3 makes them
-pub fn pack_runs<'py>(
-    py: Python<'py>,
+pub fn pack_runs(
+    py: Python<'_>,
     spool: i32,
     runs: Vec<Vec<u8>>,
     borders: Vec<usize>,
-) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+) -> PyResult<Vec<Bound<'_, PyBytes>>> {
     let runs = runs.iter().map(|run| runs_of(run)).collect::<PyResult<Vec<_>>>()?;
     let spool = Spool::open(spool)?;
     let parcel = |range: &[usize]| {

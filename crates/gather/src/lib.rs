@@ -6,6 +6,7 @@
 //! - [`item`]: packed keys and values, their hash and their order.
 //! - [`merge`]: runs merged into the segments of an answer.
 //! - [`num`]: numbers being added up or compared.
+//! - [`parcel`]: a part of some runs as bytes, for another machine.
 //! - [`ranking`]: the entries of an answer in an order.
 //! - [`reduce`]: the reducers, and a worker's table of pairs.
 //! - [`run`]: a table written out, sorted.
@@ -23,6 +24,7 @@ pub mod item;
 mod memory;
 pub mod merge;
 pub mod num;
+pub mod parcel;
 pub mod ranking;
 pub mod reduce;
 pub mod run;

@@ -51,6 +51,28 @@ impl Run {
         found
     }
 
+    /// A run without a record.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        Self { chunks: Vec::new(), starts: vec![0; SLOTS + 1] }
+    }
+
+    /// The description of slots `low` to `high` (excluded) alone, when its stretches lie at these offsets instead.
+    pub(crate) fn part(&self, low: usize, high: usize, offsets: impl Iterator<Item = u64>) -> Self {
+        let (start, end) = (self.starts[low], self.starts[high]);
+        let lengths = self.stretches(low, high).into_iter().map(|(_, length)| length);
+        Self {
+            chunks: offsets.zip(lengths).collect(),
+            starts: self.starts.iter().map(|at| at.clamp(&start, &end) - start).collect(),
+        }
+    }
+
+    /// The description when each chunk lies where `place` says, which is given its offset and length.
+    pub(crate) fn moved<E>(&self, mut place: impl FnMut(u64, u64) -> Result<u64, E>) -> Result<Self, E> {
+        let moved = self.chunks.iter().map(|(offset, length)| Ok((place(*offset, *length)?, *length)));
+        Ok(Self { chunks: moved.collect::<Result<_, E>>()?, starts: self.starts.clone() })
+    }
+
     /// Append the description's bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
         write_length(self.chunks.len(), out);

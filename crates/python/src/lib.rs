@@ -45,7 +45,7 @@ mod _native {
     #[pymodule_export]
     use crate::gather::csv::{PyColumns, csv_borders, csv_header};
     #[pymodule_export]
-    use crate::gather::merging::{forget_slots, merge, run_slots, spool_init};
+    use crate::gather::merging::{forget_slots, merge, pack_runs, run_slots, spool_init, unpack_runs};
     #[pymodule_export]
     use crate::gather::text::PyWords;
     #[pymodule_export]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Outcome = tuple[int, Any, int, dict[int, tuple[int, Any]]]
 
-__all__ = ["serve", "serve_near"]
+__all__ = ["serve", "serve_joined", "serve_near", "serve_parts"]
 
 # Bits of a task's kind, and how a task ends: as in `pool.results` and `pool.state`, which stand above this
 ONE, STAR, MANY, STREAM = 1, 2, 4, 8
@@ -52,6 +52,31 @@ def serve_near(function: Any, kind: int, payload: Any, prepare: Any = None, toke
     `prepare` runs once in each thread.
     """
     return _do(_itself, lambda: function, kind, lambda: payload, prepare, token)
+
+
+def serve_parts(parts: int, function: Any, payload: Any, prepare: Any = None, token: str = "") -> tuple[Any, ...]:
+    """Do a task that gives so many values, which stay with the cluster: its outcome, in which the first is the value,
+    and then the others as they are; None each if it failed. `payload` is the arguments. Packed or not, as it comes.
+    """
+    is_packed = isinstance(function, bytes)
+    given = (lambda: _unpacked(payload)) if is_packed else lambda: payload
+    status, value, nanos, errors = _do(*_ways(function), STAR, given, prepare, token)
+    first, *others = value if status == VALUE else (value, *[None] * (parts - 1))
+    told = status, first, nanos, errors
+    return (_pack(told) if is_packed else told, *others)
+
+
+def serve_joined(function: Any, prepare: Any, token: str, *values: Any) -> Any:
+    """Do a task whose arguments are values that stayed with the cluster: its outcome. Packed or not, as it comes."""
+    outcome = _do(*_ways(function), STAR, lambda: values, prepare, token)
+    return _pack(outcome) if isinstance(function, bytes) else outcome
+
+
+def _ways(function: Any) -> tuple[Callable[[Exception], Any], Callable[[], Any]]:
+    """How to tell of an exception, and how to get at a function that came packed, or did not."""
+    if isinstance(function, bytes):
+        return explain, lambda: _function(function)
+    return _itself, lambda: function
 
 
 def _do(

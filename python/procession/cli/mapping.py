@@ -9,7 +9,6 @@ import stat
 import sys
 from typing import Any
 
-import procession
 from procession import mapreduce
 from procession._sizes import shown_size
 from procession.cli.shared import (
@@ -18,6 +17,7 @@ from procession.cli.shared import (
     add_timeline,
     add_workers,
     checkpoint_of,
+    context_of,
     counted,
     size_argument,
 )
@@ -35,6 +35,7 @@ Examples:
     procession map math:sqrt < numbers.jsonl > roots.jsonl
     procession map pages.py:title --on-error null < pages.jsonl > titles.jsonl
     procession map json:dumps --raw < names.txt > names.jsonl
+    procession map pages.py:title --on dask://10.0.0.1:8786 < pages.jsonl > titles.jsonl
     procession map pages.py:fetch --timeout 30 --retries 2 --on-error skip --checkpoint pages.db < urls > out.jsonl
 
 The last of these may be killed at any moment, or the machine's memory run out, and is given again as it stands: it
@@ -42,7 +43,8 @@ writes all of its output again and calls the function only for the lines that we
 longer than 30 s or ended three workers is told of again, and not tried, unless --retry-failed says so.
 
 Exit code: 0 done, also if lines were passed over as --on-error says; 1 the function raised or gave what JSON has no
-form for, a line went beyond a limit, a worker died, or the checkpoint is in use or its disk full; 2 wrong usage, no
+form for, a line went beyond a limit, a worker died, the cluster cannot be reached or is lost, or the checkpoint is in
+use or its disk full; 2 wrong usage, no
 such function, or a checkpoint of another function or input; 3 a line is not JSON or not text; 130 interrupted;
 143 SIGTERM came: what was being done is written, and no more was begun.
 """
@@ -94,13 +96,12 @@ def run_map(options: argparse.Namespace) -> int:
         raise ValueError("--retries is a number of times, 0 or more, and --timeout a number of seconds above 0")
     if checkpoint is not None and not checkpoint.reset:
         refuse_appending(options.checkpoint)
-    context = procession.get_context(options.context)
     source = sys.stdin.fileno()
     status = os.fstat(source)
     size = status.st_size if stat.S_ISREG(status.st_mode) else None
     label = options.function.rpartition(":")[2]
     bar = LineBar(label, sys.stderr, size, show=options.progress)
-    with ending_input() as stop, bar as shown:
+    with context_of(options) as context, ending_input() as stop, bar as shown:
         done = mapreduce.map_lines(
             options.function,
             source,

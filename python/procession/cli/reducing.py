@@ -9,7 +9,6 @@ import os
 import sys
 from typing import Any
 
-import procession
 from procession import mapreduce
 from procession._sizes import shown_size
 from procession.cli.shared import (
@@ -19,6 +18,7 @@ from procession.cli.shared import (
     add_timeline,
     add_workers,
     checkpoint_of,
+    context_of,
     counted,
     output,
     size_argument,
@@ -63,15 +63,19 @@ Examples:
     procession mapreduce grep 'logs/**/*.log' --pattern 'timed? out' --format json
     procession mapreduce spelling.py:Spellings books/*.gz --memory-budget 2G --save spellings.answer
     zcat big.gz | procession mapreduce longest.py:LongestLine - --workers 4
+    procession mapreduce wordcount /shared/books --on dask://10.0.0.1:8786
     procession mapreduce index archive --checkpoint index.db --save index.answer
 
 The last of these may be killed at any moment, and is given again as it stands: it goes on with the pieces of the input
 that were not done. (A job by key keeps its runs beside the checkpoint, in index.db.runs-*.)
 
+On a cluster each worker reads its part of the files itself, so they must lie at the same paths there; standard input
+is sent along. A job of your own travels to the workers.
+
 Exit code: 0 done; 1 the job failed, a piece ended more workers than --retries allows, a disk is full, the checkpoint is
-in use, or --compare found a difference; 2 wrong usage, no such job or column, or a checkpoint of another job or input;
-3 the input is missing, unreadable, changed while read, or not what it should be; 130 interrupted; 143
-ended by SIGTERM.
+in use, the cluster cannot be reached or is lost, or --compare found a difference; 2 wrong usage, no such job or column,
+or a checkpoint of another job or input; 3 the input is missing, unreadable, changed while read, or not what it should
+be; 130 interrupted; 143 ended by SIGTERM.
 """
 
 
@@ -155,9 +159,8 @@ def run_mapreduce(options: argparse.Namespace) -> int:
     """`procession mapreduce`."""
     check(options)
     checkpoint = checkpoint_of(options, interval=options.checkpoint_interval)
-    context = procession.get_context(options.context)
     given = {"arguments": job_arguments(options), "encoding": options.encoding, "errors": options.errors}
-    with output(options.output) as out:
+    with context_of(options) as context, output(options.output) as out:
         mapreduce.check_format(options.format, out)
         with bar(options, options.job) as shown, contextlib.redirect_stdout(sys.stderr):  # what the job prints
             answer = mapreduce.run(
@@ -237,16 +240,18 @@ def summary(answer: mapreduce.Answer) -> str:
     """A run in two lines: what was read and how fast; what it cost."""
     left_out = f" ({answer.binary_files:,} binary left out)" if answer.binary_files else ""
     rate = shown_size(answer.size_bytes / answer.seconds)
+    here = " of this process" if answer.cluster else ""
     cost = [
-        f"CPU {answer.cpu_seconds:.2f} s, {answer.cpu_seconds / answer.seconds:.2f} {times()} one core",
-        f"peak memory {shown_size(answer.peak_bytes)}",
+        f"CPU{here} {answer.cpu_seconds:.2f} s, {answer.cpu_seconds / answer.seconds:.2f} {times()} one core",
+        f"peak memory{here} {shown_size(answer.peak_bytes)}",
     ]
     if answer.moved_bytes:
         on_disk = f", {shown_size(answer.spilled_bytes)} of it on disk" if answer.spilled_bytes else ""
         cost.append(f"{shown_size(answer.moved_bytes)} moved{on_disk}")
+    workers = f"{counted(answer.workers, 'worker')}{f' of {answer.cluster}' if answer.cluster else ''}"
     return (
         f"{counted(answer.files, 'file')}{left_out}, {shown_size(answer.size_bytes)} in "
-        f"{counted(answer.pieces, 'piece')}, {counted(answer.workers, 'worker')}: {answer.seconds:.2f} s, {rate}/s\n"
+        f"{counted(answer.pieces, 'piece')}, {workers}: {answer.seconds:.2f} s, {rate}/s\n"
         f"{'; '.join(cost)}"
     )
 

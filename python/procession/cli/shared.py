@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
+import procession
 from procession._sizes import parse_size
 from procession.progress.words import counted
 
@@ -31,6 +32,7 @@ __all__ = [
     "begin_timeline",
     "checkpoint_of",
     "complain",
+    "context_of",
     "counted",
     "output",
     "size_argument",
@@ -61,7 +63,28 @@ def size_argument(text: str) -> int:
 def add_workers(one: Any) -> None:
     """The arguments about workers."""
     one.add_argument("--workers", type=int, metavar="N", help="how many workers (default: one per usable CPU)")
-    one.add_argument("--context", choices=("fork", "spawn", "forkserver", "thread"), help="how workers are started")
+    one.add_argument(
+        "--on",
+        "--context",
+        dest="on",
+        metavar="ENGINE",
+        help="where the work is done: fork, spawn, forkserver or thread, which start workers here; dask://HOST:PORT or "
+        "ray://HOST:PORT, a cluster; dask or ray, one on this machine for as long as the command runs",
+    )
+
+
+@contextlib.contextmanager
+def context_of(options: argparse.Namespace) -> Iterator[Any]:
+    """The context that `--on` names; a cluster that was started for it ends with it.
+
+    Raises: ValueError for a name of none; EngineMissing, ClusterUnreachable, VersionMismatch.
+    """
+    context = procession.get_context(options.on)
+    try:
+        yield context
+    finally:
+        if getattr(context, "cluster", None) is not None:
+            context.close()
 
 
 def add_timeline(one: Any) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Self
 
+    from .reducers import Reducer
+    from .spool import Spool
+
     _Mapping = Mapping[Any, Any]
     _Keys = KeysView[Any]
     _Values = ValuesView[Any]
@@ -259,6 +262,13 @@ class _ItemsOf(_InOrder, _Items):
 
     def __iter__(self) -> Iterator[Any]:
         return self._result._chunks(self._result._items, self._order)
+
+
+def seal(answer: Spool, reducer: Reducer, entries: list[bytes], members: list[bytes]) -> KeyedResult:
+    """The result whose segments lie in a spool: where they are, `merge` returned. Raises: SpillFull, OSError."""
+    meta = json.dumps({"reducer": reducer.label}).encode()
+    answer.fill(_native.seal_answer, answer.fd, reducer.shape, meta, entries, members)
+    return KeyedResult(answer.fd)
 
 
 def _same(one: object, other: object) -> bool:

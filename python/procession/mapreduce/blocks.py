@@ -72,7 +72,7 @@ class BlockDone(NamedTuple):
 class LineMap:
     """What is done to a block of lines."""
 
-    function: str  # its name, which travels: each worker finds it itself
+    function: str | Callable[[Any], Any]  # its name, which travels, so that each worker finds it itself; or itself
     raw: bool  # a line is a str, not JSON
     errors: str  # for bytes that are not UTF-8, as in `bytes.decode`
     on_error: str  # one of ON_ERROR
@@ -80,7 +80,8 @@ class LineMap:
     def __call__(self, block: bytes) -> BlockDone:
         """Runs in a worker. Raises what `find_function` raises, and nothing else."""
         began = time.perf_counter_ns()
-        function, read = find_function(self.function), self.reader()
+        function = find_function(self.function) if isinstance(self.function, str) else self.function
+        read = self.reader()
         lines = block.split(b"\n")
         if not lines[-1]:
             lines.pop()
@@ -106,9 +107,11 @@ class LineMap:
         output.append("")
         return BlockDone("\n".join(output).encode(), len(lines), failed, first, time.perf_counter_ns() - began)
 
-    def given(self, block: bytes) -> tuple[str, bool, str, str, bytes]:
-        """What `map_block` takes."""
-        return self.function, self.raw, self.errors, self.on_error, block
+    def call(self, block: bytes) -> tuple[Callable[..., BlockDone], tuple[Any, ...]]:
+        """What a pool is to call for a block, and with what."""
+        if not isinstance(self.function, str):
+            return self, (block,)
+        return map_block, (self.function, self.raw, self.errors, self.on_error, block)
 
     def reader(self) -> Callable[[bytes], Any]:
         """What makes a value of a line."""

@@ -12,7 +12,12 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["checked_workers", "crew"]
+__all__ = ["checked_workers", "cluster_of", "crew"]
+
+
+def cluster_of(context: Any) -> Any:
+    """The cluster whose workers a context has work done by; None if it starts its own."""
+    return getattr(context, "cluster", None)
 
 
 def checked_workers(workers: int | None, context: Any) -> int:
@@ -27,8 +32,12 @@ def crew(context: Any, workers: int, *, quiet: bool = False, **limits: Any) -> I
     """A pool of so many workers. Left without an error, its workers end by themselves; else they are ended at once.
 
     `quiet`: what a worker process prints goes to standard error, because standard output carries the answer. `limits`
-    are those of a `Pool`.
+    are those of a `Pool`. The workers of a cluster are somebody else's: neither is changed there.
     """
+    if cluster_of(context) is not None:
+        with context.Pool(workers, **limits) as pool:
+            yield pool
+        return
     pool = None
     try:
         with interrupts_held():  # inside the try: one that was held back is raised here, with the workers running

@@ -15,6 +15,7 @@ __all__ = [
     "InputBroken",
     "InputChanged",
     "InputNotText",
+    "InputOutOfReach",
     "InputUnreadable",
     "JobFailed",
     "JobImportError",
@@ -80,6 +81,24 @@ class InputChanged(InputError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path,)
+
+
+class InputOutOfReach(InputError):
+    """A worker on another machine has not the file that was divided here. `path`, `host` and `reason` say which, where
+    and why."""
+
+    def __init__(self, path: str, host: str, reason: str) -> None:
+        super().__init__(
+            f"{path}: a worker on {host} cannot read it ({reason}); each worker reads its own part, so the file must "
+            "have the same path there: put it on a file system that the machines share, or send it along: "
+            "procession mapreduce JOB - < FILE"
+        )
+        self.path = path
+        self.host = host
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.host, self.reason)
 
 
 class InputBroken(InputError):

@@ -12,9 +12,10 @@ return now and then, and what they return is written down before it is joined.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,10 +23,11 @@ from procession.errors import Empty, ShutDown, WorkerDied
 from procession.mapreduce.inputs import Files
 from procession.mapreduce.jobs import JobSource, blamed
 from procession.mapreduce.kept import KeptPieces
-from procession.mapreduce.plan import Plan
+from procession.mapreduce.plan import PIECE_BYTES, Plan
 from procession.mapreduce.stretches import Text
 from procession.pool.board import BYTES, CHUNK, COMMIT, MAPPING, PID, STATE, STOP, Board, KeyedProgress, WorkerProgress
 from procession.pool.calls import Call
+from procession.pool.far_keyed import PORTIONS_PER_WORKER
 from procession.pool.rounds import Again, Fail, Finish, Instruction, MapRounds, StartShare
 
 __all__ = ["Folding", "Gathering", "Progress"]
@@ -223,3 +225,56 @@ class Gathering:
         seconds = time.perf_counter() - self._started
         self._report(KeyedProgress("map", 0, None, done, self._plan.size_bytes, seconds, busy))
         return done
+
+
+# On a cluster
+
+
+class Portion:
+    """What a cluster's worker is called with: reads pieces and folds them."""
+
+    def __init__(self, source: JobSource, files: Any) -> None:
+        """`files`: what reads the pieces, as `Files.afar` gives it."""
+        self.source, self.files = source, files
+        self.__qualname__ = f"{source.name}.map"
+
+    def __call__(self, pieces: list[Any]) -> Partial:
+        folding = Folding(self.source, self.files)
+        for piece in pieces:
+            folding.add(piece)
+        return Partial((folding.total,) if folding.has_total else (), [piece.order for piece in pieces])
+
+
+def gather_afar(
+    pool: Any, source: JobSource, files: Files, plan: Plan, workers: int, report: Progress
+) -> dict[str, Any]:
+    """As `Gathering.run` on the workers of a cluster, with which nothing is shared: the pieces go out in portions, each
+    a task that comes back with a partial answer. When one is done again is the engine's business."""
+    pieces, reader = files.afar(plan)
+    folding = Folding(source, files)
+    answers = pool.imap_unordered(Portion(source, reader), list(portions(pieces, plan.size_bytes, workers)))
+    size_of = {piece.order: piece.size_bytes for piece in plan.pieces}
+    began = mapped = time.perf_counter()
+    done = 0
+    while done < plan.size_bytes:
+        with contextlib.suppress(TimeoutError):
+            partial: Partial = answers.next(POLL_SECONDS)
+            mapped = time.perf_counter()
+            if partial.total:
+                folding.join(partial.total[0])
+            done += sum(size_of[order] for order in partial.pieces)
+        report(KeyedProgress("map", 0, None, done, plan.size_bytes, time.perf_counter() - began, ()))
+    return {"total": folding.finish(), "gather_seconds": time.perf_counter() - mapped}
+
+
+def portions(pieces: list[Any], size_bytes: int, workers: int) -> Iterator[list[Any]]:
+    """Pieces in lists of about the same size, a few for each worker."""
+    goal = max(PIECE_BYTES, size_bytes // (PORTIONS_PER_WORKER * workers))
+    batch: list[Any] = []
+    for piece in pieces:
+        batch.append(piece)
+        if sum(one.size_bytes for one in batch) >= goal:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

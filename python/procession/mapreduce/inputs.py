@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from procession.mapreduce.afar import Reader, afar
 from procession.mapreduce.form import Form
 from procession.mapreduce.plan import Plan, divide
 from procession.mapreduce.reading import read_piece
@@ -55,6 +56,10 @@ class Files:
     def read(self, piece: Piece) -> Iterator[Stretch]:
         """The stretches of a piece, each read when it is asked for, in a worker. Raises what `read_piece` raises."""
         return read_piece(piece, self.form)
+
+    def afar(self, plan: Plan) -> tuple[list[Any], Reader]:
+        """The pieces of a plan, and what reads them, for workers on other machines. See `afar`."""
+        return afar(plan), Reader(self.form)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"form": self.form, "_paths": []}  # there may be many thousands

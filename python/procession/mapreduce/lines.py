@@ -33,9 +33,8 @@ from procession.mapreduce.blocks import (
     LineFailed,
     LineMap,
     LineNotReadable,
-    map_block,
 )
-from procession.mapreduce.crew import checked_workers, crew
+from procession.mapreduce.crew import checked_workers, cluster_of, crew
 from procession.mapreduce.kept import KeptLines
 from procession.mapreduce.loading import find_function
 
@@ -217,7 +216,7 @@ class Run:
         if self._kept is not None:
             one.digest = self._kept.digest_of(block)
             one.done = self._kept.known(self._lines, one.digest)
-        one.answer = self._pool.apply_async(map_block, self._task.given(block)) if one.done is None else Known()
+        one.answer = self._pool.apply_async(*self._task.call(block)) if one.done is None else Known()
         self._lines += lines
         self._sent_bytes += len(block)
         self._sent.append(one)
@@ -330,7 +329,9 @@ def map_lines(
     limits = {"timeout": timeout, "retries": retries or None, "memory_limit": memory_limit}
     limits = {name: value for name, value in limits.items() if value is not None}
     single = bool(limits) or checkpoint is not None
-    task = LineMap(function, raw, errors, on_error)
+    cluster = cluster_of(context)
+    by_name = cluster is None or cluster.has_main
+    task = LineMap(function if by_name else found, raw, errors, on_error)
     with contextlib.ExitStack() as stack:
         kept = None if checkpoint is None else stack.enter_context(KeptLines(checkpoint, found, task))
         pool = stack.enter_context(crew(context, workers, quiet=True, **limits))

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from procession.errors import JobError, RemoteTraceback
-from procession.mapreduce.crew import checked_workers, crew
+from procession.mapreduce.crew import checked_workers, cluster_of, crew
 from procession.mapreduce.errors import InputNotText, JobFailed
-from procession.mapreduce.gathering import Gathering, Progress
+from procession.mapreduce.gathering import Gathering, Progress, gather_afar
 from procession.mapreduce.inputs import Files
 from procession.mapreduce.jobs import Job, JobSource, blamed, is_keyed, reducer_for
 from procession.mapreduce.kept import KeptPieces
@@ -47,6 +47,7 @@ class Answer:
     moved_bytes: int = 0  # written by the workers for each other: sorted runs; 0 for jobs that are not by key
     spilled_bytes: int = 0  # the part of it that went to disk
     resumed: int = 0  # pieces that a checkpoint had
+    cluster: str = ""  # whose workers they were; CPU time and memory of those are not known then
 
 
 def files_for(
@@ -81,6 +82,9 @@ def run(
     quiet: bool = False,
 ) -> Answer:
     """Runs a job over the inputs on a pool of `workers` (as many as there are CPUs, if not given) of the context.
+
+    On a cluster's context the workers are as many as it has, they read the files themselves (see `afar`), a job of
+    one's own travels to them, and there is no checkpoint.
 
     `arguments` make the job, if it is given by name. `unpack=False` takes compressed files as they are (in directories
     they are then left out). `memory_budget` (bytes) and `spill_dir` are for jobs by key: see `Pool.map_reduce_by_key`.
@@ -121,9 +125,14 @@ def run(
                     progress(now)
 
             report(KeyedProgress("map", 0, None, 0, plan.size_bytes, 0.0, ()))
+            cluster = cluster_of(context)
+            if cluster is not None and not cluster.has_main:
+                source = JobSource(source.name, given=loaded)  # by value, for its module need not be there
             if is_keyed(loaded):
                 limits = memory_budget, spill_dir, retries
                 answer = by_key(pool, source, files, plan, limits, kept, report)
+            elif cluster is not None:
+                answer = gather_afar(pool, source, files, plan, size, report)
             else:
                 gathering = Gathering(
                     pool, context, source, files, plan, size, retries=retries, kept=kept, report=report
@@ -142,6 +151,7 @@ def run(
         cpu_seconds=usage.cpu_seconds,
         peak_bytes=usage.peak_bytes,
         resumed=0 if kept is None else kept.resumed,
+        cluster="" if cluster is None else cluster.name,
         **answer,
     )
 
@@ -199,6 +209,10 @@ class Planned:
     def read(self, piece: Any) -> Iterator[Any]:
         """See `Files.read`."""
         return self.files.read(piece)
+
+    def afar(self, plan: Plan) -> tuple[list[Any], Any]:
+        """See `Files.afar`."""
+        return self.files.afar(plan)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Planned, (self.files, None)

@@ -93,9 +93,9 @@ class _Dispatcher(Dispatcher):
         self._cluster, self.shipping = cluster, Shipping(cluster)
         self.functions = _Functions(cluster, self.shipping)
         self._serve: Any = serve_near if cluster.is_near else serve
-        self._prepare: tuple[Any, ...] = ()
+        self.prepare: tuple[Any, ...] = ()
         if initializer is not None:
-            self._prepare = self.functions.pack(initializer), self.shipping.token
+            self.prepare = self.functions.pack(initializer), self.shipping.token
         self._calls: dict[int, Submitted] = {}  # by number, of the tasks that are out
         self._sizes: dict[int, int] = {}  # by number: bytes
         self._lock = threading.Lock()  # for the numbers
@@ -135,13 +135,26 @@ class _Dispatcher(Dispatcher):
             raise
         return numbers
 
+    def enter(self) -> int:
+        """The number of a task that somebody else hands over, so that it is counted with the others until `leave`."""
+        with self._lock:
+            number, self._next = self._next, self._next + 1
+        self._out[number] = (None, 0, 0)
+        self._count()
+        return number
+
+    def leave(self, number: int) -> None:
+        """It has ended."""
+        self._out.pop(number, None)
+        self._count()
+
     def call(self, number: int) -> Submitted | None:
         """The call of a task that is out."""
         return self._calls.get(number)
 
     def _hand_over(self, number: int, function: Any, kind: int, payload: Any) -> None:
         try:
-            call = self._cluster.submit(self._serve, function, kind, payload, *self._prepare)
+            call = self._cluster.submit(self._serve, function, kind, payload, *self.prepare)
         except Exception as error:  # whether it takes none or loses one, this is how it is told
             call = Future()
             call.set_exception(error)
@@ -300,7 +313,7 @@ class FarEngine:
                 f"a worker of {cluster.name} is not this program's to end after some tasks: "
                 "use get_context('fork'), or let the cluster restart its workers"
             )
-        self.method = cluster.name
+        self.cluster, self.method = cluster, cluster.name
         prepare = None if initializer is None else partial(initializer, *initargs)
         self.dispatcher = _Dispatcher(cluster, prepare)
         self.functions, self.encode = self.dispatcher.functions, self.dispatcher.shipping.dumps

@@ -9,7 +9,6 @@ stand on; here is the order of events.
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from time import perf_counter
 
@@ -65,22 +64,33 @@ def map_reduce_by_key(
         raise ValueError(f"retries is a number of times, 0 or more, not {retries!r}")
     reducer = reducer_of(reduce, combine)
     budget = budget_of(memory_budget, core.size)
-    directory = None if spill_dir is None else spill_directory(spill_dir)
+    is_far = hasattr(core.engine, "cluster")
+    directory = spill_dir if spill_dir is None or is_far else spill_directory(spill_dir)
+    options = Options(reducer, budget, directory, retries, progress, kept)
     with ExitStack() as stack:
-        source, reader = _input(items, core.size, stack)
-        call = stack.enter_context(Call(core, Options(reducer, budget, directory, retries, progress, kept)))
-        phase = Mapping(call, source, MapShare(map_function, reducer, reader), chunksize)
+        source, reader = _input(items, core.size, stack, is_far=is_far)
+        share = MapShare(map_function, reducer, reader)
+        if is_far:
+            from .far_keyed import map_reduce_far
+
+            return map_reduce_far(core, share, source, chunksize, options)
+        call = stack.enter_context(Call(core, options))
+        phase = Mapping(call, source, share, chunksize)
         phase.run()
         return Reducing(call, phase).run()
 
 
-def _input(items: Any, workers: int, stack: ExitStack) -> tuple[Items, Any]:
-    """The chunks, and what reads them if it is pieces that they hold."""
+def _input(items: Any, workers: int, stack: ExitStack, *, is_far: bool) -> tuple[Items, Any]:
+    """The chunks, and what reads them if it is pieces that they hold.
+
+    An input that can be read on other machines as well says how (`afar`): see `mapreduce.Files`.
+    """
     if not (hasattr(items, "divide") and hasattr(items, "read")):
         return items_of(items), None
     plan = stack.enter_context(items.divide(workers))
     size = getattr(plan, "size_bytes", None)
-    return Pieces(plan.pieces, size if isinstance(size, int) else None), items
+    pieces, reader = items.afar(plan) if is_far and hasattr(items, "afar") else (plan.pieces, items)
+    return Pieces(pieces, size if isinstance(size, int) else None), reader
 
 
 class Run:
@@ -328,15 +338,13 @@ class Reducing:
         return MergeWork(slot, self._call.board, self._answer, spools, runs, memory, low, high, which)
 
     def _seal(self, run_bytes: int) -> Any:
-        from ..gather.result import KeyedResult
+        from ..gather.result import seal
 
         call, mapped = self._call, self._mapped
         tables: tuple[list[bytes], list[bytes]] = ([], [])
         for (which, _, _), segments in zip(self._parts, self._segments, strict=True):
             tables[which].append(segments)
-        meta = json.dumps({"reducer": self._reducer.label}).encode()
-        self._answer.fill(_native.seal_answer, self._answer.fd, self._reducer.shape, meta, *tables)
-        result = KeyedResult(self._answer.fd)
+        result = seal(self._answer, self._reducer, *tables)
         now = perf_counter()
         result.statistics = KeyedStatistics(
             seconds=now - call.began,

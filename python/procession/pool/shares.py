@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 else:
     from ._record import dataclass
 
-__all__ = ["MapShare", "MapWork", "MergeRange", "MergeWork", "Mapped"]
+__all__ = ["MapShare", "MapWork", "Mapped", "Mapper", "MergeRange", "MergeWork", "merge"]
 
 SLICE = 4096  # pairs taken of an iterator at once; arbitrary
 LOOK_S = 0.02  # how often a share without a chunk looks whether its worker is wanted elsewhere
@@ -91,34 +91,94 @@ class MapShare:
             work.spool.release()
 
 
-class _Sharing:
+class Mapper:
+    """Maps chunks, combines what they give in a table, and keeps account of both in a line of words (see `board`)."""
+
+    def __init__(self, share: MapShare, spool: Spool, table_bytes: int, words: Any, line: Any) -> None:
+        """`words`: those for all; what is mapped ends at the next item when the one at STOP is set."""
+        reducer = share.reducer
+        self._function, self._reader, self._spool = share.function, share.reader, spool
+        self._words, self._line = words, line
+        self._combiner = _native.Combiner(reducer.name, reducer.n, reducer.combine, spool.fd, table_bytes)
+        self._done: list[int] = []
+
+    def map(self, number: int, first: int, items: Sequence[Any]) -> None:
+        """Map a chunk. Raises: what the map function and the reader raise, SpillFull."""
+        line, words, began = self._line, self._words, perf_counter_ns()
+        line[ITEM] = 0
+        line[CHUNK], line[STATE] = number + 1, MAPPING
+        texts = items if self._reader is None else self._texts(items)
+        function, place = self._function, 0
+        for place, item in enumerate(texts, 1):
+            produced = function(item)
+            self._combine(produced, first + place - 1)
+            line[ITEM] = place
+            if words[STOP]:
+                return
+        line[CHUNK] = 0
+        line[ITEMS] += place
+        if self._reader is None:
+            line[BYTES] += _size(items)
+        line[NANOS] += perf_counter_ns() - began
+        line[PAIRS], line[SPILLED] = self._combiner.pairs, self._combiner.spilled_bytes
+        self._done.append(number)
+
+    def finish(self) -> Mapped:
+        """Write what is in the table, as the last run. Raises: SpillFull."""
+        line, combiner = self._line, self._combiner
+        line[STATE] = WRITING
+        self._spool.fill(combiner.flush)
+        line[STATE] = WAITING
+        return Mapped(self._done, combiner.runs, line[ITEMS], line[BYTES], combiner.pairs)
+
+    def _texts(self, pieces: Sequence[Any]) -> Any:
+        line = self._line
+        for piece in pieces:
+            for text in self._reader.read(piece):
+                yield text
+                line[BYTES] += _length(text)
+
+    def _combine(self, produced: Any, order: int) -> None:
+        add = self._combiner.add
+        if hasattr(produced, "__next__"):
+            self._combine_slices(produced, order)
+            return
+        if type(produced) is Batches:
+            for batch in produced:
+                self._spool.fill(add, batch, order)
+            return
+        try:
+            add(produced, order)
+        except OSError as error:
+            raise self._spool.full(error) from None
+
+    def _combine_slices(self, produced: Any, order: int) -> None:
+        """A slice at a time, with a look whether to stop: it may go on for ever."""
+        words = self._words
+        while not words[STOP] and (batch := list(islice(produced, SLICE))):
+            self._spool.fill(self._combiner.add, batch, order)
+
+
+class _Sharing(Mapper):
     """A share being done."""
 
     def __init__(self, share: MapShare, work: MapWork) -> None:
-        self._function, self._reader, self._work = share.function, share.reader, work
-        self._words, self._line = work.board.words, work.board.line(work.slot)
-        reducer = share.reducer
-        self._combiner = _native.Combiner(reducer.name, reducer.n, reducer.combine, work.spool.fd, work.table_bytes)
-        self._done: list[int] = []
-        self._wanted = self._words[COMMIT]
+        super().__init__(share, work.spool, work.table_bytes, work.board.words, work.board.line(work.slot))
+        self._work, self._wanted = work, self._words[COMMIT]
         self._is_orphan = _OrphanCheck() if parent_process() is not None else None
 
     def run(self) -> Mapped:
         """Do it. Raises: what the map function raises, SpillFull."""
-        line, combiner = self._line, self._combiner
-        line[PID] = threading.get_native_id()
+        combiner, table_bytes = self._combiner, self._work.table_bytes
+        self._line[PID] = threading.get_native_id()
         while not self._is_wanted_back():
             message = self._take()
             if message is None:
                 break
-            self._map(*message)
-            line[PAIRS], line[SPILLED] = combiner.pairs, combiner.spilled_bytes
-            if combiner.spilled_bytes or combiner.nbytes * 8 > self._work.table_bytes * 7:
+            self.map(*message)
+            if combiner.spilled_bytes or combiner.nbytes * 8 > table_bytes * 7:
                 break  # now, and not at the limit: or each share would write a large run and a tiny one
-        line[STATE] = WRITING
-        self._work.spool.fill(combiner.flush)
-        line[STATE] = WAITING
-        return Mapped(self._done, combiner.runs, line[ITEMS], line[BYTES], combiner.pairs)
+        return self.finish()
 
     def _is_wanted_back(self) -> bool:
         words, most = self._words, self._work.most
@@ -140,59 +200,13 @@ class _Sharing:
                 if self._is_wanted_back() or self._work.tasks.qsize() or (self._is_orphan and self._is_orphan()):
                     return None
 
-    def _map(self, number: int, first: int, items: Sequence[Any]) -> None:
-        line, words, began = self._line, self._words, perf_counter_ns()
-        line[ITEM] = 0
-        line[CHUNK], line[STATE] = number + 1, MAPPING
-        texts = items if self._reader is None else self._texts(items)
-        function, place = self._function, 0
-        for place, item in enumerate(texts, 1):
-            produced = function(item)
-            self._combine(produced, first + place - 1)
-            line[ITEM] = place
-            if words[STOP]:
-                return
-        line[CHUNK] = 0
-        line[ITEMS] += place
-        if self._reader is None:
-            line[BYTES] += _size(items)
-        line[NANOS] += perf_counter_ns() - began
-        self._done.append(number)
-
-    def _texts(self, pieces: Sequence[Any]) -> Any:
-        line = self._line
-        for piece in pieces:
-            for text in self._reader.read(piece):
-                yield text
-                line[BYTES] += _length(text)
-
-    def _combine(self, produced: Any, order: int) -> None:
-        add = self._combiner.add
-        if hasattr(produced, "__next__"):
-            self._combine_slices(produced, order)
-            return
-        if type(produced) is Batches:
-            for batch in produced:
-                self._work.spool.fill(add, batch, order)
-            return
-        try:
-            add(produced, order)
-        except OSError as error:
-            raise self._work.spool.full(error) from None
-
-    def _combine_slices(self, produced: Any, order: int) -> None:
-        """A slice at a time, with a look whether to stop: it may go on for ever."""
-        words = self._words
-        while not words[STOP] and (batch := list(islice(produced, SLICE))):
-            self._work.spool.fill(self._combiner.add, batch, order)
-
 
 @dataclass(frozen=True)
 class MergeWork:
     """A range of the keys to be merged."""
 
     slot: int
-    board: Board
+    board: Board | None  # None: nobody watches
     answer: Spool
     spools: list[Spool]
     runs: list[tuple[int, bytes]]  # which spool, and the run in it
@@ -210,6 +224,7 @@ class MergeRange:
         self.__qualname__ = f"reduce of {reducer.label}"
 
     def __call__(self, work: MergeWork) -> bytes:
+        assert work.board is not None
         line = work.board.line(work.slot)
         line[PID], line[STATE] = threading.get_native_id(), REDUCING
         try:

@@ -1,7 +1,8 @@
-//! `merge`: one range of the space of hashes from all runs, into an answer.
+//! `merge`: one range of the space of hashes from all runs, into an answer; and how runs come from other machines.
 
 use procession_gather::item::Item;
 use procession_gather::merge::{Fold, Members, Native, merge as merge_runs, scalar};
+use procession_gather::parcel::{Packing, unpack};
 use procession_gather::reduce::{Reducer, packed};
 use procession_gather::run::{Run, SLOTS};
 use procession_gather::segment::{SegmentRef, Value};
@@ -33,6 +34,43 @@ pub fn run_slots(run: &[u8], which: u8) -> PyResult<Vec<u64>> {
 #[pyfunction]
 pub fn spool_init(spool: i32) -> PyResult<()> {
     Ok(Spool::open(spool)?.init()?)
+}
+
+/// Slots of runs as bytes, to be carried to another machine: one parcel for each range between neighbouring borders.
+/// Raises: `OSError`.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value)] // PyO3 makes them
+pub fn pack_runs(
+    py: Python<'_>,
+    spool: i32,
+    runs: Vec<Vec<u8>>,
+    borders: Vec<usize>,
+) -> PyResult<Vec<Bound<'_, PyBytes>>> {
+    let runs = runs.iter().map(|run| runs_of(run)).collect::<PyResult<Vec<_>>>()?;
+    let spool = Spool::open(spool)?;
+    let parcel = |range: &[usize]| {
+        check_slots(range[0], range[1])?;
+        let packing = Packing::of(&runs, range[0], range[1]);
+        PyBytes::new_with(py, packing.size(), |into| {
+            py.detach(|| packing.fill(&spool, into)).map_err(|error| raised(py, error.into(), "", None))
+        })
+    };
+    borders.windows(2).map(parcel).collect()
+}
+
+/// Append a parcel's runs to a spool; their descriptions, for `merge`. Raises: `OSError`; `RuntimeError` for what is no
+/// parcel.
+#[pyfunction]
+pub fn unpack_runs<'py>(py: Python<'py>, spool: i32, parcel: &[u8]) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let spool = Spool::open(spool)?;
+    let runs = py.detach(|| unpack(parcel, &spool)).map_err(|error| raised(py, error.into(), "", None))?;
+    let described = runs.iter().map(|(entries, members)| {
+        let mut run = Vec::new();
+        entries.write(&mut run);
+        members.write(&mut run);
+        PyBytes::new(py, &run)
+    });
+    Ok(described.collect())
 }
 
 /// Give back the memory of slots `low` to `high` (excluded) of a run: they have been merged, for good. `which` as below.

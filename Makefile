@@ -50,7 +50,7 @@ demo: setup  ## word count over the text this machine already has, against one p
 	@$(BIN)/python scripts/demo.py
 
 test: setup  ## every test: the core in Rust, then the package
-	cargo test --quiet -p procession-core -p procession-gather
+	cargo test --quiet -p procession-core -p procession-disk -p procession-gather
 	$(BIN)/python -m pytest -q $(TESTS)
 
 # SUITE, CONTEXT and ONLY choose; FLAGS gives the rest, e.g.  make conformance CONTEXT=fork FLAGS='--jobs 2'

@@ -9,6 +9,7 @@ export CRASH_SECONDS=$((seconds / 3))
 status=0
 cargo test --release -p procession-core --test steps --test steps_locks -- --nocapture || status=1
 cargo test --release -p procession-core --test crash -- --include-ignored --nocapture || status=1
+cargo test --release -p procession-disk --test crash -- --include-ignored --nocapture || status=1
 "$python" scripts/deaths.py || status=1
 "$python" scripts/soak.py $((seconds / 4)) $CRASH_SEED || status=1
 "$python" scripts/crash.py $((seconds / 4)) $CRASH_SEED || status=1

@@ -73,6 +73,8 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "joblib": 9,
     "__init__": 10,
     "check": 11,
+    "comparison": 11,
+    "doctor": 11,
     "monitor": 11,
     "testing": 11,
     "cli": 12,

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from procession.cli.benching import add_bench
 from procession.cli.checking import add_check
+from procession.cli.doctoring import add_doctor
 from procession.cli.mapping import add_map
 from procession.cli.ps import add_ps
 from procession.cli.reducing import add_mapreduce
@@ -114,4 +116,6 @@ def parser() -> argparse.ArgumentParser:
     add_report(commands)
     add_ps(commands)
     add_top(commands)
+    add_doctor(commands)
+    add_bench(commands)
     return whole

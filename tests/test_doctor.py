@@ -1,0 +1,75 @@
+"""`procession doctor`: what it finds here, and what it finds where something is wrong."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import procession
+from procession.doctor import VARIABLES, Finding, examine
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_S = 50
+
+
+def doctor(*arguments: str, limit: tuple[int, int] | None = None, **environment: str) -> Any:
+    """The command, with a limit of the kernel's on it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PROCESSION_")}
+    return subprocess.run(
+        [sys.executable, "-m", "procession", "doctor", *arguments],
+        capture_output=True,
+        text=True,
+        env={**kept, "COLUMNS": "72", **environment},
+        timeout=PATIENCE_S,
+        check=False,
+        preexec_fn=None if limit is None else lambda: resource.setrlimit(limit[0], (limit[1], limit[1])),
+    )
+
+
+def test_it_finds_what_is_so() -> None:
+    found = {(finding.topic, finding.name): finding for finding in examine()}
+    assert found["processors", "usable"].value.startswith(f"{procession.cpu_count()} of ")
+    assert found["watching", "processes of a program"].value == "2 of 2 seen"
+    methods = [name for topic, name in found if topic == "start methods"]
+    assert methods == ["fork", "spawn", "forkserver", "thread"]
+    assert all(found["start methods", method].value.endswith(" ms") for method in methods)
+    assert found["limits", "open files"].value == str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def test_what_is_printed_can_be_read() -> None:
+    done = doctor()
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 72
+    assert "\x1b" not in done.stdout
+    assert lines[-1] == "Nothing stands in the way."
+    assert lines.count("versions") == lines.count("extras") == 1
+
+
+def test_as_data() -> None:
+    done = doctor("--json")
+    found = [Finding(**entry) for entry in json.loads(done.stdout)]
+    assert done.returncode == 0
+    assert not any(finding.problem for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "environment", "problem", "mend"),
+    [
+        (None, {"PROCESSION_AREAN_LIMIT": "2G"}, "environment, PROCESSION_AREAN_LIMIT", VARIABLES[0]),
+        ((resource.RLIMIT_NOFILE, 100), {}, "limits, open files", "ulimit -n"),
+        ((resource.RLIMIT_FSIZE, 1 << 20), {}, "memory, may be shared", "ulimit -f"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_mend(
+    limit: tuple[int, int] | None, environment: dict[str, str], problem: str, mend: str
+) -> None:
+    done = doctor(limit=limit, **environment)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert problem in " ".join(done.stdout.rpartition("Does not work as it should:")[2].split())
+    assert mend in done.stdout

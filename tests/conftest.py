@@ -54,6 +54,13 @@ def fork() -> Any:
     return procession.get_context("fork")
 
 
+@pytest.fixture(scope="session")
+def distributed() -> Any:
+    """Dask's package, loaded no sooner than it is needed: from then on this process unpickles exceptions without a call
+    of their `__init__` (tblib), so that a `SystemExit` that comes back has lost its code."""
+    return pytest.importorskip("distributed", reason="needs distributed: pip install 'procession[dask]'")
+
+
 @pytest.fixture
 def team() -> Iterator[Team]:
     """Parties that have ended when the test has."""

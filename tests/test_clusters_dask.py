@@ -7,12 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-pytest.importorskip("distributed", reason="needs distributed: pip install 'procession[dask]'")
-
 import dask_tasks as tasks
-import distributed
+import pytest
 from dask_cluster import commands, workers_come
 
 import procession
@@ -33,12 +29,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True, name="dask")
-def _late() -> None:
+def _late(distributed: Any) -> None:
     """Behind all others, for the threads that Dask leaves; see `homes.is_late`."""
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, distributed: Any) -> Iterator[Any]:
     """A context on a scheduler with two workers."""
     with check_leaks(), commands(tmp_path_factory.mktemp("dask")) as started:
         address = started.scheduler()
@@ -92,7 +88,7 @@ def test_modules_of_the_program_travel(pool: Any) -> None:
     assert "in withdraw" in caught.value.__cause__.text
 
 
-def test_a_client_of_the_users_own(cluster: Any) -> None:
+def test_a_client_of_the_users_own(cluster: Any, distributed: Any) -> None:
     with (
         distributed.Client(cluster.cluster.client.scheduler.address, set_as_default=False) as client,
         procession.get_context(client) as context,
@@ -105,7 +101,7 @@ def test_a_client_of_the_users_own(cluster: Any) -> None:
         assert client.submit(abs, -1).result(WAIT_S) == 1
 
 
-def test_a_client_in_an_event_loop_is_another_thing(cluster: Any) -> None:
+def test_a_client_in_an_event_loop_is_another_thing(cluster: Any, distributed: Any) -> None:
     async def adopted() -> Any:
         async with distributed.Client(
             cluster.cluster.client.scheduler.address, asynchronous=True, set_as_default=False
@@ -211,7 +207,7 @@ def test_events_and_permits(cluster: Any, pool: Any) -> None:
         cluster.Semaphore(0)
 
 
-def test_names_are_shared_with_all_and_with_dask(cluster: Any) -> None:
+def test_names_are_shared_with_all_and_with_dask(cluster: Any, distributed: Any) -> None:
     mine, same = cluster.Queue(name="ledger"), cluster.Queue(name="ledger")
     mine.put("paid")
     assert same.get(timeout=WAIT_S) == "paid"
@@ -223,7 +219,7 @@ def test_names_are_shared_with_all_and_with_dask(cluster: Any) -> None:
         assert not cluster.Lock(name="gate").acquire(block=False)
 
 
-def test_what_has_no_name_goes_with_its_context(cluster: Any) -> None:
+def test_what_has_no_name_goes_with_its_context(cluster: Any, distributed: Any) -> None:
     address = cluster.cluster.client.scheduler.address
     with distributed.Client(address, set_as_default=False) as client:
         with procession.get_context(client) as context:

@@ -7,13 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytest.importorskip("distributed", reason="needs distributed: pip install 'procession[dask]'")
-
-import dask
 import dask_tasks as tasks
-import distributed
+import pytest
 from dask_cluster import PORT, STARTING_S, can_make_networks, commands, networks, workers_come
 
 import procession
@@ -25,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True, name="dask")
-def _late() -> None:
+def _late(distributed: Any) -> None:
     """Behind all others, for the threads that Dask leaves; see `homes.is_late`."""
 
 
@@ -65,6 +60,8 @@ def test_a_task_that_kills_its_worker_and_a_scheduler_that_is_killed(tmp_path: P
         worker = started.worker(address)
         with procession.get_context(f"dask://{address}") as context:
             with context.Pool(1) as pool:
+                import dask
+
                 with dask.config.set({"distributed.scheduler.locks.lease-timeout": "1s"}):
                     lock = context.Lock()
                 with pytest.raises(WorkerDied, match=r"tcp://127.0.0.1:\d+ .*die_holding\("):
@@ -122,7 +119,7 @@ distributed.versions.version = version
 """
 
 
-def test_versions_differ(tmp_path: Path) -> None:
+def test_versions_differ(tmp_path: Path, distributed: Any) -> None:
     """Workers that say of themselves that they have another procession, or none; and one that lost it later."""
     (tmp_path / "old.py").write_text(OTHER.format("return '0.0.7'"))
     (tmp_path / "none.py").write_text(

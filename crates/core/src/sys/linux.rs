@@ -109,13 +109,25 @@ pub fn start_time(pid: u32) -> Option<u64> {
 }
 
 /// Whether the process that started at `start` (0: not known) has certainly ended. Errs towards false: /proc may be missing,
-/// or the table of descriptors full, and taking a lock from the living is worse than waiting for the dead.
+/// or the table of descriptors full, and taking a lock from the living is worse than waiting for the dead. Of a child
+/// that nobody has waited for it is known even then: who would wait for it may be the one who asks.
 pub fn has_ended(pid: u32, start: u64) -> bool {
     let mut text = [0u8; 1024];
     match read_entry(pid, "stat", &mut text) {
         Some(text) => parse_stat(text).is_none_or(|now| start != 0 && now != start),
         // SAFETY: signal 0 only asks whether the process exists.
-        None => (unsafe { libc::kill(pid as libc::pid_t, 0) } != 0) && last_error() == libc::ESRCH,
+        None if unsafe { libc::kill(pid as libc::pid_t, 0) } != 0 => last_error() == libc::ESRCH,
+        None => is_dead_child(pid),
+    }
+}
+
+/// Whether this is a child of ours that has ended; it stays as it is, for who waits for it.
+fn is_dead_child(pid: u32) -> bool {
+    // SAFETY: all zeros is a `siginfo_t`; waitid writes there, and takes plain numbers otherwise.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, pid, &raw mut info, flags) == 0 && info.si_pid() == pid as libc::pid_t
     }
 }
 
@@ -230,6 +242,38 @@ mod tests {
         assert!(!has_ended(pid(), started));
         assert!(!has_ended(pid(), 0));
         assert!(has_ended(pid(), started + 1));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "miri knows no fork()")]
+    fn a_dead_child_is_known_without_a_descriptor() {
+        // SAFETY: the children call nothing but the system; in the first one no descriptor can be opened.
+        unsafe {
+            let first = libc::fork();
+            if first == 0 {
+                let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const none);
+                let [dead, alive] = [true, false].map(|ends| {
+                    let child = libc::fork();
+                    if child == 0 {
+                        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                        if !ends {
+                            libc::pause();
+                        }
+                        libc::_exit(0);
+                    }
+                    child as u32
+                });
+                let mut info: libc::siginfo_t = std::mem::zeroed();
+                libc::waitid(libc::P_PID, dead, &raw mut info, libc::WEXITED | libc::WNOWAIT);
+                let told = start_time(dead).is_none() && has_ended(dead, 1) && !has_ended(alive, 1);
+                libc::kill(alive as libc::pid_t, libc::SIGKILL);
+                libc::_exit(i32::from(told));
+            }
+            let mut status = 0;
+            assert_eq!(libc::waitpid(first, &raw mut status, 0), first);
+            assert_eq!(libc::WEXITSTATUS(status), 1);
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
-"""Unrelated programs: each a Python of its own that does what it is told, line by line."""
+"""Unrelated programs: each a Python of its own, that does what it is told line by line, or at once with a queue."""
 
 import ast
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Self
 
 PROGRAM = """
@@ -74,3 +75,24 @@ class Stranger:
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
         self.process.wait()
+
+
+WITH_QUEUE = """\
+import sys
+import procession
+path, durability = sys.argv[1:3]
+queue = procession.Queue(path=path, durability=durability)
+"""
+
+
+def program(path: Path, code: str, durability: str = "crash") -> "subprocess.Popen[str]":
+    """One that has opened the queue at `path` as `queue`, and runs `code`."""
+    arguments = [sys.executable, "-c", WITH_QUEUE + code, str(path), durability]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def output(started: "subprocess.Popen[str]") -> str:
+    """What it printed to its end."""
+    told = started.communicate(timeout=20)[0]
+    assert started.returncode == 0
+    return told

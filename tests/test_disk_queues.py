@@ -1,21 +1,18 @@
-"""Queues on disk: programs that know the path alone, settings, bounds, waiting, ends of life.
+"""Queues on disk: programs that know the path alone, settings, ends of life.
 
-Their files are `test_disk_queues_files.py`, deaths `test_disk_queues_deaths.py`; power cuts, at every write, are
-`crates/disk/tests`.
+Bounds and waiting are `test_disk_queues_waiting.py`, files `test_disk_queues_files.py`, deaths
+`test_disk_queues_deaths.py`; power cuts, at every write, are `crates/disk/tests`.
 """
 
-import asyncio
 import multiprocessing.queues
 import pickle
 import signal
-import subprocess
-import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from strangers import output, program
 
 import procession
 from procession import queues
@@ -23,38 +20,16 @@ from procession.errors import (
     Closed,
     DeliveredTooOften,
     Empty,
-    Full,
     HomeMismatch,
-    ItemTooLarge,
     NotDurable,
     ShutDown,
     UnpicklingError,
 )
-from procession.testing import wait_until, wait_until_blocked
 
 KINDS = ["Queue", "JoinableQueue"]
 DURABILITIES = ["crash", "power"]
 SOON = 5  # seconds
 ITEMS: list[Any] = [0, -1, 2**70, 1.5, "text", "ü" * 300, b"bytes", None, (1, [2, {"k": 3}]), {4, 5}, b"x" * 200_000]
-
-PROGRAM = """\
-import sys
-import procession
-path, durability = sys.argv[1:3]
-queue = procession.Queue(path=path, durability=durability)
-"""
-
-
-def program(path: Path, code: str, durability: str = "crash") -> "subprocess.Popen[str]":
-    """A program that has opened the queue at `path` as `queue`, and runs `code`."""
-    arguments = [sys.executable, "-c", PROGRAM + code, str(path), durability]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-
-
-def output(started: "subprocess.Popen[str]") -> str:
-    told = started.communicate(timeout=20)[0]
-    assert started.returncode == 0
-    return told
 
 
 def echo(inbox: Any, outbox: Any) -> None:
@@ -279,92 +254,6 @@ def test_arguments(tmp_path: Path) -> None:
         queues.Queue(durability="power")
 
     assert not (tmp_path / "queue").exists()
-
-
-# --- bounds and waiting -----------------------------------------------------------------------------------------------
-
-
-def test_a_full_queue_refuses_then_waits(tmp_path: Path) -> None:
-    queue = procession.Queue(2, path=tmp_path / "queue")
-    queue.put(1)
-    queue.put(2)
-    assert queue.full()
-    with pytest.raises(Full):
-        queue.put_nowait(3)
-    with pytest.raises(Full):
-        queue.put(3, timeout=0.02)
-    thread = threading.Thread(target=queue.put, args=(3,))
-    thread.start()
-    wait_until_blocked(queue, 1)
-    assert queue.get() == 1
-    thread.join()
-    assert [queue.get(), queue.get()] == [2, 3]
-
-
-def test_bytes_are_bounded(tmp_path: Path) -> None:
-    queue = procession.Queue(max_bytes=10_000, path=tmp_path / "queue")
-    with pytest.raises(ItemTooLarge, match="max_bytes"):
-        queue.put(bytes(20_000))
-    queue.put(bytes(6000))
-    with pytest.raises(Full):
-        queue.put(bytes(6000), timeout=0.01)
-    assert queue.nbytes() > 6000
-
-
-@pytest.mark.slow
-def test_a_getter_is_woken_by_an_unrelated_putter(tmp_path: Path) -> None:
-    queue = procession.Queue(path=tmp_path / "queue")
-    with pytest.raises(Empty):
-        queue.get(timeout=0.02)
-    with pytest.raises(Empty):
-        queue.get_nowait()
-    got: list[Any] = []
-    thread = threading.Thread(target=lambda: got.append(queue.get()))
-    thread.start()
-    wait_until_blocked(queue, 1)
-    output(program(tmp_path / "queue", "queue.put('there')"))
-    thread.join()
-    assert got == ["there"]
-
-
-@pytest.mark.parametrize("call", ["get", "put", "join"])
-def test_a_signal_ends_a_wait(tmp_path: Path, call: str) -> None:
-    queue = procession.JoinableQueue(1, path=tmp_path / "queue")
-    if call != "get":
-        queue.put("item")
-    main = threading.main_thread().ident
-    assert main is not None
-
-    def interrupt() -> None:
-        wait_until(lambda: any(queue.sleepers()))
-        signal.pthread_kill(main, signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        {"get": queue.get, "put": lambda: queue.put(2), "join": queue.join}[call]()
-    thread.join()
-    assert queue.qsize() == (call != "get")
-
-
-def test_in_asyncio(tmp_path: Path) -> None:
-    queue = procession.Queue(1, path=tmp_path / "queue")
-
-    async def both() -> list[Any]:
-        getter = asyncio.create_task(queue.get_async(SOON))
-        await asyncio.sleep(0)
-        await queue.put_async("first")
-        got = [await getter]
-        queue.put("second")
-        putter = asyncio.create_task(queue.put_async("third", SOON))
-        await asyncio.sleep(0)
-        got.append(queue.get())
-        await putter
-        with pytest.raises(Full):
-            await queue.put_async("fourth", 0.01)
-        return [*got, queue.get()]
-
-    assert asyncio.run(both()) == ["first", "second", "third"]
 
 
 # --- JoinableQueue ----------------------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ def test_a_storm_of_kills() -> None:
     assert sum(map(int, re.findall(r"(\d+) items accepted", done.stdout))) > 0, done.stdout
 
 
-def killed(work: Callable[[], object]) -> None:
-    """Run `work` in a child that is killed when it has."""
+def forked(work: Callable[[], object]) -> int:
+    """A child that runs `work` and then kills itself."""
     pid = os.fork()
     if pid == 0:
         signal.alarm(4 * SOON)
@@ -40,7 +40,12 @@ def killed(work: Callable[[], object]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         finally:
             os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    return pid
+
+
+def killed(work: Callable[[], object]) -> None:
+    """Run `work` in a child that is killed when it has."""
+    assert os.waitstatus_to_exitcode(os.waitpid(forked(work), 0)[1]) == -signal.SIGKILL
 
 
 def test_what_a_killed_consumer_had_comes_back_in_its_place(tmp_path: Path) -> None:
@@ -62,14 +67,7 @@ def test_who_waits_is_given_what_comes_back(tmp_path: Path) -> None:
         os.write(taken[1], b".")
         os.read(die_now[0], 1)
 
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(4 * SOON)
-        try:
-            take_and_wait()
-            os.kill(os.getpid(), signal.SIGKILL)
-        finally:
-            os._exit(1)
+    pid = forked(take_and_wait)
     os.read(taken[0], 1)
     os.write(die_now[1], b".")
     assert jobs.get(timeout=SOON) == "item"
@@ -90,11 +88,7 @@ def test_what_was_put_survives_everybody(tmp_path: Path, durability: str) -> Non
 
 def test_a_killed_getter_leaves_the_queue_to_others(tmp_path: Path) -> None:
     queue = Queue(path=tmp_path / "queue")
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(4 * SOON)
-        queue.get()
-        os._exit(1)
+    pid = forked(queue.get)
     wait_until(lambda: any(queue.sleepers()))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

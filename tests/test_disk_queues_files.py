@@ -80,6 +80,16 @@ def test_foreign_files(tmp_path: Path) -> None:
         procession.Queue(path=tmp_path / "other")
 
 
+def test_others_cannot_read_it(tmp_path: Path) -> None:
+    (tmp_path / "open to all").mkdir(mode=0o755)
+    for place in ("open to all", "made"):
+        queue = procession.Queue(path=tmp_path / place)
+        queue.put("secret")
+        modes = [file.stat().st_mode & 0o777 for file in (tmp_path / place).iterdir()]
+        assert modes == [0o600, 0o600]
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_damaged_header(tmp_path: Path) -> None:
     procession.Queue(path=tmp_path / "queue").put(1)
     with open(tmp_path / "queue" / "queue", "r+b") as file:

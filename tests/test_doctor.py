@@ -2,19 +2,21 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import procession
-from procession.doctor import VARIABLES, Finding, examine
-
-pytestmark = pytest.mark.slow
+from procession.doctor import EXTRAS, VARIABLES, Finding, examine
 
 PATIENCE_S = 50
+ROOT = Path(__file__).parents[1]
 
 
 def doctor(*arguments: str, limit: tuple[int, int] | None = None, **environment: str) -> Any:
@@ -31,6 +33,20 @@ def doctor(*arguments: str, limit: tuple[int, int] | None = None, **environment:
     )
 
 
+def test_it_knows_every_variable_and_so_does_its_page() -> None:
+    sources = [*ROOT.glob("python/**/*.py"), *ROOT.glob("crates/*/src/**/*.rs")]
+    read = {name for path in sources for name in re.findall(r"\bPROCESSION_[A-Z_]+[A-Z]\b", path.read_text())}
+    assert read == set(VARIABLES)
+    page = (ROOT / "docs" / "environment.md").read_text()
+    assert re.findall(r"^\| `(PROCESSION_[A-Z_]+)", page, re.MULTILINE) == list(VARIABLES)
+
+
+def test_it_knows_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {extra for extra, _ in EXTRAS.values()} == set(project["optional-dependencies"])
+
+
+@pytest.mark.slow
 def test_it_finds_what_is_so() -> None:
     found = {(finding.topic, finding.name): finding for finding in examine()}
     assert found["processors", "usable"].value.startswith(f"{procession.cpu_count()} of ")
@@ -41,6 +57,7 @@ def test_it_finds_what_is_so() -> None:
     assert found["limits", "open files"].value == str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
+@pytest.mark.slow
 def test_what_is_printed_can_be_read() -> None:
     done = doctor()
     assert (done.returncode, done.stderr) == (0, "")
@@ -51,6 +68,7 @@ def test_what_is_printed_can_be_read() -> None:
     assert lines.count("versions") == lines.count("extras") == 1
 
 
+@pytest.mark.slow
 def test_as_data() -> None:
     done = doctor("--json")
     found = [Finding(**entry) for entry in json.loads(done.stdout)]
@@ -58,6 +76,7 @@ def test_as_data() -> None:
     assert not any(finding.problem for finding in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "environment", "problem", "mend"),
     [

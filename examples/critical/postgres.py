@@ -14,7 +14,7 @@ import sys
 from contextlib import closing
 
 import psycopg
-from tellers import AMOUNT, at_the_counter, is_teller, two_programs
+from tellers import run, two_programs
 
 
 def deposit(database, amount, lock, meanwhile):
@@ -26,7 +26,10 @@ def deposit(database, amount, lock, meanwhile):
             connection.execute("UPDATE critical_account SET balance = %s", [balance + amount])  # ... and written
 
 
-def balance_after_two(database, *, locked):
+def balance_after_two(*, locked):
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/critical/postgres.py postgresql://user@host/database")
+    database = sys.argv[1]
     with closing(psycopg.connect(database, autocommit=True)) as connection:
         connection.execute("CREATE TABLE critical_account AS SELECT 0 AS balance")
         try:
@@ -36,16 +39,5 @@ def balance_after_two(database, *, locked):
             connection.execute("DROP TABLE critical_account")
 
 
-def main():
-    if is_teller():
-        account, lock, meanwhile = at_the_counter()
-        deposit(account, AMOUNT, lock, meanwhile)
-        return
-    if len(sys.argv) != 2:
-        sys.exit("usage: python examples/critical/postgres.py postgresql://user@host/database")
-    print("without the lock:", balance_after_two(sys.argv[1], locked=False))
-    print("with the lock:", balance_after_two(sys.argv[1], locked=True))
-
-
 if __name__ == "__main__":
-    main()
+    run(deposit, balance_after_two)

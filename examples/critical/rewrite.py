@@ -10,11 +10,10 @@ That is worth doing, and no substitute for the lock: without it, the whole file 
 """
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 
-from tellers import AMOUNT, at_the_counter, is_teller, two_programs
+from tellers import run, two_programs
 
 
 def deposit(account, amount, lock, meanwhile):
@@ -34,14 +33,5 @@ def balance_after_two(*, locked):
         return int(account.read_text())
 
 
-def main():
-    if is_teller():
-        account, lock, meanwhile = at_the_counter()
-        deposit(account, AMOUNT, lock, meanwhile)
-        return
-    print("without the lock:", balance_after_two(locked=False))
-    print("with the lock:", balance_after_two(locked=True))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run(deposit, balance_after_two)

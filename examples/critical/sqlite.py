@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 from contextlib import closing
 
-from tellers import AMOUNT, at_the_counter, is_teller, two_programs
+from tellers import run, two_programs
 
 
 def deposit(database, amount, lock, meanwhile):
@@ -36,14 +36,5 @@ def balance_after_two(*, locked):
             return connection.execute("SELECT balance FROM account").fetchone()[0]
 
 
-def main():
-    if is_teller():
-        account, lock, meanwhile = at_the_counter()
-        deposit(account, AMOUNT, lock, meanwhile)
-        return
-    print("without the lock:", balance_after_two(locked=False))
-    print("with the lock:", balance_after_two(locked=True))
-
-
 if __name__ == "__main__":
-    main()
+    run(deposit, balance_after_two)

@@ -52,13 +52,12 @@ def two_programs(script, account, *, locked):
         raise SystemExit("a teller failed")
 
 
-def is_teller():
-    """Whether this program was started by `two_programs`."""
-    return sys.argv[1:2] == ["teller"]
-
-
-def at_the_counter():
-    """What such a program was told: the account, the lock, and what to do between reading and writing."""
+def run(deposit, balance_after_two):
+    """Such a program: a teller if `two_programs` started it, else the one that tells what came of it."""
+    if sys.argv[1:2] != ["teller"]:
+        print("without the lock:", balance_after_two(locked=False))
+        print("with the lock:", balance_after_two(locked=True))
+        return
     _, _, account, folder, how = sys.argv
     lock = procession.Lock(path=f"{folder}/lock") if how == "locked" else contextlib.nullcontext()
-    return account, lock, Meanwhile(lock, procession.Value("i", 0, path=f"{folder}/readers"))
+    deposit(account, AMOUNT, lock, Meanwhile(lock, procession.Value("i", 0, path=f"{folder}/readers")))

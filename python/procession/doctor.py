@@ -31,23 +31,27 @@ EXTRAS = {  # what is optional, and what it is for
     "cloudpickle": ("pickle", "lambdas and closures as functions of a pool"),
     "joblib": ("joblib", "joblib on procession"),
     "pyarrow": ("arrow", "answers as Arrow"),
+    "distributed": ("dask", "contexts and commands on Dask"),
+    "ray": ("ray", "contexts and commands on Ray"),
     "textual": ("top", "procession top"),
     "psutil": ("top", "processor time and memory in procession top"),
     "py-spy": ("top", "Python stacks in procession top"),
     "textual-serve": ("top", "procession top --web"),
     "backports.zstd": ("zstd", "input compressed with zstd"),
 }
-VARIABLES = (
+VARIABLES = (  # all that any source reads; docs/environment.md says what they mean
     "PROCESSION_ARENA_LIMIT",
     "PROCESSION_CHAOS",
     "PROCESSION_CHAOS_LOG",
     "PROCESSION_CHECK",
+    "PROCESSION_CLUSTER_TIMEOUT",
     "PROCESSION_DETECT_DEADLOCKS",
     "PROCESSION_FORWARD_OUTPUT",
     "PROCESSION_HOME",
     "PROCESSION_PROGRESS",
     "PROCESSION_RECORD",
     "PROCESSION_RECORD_LIMIT",
+    "PROCESSION_TOP_SERVER",
     "PROCESSION_WORKER_THREADS",
 )
 

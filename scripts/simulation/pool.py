@@ -13,7 +13,7 @@ Nothing is drawn here, so the same items give the same result to the last bit.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -48,10 +48,6 @@ class Costs:
     def of_coordinator(self, items: int = 1) -> float:
         """What a task of so many items costs the coordinator."""
         return self.submit + self.answer + items * (self.submit_item + self.answer_item)
-
-    def without_latency(self) -> Costs:
-        """The same for workers next door."""
-        return replace(self, there=0.0, back=0.0)
 
 
 class Items(Protocol):

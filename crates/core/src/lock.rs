@@ -182,3 +182,18 @@ impl OwnerLock {
         sys::futex_wake(&self.0, 1);
     }
 }
+
+/// Releases an inner lock however a function is left.
+pub struct Held<'a> {
+    /// It is the caller's.
+    pub lock: &'a OwnerLock,
+    /// Its last holder died.
+    pub abandoned: bool,
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.release();
+    }
+}

@@ -34,7 +34,7 @@ pub use watch::{Side, WATCHERS, Watcher};
 
 use crate::error::{ArenaError, Corrupted, WaitError};
 use crate::failpoint::step;
-use crate::lock::{Acquired, OwnerLock};
+use crate::lock::{Acquired, Held, OwnerLock};
 use crate::loom::{AtomicU32, AtomicU64, Ordering};
 use crate::owner::{Liveness, OwnerId};
 use crate::wait::Signal;
@@ -187,19 +187,6 @@ pub struct Ring {
     get: GetSide,
     sleepers: Sleepers,
     ledger: Ledger,
-}
-
-/// Releases an inner lock however a function is left.
-struct Held<'a> {
-    lock: &'a OwnerLock,
-    /// Its last holder died.
-    abandoned: bool,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.lock.release();
-    }
 }
 
 fn hold<'a, S: Storage>(lock: &'a OwnerLock, storage: &S, wait: Wait) -> Result<Held<'a>, WaitError> {

@@ -23,7 +23,7 @@ use crate::state::{At, State};
 use crate::storage::{Files, Storage};
 use crate::window::Window;
 use procession_core::arena::Arena;
-use procession_core::lock::{Acquired, OwnerLock};
+use procession_core::lock::{Acquired, Held, OwnerLock};
 use procession_core::owner::{Liveness, OwnerId};
 use procession_core::wait::ALL;
 use std::path::Path;
@@ -98,19 +98,6 @@ pub struct Queue<P, S = Files> {
     putting: Window<1>,
     /// The head's segment, that of an old lease, and one more.
     getting: Window<3>,
-}
-
-/// Releases an inner lock however a function is left.
-struct Held<'a> {
-    lock: &'a OwnerLock,
-    /// Its last holder died.
-    abandoned: bool,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.lock.release();
-    }
 }
 
 impl<P: Process> Queue<P> {

@@ -10,7 +10,8 @@ mod items;
 mod memory;
 mod size;
 
-use crate::arena::{Object, PyArena, PyBlock};
+use crate::arena::{Object, PyArena};
+use crate::blocks::PyBlock;
 use crate::once::name;
 use crate::recorder as place;
 use crate::site;

@@ -1,6 +1,7 @@
 //! The extension `procession._native`: unwraps arguments, releases the GIL, calls the core, maps its errors. No decisions.
 
 mod arena;
+mod blocks;
 mod chaos;
 mod check;
 mod codec;
@@ -31,7 +32,9 @@ mod _native {
     use super::{Bound, PyModule, PyResult};
 
     #[pymodule_export]
-    use crate::arena::{PyArena, PyBlock, PyClaim, PyHold, name_of, name_thread, reap, serve_as, set_name, site_of};
+    use crate::arena::{PyArena, name_of, name_thread, reap, serve_as, set_name, site_of};
+    #[pymodule_export]
+    use crate::blocks::{PyBlock, PyClaim, PyHold};
     #[pymodule_export]
     use crate::chaos::{arm, disarm, unleash};
     #[pymodule_export]

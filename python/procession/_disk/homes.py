@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Home", "OnDisk", "folder", "place"]
+__all__ = ["Home", "OnDisk", "folder", "place", "sync_directory"]
 
 MODE = 0o600  # whoever has it open must reach the others' memory, which only the same user can
 
@@ -77,9 +77,8 @@ class Home:
     ) -> None:
         """Open what lives at `path`, or make it: `fill` gives its data their first values, otherwise they are zero.
 
-        `make` and `apart` as for `Meeting.join`. Raises: HomeError and its
-        subclasses, see docs/disk.md; OSError, when the file cannot be opened or made, which then leaves nothing; what
-        `fill` raises.
+        `make` and `apart` as for `Meeting.join`. Raises: HomeError and its subclasses, see docs/disk.md; OSError, when
+        the file cannot be opened or made, which then leaves nothing; what `fill` raises.
         """
         self.path, self.is_new = path, False
         self.memory: _native.Mapping | None = None
@@ -117,11 +116,7 @@ class Home:
         os.fdatasync(self.meeting.file)  # which on Linux is what msync does: mapped or not, there is one copy of a page
         if self.is_new:
             self.is_new = False
-            folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)  # so that the file itself is found again
-            finally:
-                os.close(folder)
+            sync_directory(os.path.dirname(self.path))  # so that the file itself is found again
 
     def unlink(self) -> None:
         """Remove the file. Who has it open goes on with it; the next who opens the path makes a new one."""
@@ -131,6 +126,15 @@ class Home:
     def close(self) -> None:
         """Leave; see `Meeting.close`."""
         self.meeting.close()
+
+
+def sync_directory(path: str) -> None:
+    """Return when the names in a directory are on the disk. Raises: OSError."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _opened(path: str, create: bool) -> tuple[int, bool]:

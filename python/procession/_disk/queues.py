@@ -33,7 +33,7 @@ from .._thread_queues import bound, check_max_bytes
 from ..errors import HomeMismatch, HomeTooNew, NotAHome, NotDurable, TimeoutError
 from . import header
 from .header import Header
-from .homes import Home, place
+from .homes import Home, place, sync_directory
 from .meeting import Moved
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -98,15 +98,7 @@ class _QueueHome(Home):
         if self.is_new:  # so that there is a queue, or none, after a power cut
             os.fsync(file)
             os.fsync(self.directory)
-            _sync(os.path.dirname(folder))
-
-
-def _sync(directory: str) -> None:
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+            sync_directory(os.path.dirname(folder))
 
 
 def _told(settings: dict[str, Any]) -> str:

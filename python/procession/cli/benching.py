@@ -24,11 +24,11 @@ BOLD, GREEN, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
 STANDARD = "multiprocessing"
 
 HELP = """\
-Runs eight workloads with procession, with the standard library and with those of
-billiard, joblib and mpire that are installed, in turn, and prints the medians:
-units of work in a second, how many times as many as the standard library's, and
-bars of those on a logarithmic scale. Takes less than a minute; what else the
-machine does meanwhile is measured with it.
+Runs eight workloads with procession, with the standard library and with those
+of billiard, joblib and mpire that are installed, in turn, and prints the
+medians: units of work in a second, how many times as many as the standard
+library's, and bars of those on a logarithmic scale. Takes less than a minute;
+what else the machine does meanwhile is measured with it.
 
 Exit code: 0; 1 a workload of procession failed; 2 wrong usage.
 

@@ -17,10 +17,11 @@ RED, GREEN, BOLD, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 HELP = """\
 Tries what can be tried: starts a process by every method, shares memory, reads
 a program from outside. Reads the rest from the kernel: processors and quotas,
-limits, rights, versions, extras, variables of the environment. For what does not
-work it says what to do.
+limits, rights, versions, extras, variables of the environment. For what does
+not work it says what to do.
 
-Exit code: 0 nothing stands in the way; 1 something does not work; 2 wrong usage.
+Exit code: 0 nothing stands in the way; 1 something does not work; 2 wrong
+usage.
 
 Examples:
     procession doctor

@@ -27,25 +27,30 @@ from procession.progress.runs import LineBar
 __all__ = ["add_map"]
 
 HELP = """\
-Each line of standard input is a JSON value; the function is called with it in a worker, and what it returns is a line
-of JSON on standard output, in the same order. Lines of blanks are passed over. What the function prints itself goes to
+Each line of standard input is a JSON value; the function is called with it in a
+worker, and what it returns is a line of JSON on standard output, in the same
+order. Lines of blanks are passed over. What the function prints itself goes to
 standard error.
 
 Examples:
     procession map math:sqrt < numbers.jsonl > roots.jsonl
     procession map pages.py:title --on-error null < pages.jsonl > titles.jsonl
     procession map json:dumps --raw < names.txt > names.jsonl
-    procession map pages.py:title --on dask://10.0.0.1:8786 < pages.jsonl > titles.jsonl
-    procession map pages.py:fetch --timeout 30 --retries 2 --on-error skip --checkpoint pages.db < urls > out.jsonl
+    procession map pages.py:title --on dask://10.0.0.1:8786 < pages > titles
+    procession map pages.py:fetch --timeout 30 --retries 2 --on-error skip \\
+        --checkpoint pages.db < urls > out.jsonl
 
-The last of these may be killed at any moment, or the machine's memory run out, and is given again as it stands: it
-writes all of its output again and calls the function only for the lines that were not done. A line that failed, took
-longer than 30 s or ended three workers is told of again, and not tried, unless --retry-failed says so.
+The last of these may be killed at any moment, or the machine's memory run out,
+and is given again as it stands: it writes all of its output again and calls the
+function only for the lines that were not done. A line that failed, took longer
+than 30 s or ended three workers is told of again, and not tried, unless
+--retry-failed says so.
 
-Exit code: 0 done, also if lines were passed over as --on-error says; 1 the function raised or gave what JSON has no
-form for, a line went beyond a limit, a worker died, the cluster cannot be reached or is lost, or the checkpoint is in
-use or its disk full; 2 wrong usage, no
-such function, or a checkpoint of another function or input; 3 a line is not JSON or not text; 130 interrupted;
+Exit code: 0 done, also if lines were passed over as --on-error says; 1 the
+function raised or gave what JSON has no form for, a line went beyond a limit, a
+worker died, the cluster cannot be reached or is lost, or the checkpoint is in
+use or its disk full; 2 wrong usage, no such function, or a checkpoint of
+another function or input; 3 a line is not JSON or not text; 130 interrupted;
 143 SIGTERM came: what was being done is written, and no more was begun.
 """
 
@@ -55,7 +60,7 @@ def add_map(commands: Any) -> None:
     one = commands.add_parser(
         "map",
         help="call a function with every line of standard input on all cores",
-        description="Call a Python function with every line of standard input, on all cores and in bounded memory.",
+        description="Call a Python function with every line of standard input, on all cores and\nin bounded memory.",
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -33,16 +33,18 @@ HELP = """\
 Built-in jobs:
     wordcount    how often each word occurs
     index        in which files each word occurs
-    groupby      --by COLUMN[,COLUMN] [--of COLUMN --how sum|mean|min|max]: numbers for groups of CSV records
-    grep         --pattern RE [--ignore-case] [--how count]: matching lines, and how many each file has
+    groupby      --by COLUMN[,COLUMN] [--of COLUMN --how sum|mean|min|max]:
+                 numbers for groups of CSV records
+    grep         --pattern RE [--ignore-case] [--how count]:
+                 matching lines, and how many each file has
 
 A job of your own is a class; the file spelling.py could hold:
 
     class Spellings:
         columns = ("word", "spellings")
-        reduce = "set"                    # or count sum mean min max first list, or a method
+        reduce = "set"        # or count sum mean min max first list; or method
 
-        def map(self, text):              # a str of whole lines; pairs of a key and a value
+        def map(self, text):  # a str of whole lines; pairs of a key and a value
             for word in text.split():
                 yield word.lower(), word
 
@@ -52,30 +54,37 @@ A job without keys joins partial answers; the file longest.py could hold:
         columns = ("length", "line")
 
         def map(self, text):
-            return max(((len(line), line) for line in text.splitlines()), default=(0, ""))
+            lines = text.splitlines()
+            return max(((len(line), line) for line in lines), default=(0, ""))
 
-        def reduce(self, left, right):    # two partial answers -> one, in any order
+        def reduce(self, left, right):    # two partial answers, in any order
             return max(left, right)
 
 Examples:
     procession mapreduce wordcount /usr/share/doc --errors replace --top 10
     procession mapreduce groupby sales.csv --by city --of price --how mean
-    procession mapreduce grep 'logs/**/*.log' --pattern 'timed? out' --format json
-    procession mapreduce spelling.py:Spellings books/*.gz --memory-budget 2G --save spellings.answer
+    procession mapreduce grep 'logs/**/*.log' --pattern 'timed? out' \\
+        --format json
+    procession mapreduce spelling.py:Spellings books/*.gz --memory-budget 2G \\
+        --save spellings.answer
     zcat big.gz | procession mapreduce longest.py:LongestLine - --workers 4
     procession mapreduce wordcount /shared/books --on dask://10.0.0.1:8786
     procession mapreduce index archive --checkpoint index.db --save index.answer
 
-The last of these may be killed at any moment, and is given again as it stands: it goes on with the pieces of the input
-that were not done. (A job by key keeps its runs beside the checkpoint, in index.db.runs-*.)
+The last of these may be killed at any moment, and is given again as it stands:
+it goes on with the pieces of the input that were not done. (A job by key keeps
+its runs beside the checkpoint, in index.db.runs-*.)
 
-On a cluster each worker reads its part of the files itself, so they must lie at the same paths there; standard input
-is sent along. A job of your own travels to the workers.
+On a cluster each worker reads its part of the files itself, so they must lie at
+the same paths there; standard input is sent along. A job of your own travels to
+the workers.
 
-Exit code: 0 done; 1 the job failed, a piece ended more workers than --retries allows, a disk is full, the checkpoint is
-in use, the cluster cannot be reached or is lost, or --compare found a difference; 2 wrong usage, no such job or column,
-or a checkpoint of another job or input; 3 the input is missing, unreadable, changed while read, or not what it should
-be; 130 interrupted; 143 ended by SIGTERM.
+Exit code: 0 done; 1 the job failed, a piece ended more workers than --retries
+allows, a disk is full, the checkpoint is in use, the cluster cannot be reached
+or is lost, or --compare found a difference; 2 wrong usage, no such job or
+column, or a checkpoint of another job or input; 3 the input is missing,
+unreadable, changed while read, or not what it should be; 130 interrupted;
+143 ended by SIGTERM.
 """
 
 
@@ -84,7 +93,7 @@ def add_mapreduce(commands: Any) -> None:
     one = commands.add_parser(
         "mapreduce",
         help="run a map-reduce job over text files on all cores",
-        description="Run a map-reduce job over text, divided among worker processes at line borders.",
+        description="Run a map-reduce job over text, divided among workers at line borders.",
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -23,7 +23,7 @@ from .._store import shared_arena
 from ..errors import ClusterLost, NotSupported, WorkerDied
 from .chunks import FAR
 from .limits import PARTS, TIMED
-from .local import Dispatcher, Functions
+from .local import Dispatcher, Functions, Watched
 from .registration import Registration
 from .state import APART, BROKEN, DIED, GONE, LOST, RAISED, READY, SEVERAL, UNREADABLE, VALUE, Ended
 
@@ -292,9 +292,10 @@ class _Waiting:
         return self.qsize() == 0
 
 
-class FarEngine:
+class FarEngine(Watched):
     """Workers of a cluster; see `engine.Engine`."""
 
+    dispatcher: _Dispatcher
     pace = FAR
     wrap: Any = None  # `shipping` sees to what was typed in
 
@@ -349,17 +350,6 @@ class FarEngine:
     def withdraw(self, numbers: list[int]) -> list[int]:
         """See `Engine`."""
         return self.dispatcher.cancel(numbers)
-
-    def watch(self, tell: Callable[[], None]) -> int | None:
-        """See `Engine`."""
-        if tell not in self.dispatcher.watchers:
-            self.dispatcher.watchers.append(tell)
-        return None
-
-    def unwatch(self, tell: Callable[[], None]) -> None:
-        """See `Engine`."""
-        if tell in self.dispatcher.watchers:
-            self.dispatcher.watchers.remove(tell)
 
     def close(self) -> None:
         """See `Engine`."""

@@ -22,7 +22,7 @@ from .limits import PARTS
 from .registration import Registration
 from .state import BROKEN, RAISED, READY, VALUE, Ended
 
-__all__ = ["Dispatcher", "Functions", "LocalEngine"]
+__all__ = ["Dispatcher", "Functions", "LocalEngine", "Watched"]
 
 MANY, STREAM = 4, 8  # bits of a kind; see crates/python/src/pool
 TRACE, TASK, TASK_DONE, SUBMITTED, WORKER, PRIVATE = 1, 16, 17, 18, 19, 1 << 15  # see crates/core/src/recorder.rs
@@ -207,7 +207,24 @@ def _call(function: Callable[..., Any], kind: int, payload: Any) -> Any:
     return [_call(function, kind - MANY, item) for item in payload]
 
 
-class LocalEngine:
+class Watched:
+    """Of an engine whose answers come up in this process: event loops are told by a call, and need no descriptor."""
+
+    dispatcher: Dispatcher
+
+    def watch(self, tell: Callable[[], None]) -> int | None:
+        """See `Engine`."""
+        if tell not in self.dispatcher.watchers:
+            self.dispatcher.watchers.append(tell)
+        return None
+
+    def unwatch(self, tell: Callable[[], None]) -> None:
+        """See `Engine`."""
+        if tell in self.dispatcher.watchers:
+            self.dispatcher.watchers.remove(tell)
+
+
+class LocalEngine(Watched):
     """Workers in threads; see `engine.Engine`."""
 
     method = "thread"
@@ -257,17 +274,6 @@ class LocalEngine:
     def withdraw(self, numbers: list[int]) -> list[int]:
         """See `Engine`. A thread that comes to one of these passes it over, for nobody waits for it."""
         return numbers
-
-    def watch(self, tell: Callable[[], None]) -> int | None:
-        """See `Engine`."""
-        if tell not in self.dispatcher.watchers:
-            self.dispatcher.watchers.append(tell)
-        return None
-
-    def unwatch(self, tell: Callable[[], None]) -> None:
-        """See `Engine`."""
-        if tell in self.dispatcher.watchers:
-            self.dispatcher.watchers.remove(tell)
 
     def close(self) -> None:
         """See `Engine`."""

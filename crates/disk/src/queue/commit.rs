@@ -5,9 +5,10 @@
 //! a rule, the head's and the tail's, or one that is both. A leader that dies leaves its lock, which the next one
 //! takes over.
 
-use super::{Held, Process, Queue, Ticket};
+use super::{Process, Queue, Ticket};
 use crate::error::Error;
 use crate::storage::Storage;
+use procession_core::lock::Held;
 use procession_core::wait::{self, ALL};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Instant;

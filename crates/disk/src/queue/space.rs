@@ -10,6 +10,7 @@ use crate::record::{FILLER, HEADER};
 use crate::segment::{START, Start, View};
 use crate::state::At;
 use crate::storage::Storage;
+use procession_core::lock::Held;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl<P: Process, S: Storage> Queue<P, S> {
@@ -75,7 +76,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
         if !state.put.lock.try_acquire(self.process.me()) {
             return Ok(());
         }
-        let _held = super::Held { lock: &state.put.lock, abandoned: false };
+        let _held = Held { lock: &state.put.lock, abandoned: false };
         let tail = state.put.tail.mine();
         if self.low().place != tail.place {
             return Ok(());

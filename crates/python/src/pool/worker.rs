@@ -3,7 +3,8 @@
 use super::tracer::Tracer;
 use super::{APART, CALL, HEADER, KIND_BITS, MANY, NEWS, ONE, PART, RAISED, STAR, STREAM, TIMED, UNSENDABLE, VALUE};
 use super::{SEVERAL, header_bytes, header_words, put_answer, receive};
-use crate::arena::{Object, PyClaim};
+use crate::arena::Object;
+use crate::blocks::PyClaim;
 use crate::codec::{self, Encoder};
 use crate::ring::{Incoming, Outgoing, PyRing};
 use procession_core::ring::{ClaimCell, Ring};

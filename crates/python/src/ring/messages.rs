@@ -1,6 +1,7 @@
 //! Messages on their way: encoded objects into a ring, with their large parts in blocks, and out of it again.
 
-use crate::arena::{Object, PyBlock, handle_of};
+use crate::arena::{Object, handle_of};
+use crate::blocks::PyBlock;
 use crate::codec::{self, Encoder, OUT_OF_BAND};
 use crate::errors;
 use procession_core::arena::{Handle, Kind};

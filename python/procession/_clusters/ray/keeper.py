@@ -208,7 +208,7 @@ class Queue:
 
 
 class Value:
-    """A value, as bytes."""
+    """A value of a typecode, which is asked for only so that recipes differ where it does."""
 
     def __init__(self, typecode: str, value: Any) -> None:
         self._value = value

@@ -92,7 +92,7 @@ def kill_self(number: int) -> int:
 def test_what_the_cluster_gives_up_is_tried_again_here(dask_context: Any, tmp_path: Path) -> None:
     dask_context.cluster.client.run_on_scheduler(give_up_at_once)
     with dask_context.Pool(2) as pool:
-        with pytest.raises(WorkerDied, match=r"while working on kill_self\(70\)") as caught:
+        with pytest.raises(WorkerDied, match=r"allowed-failures .*while working on kill_self\(70\)") as caught:
             pool.apply(kill_self, (70,))
         assert "KilledWorker" in repr(caught.value.__cause__.__cause__)
         once = partial(kill_self_once, tmp_path / "died")
@@ -376,3 +376,17 @@ def test_a_pool_is_seen_with_its_counts(threads: Any) -> None:
         assert result.get(WAIT_S) == list(range(5))
         (seen,) = [one for program in programs() for one in program.pools if one.name == "far away"]
         assert (seen.submitted, seen.done, seen.failed, seen.running) == (5, 5, 0, 0)
+
+
+def test_calls_that_nobody_asks_after_are_counted(threads: Any) -> None:
+    from procession._registry import programs
+
+    def done() -> int:
+        return sum(one.done for program in programs() for one in program.pools if one.name == "unasked")
+
+    with threads.Pool(2) as pool:
+        pool.name = "unasked"
+        result = pool.map_async(abs, range(5), chunksize=1)
+        wait_until(lambda: done() == 5)
+        assert result.get(WAIT_S) == list(range(5))
+        assert done() == 5

@@ -98,6 +98,7 @@ class _Dispatcher(Dispatcher):
             self.prepare = self.functions.pack(initializer), self.shipping.token
         self._calls: dict[int, Submitted] = {}  # by number, of the tasks that are out
         self._sizes: dict[int, int] = {}  # by number: bytes
+        self._unread: set[int] = set()  # of those that are out: their calls have ended, and nobody has looked yet
         self._lock = threading.Lock()  # for the numbers
 
     def submit(
@@ -163,17 +164,22 @@ class _Dispatcher(Dispatcher):
 
     def _ended(self, number: int, call: Submitted) -> None:
         """In any thread."""
+        if number in self._out:
+            self._unread.add(number)
         self.answer((number, CALLED, call, 0))
+        self._count()  # now: who never looks may be watched from outside
 
     def _count(self) -> None:
         if self.registration is not None:
-            self.registration.count(self._next, self._next - len(self._out), self.failed)
+            out = len(self._out) - len(self._unread)
+            self.registration.count(self._next, self._next - out, self.failed)
 
     def _note(self, answer: tuple[int, int, Any, int], finished: list[Any]) -> None:
         number, status, call, _ = answer
         if status != CALLED:
             super()._note(answer, finished)
             return
+        self._unread.discard(number)
         entry = self._out.get(number)
         if entry is None:  # nobody wants it any more
             self._calls.pop(number, None)
@@ -237,6 +243,7 @@ class _Dispatcher(Dispatcher):
         super().forget(numbers)
 
     def _let_go(self, number: int) -> None:
+        self._unread.discard(number)
         self._calls.pop(number, None)
         self._weigh(number, 0)
 

@@ -84,8 +84,7 @@ class Dispatcher:
         job.expect(len(tasks))
         if tasks and _native.recording() & TRACE:
             _native.record(SUBMITTED, id(self), tasks[0][0], len(tasks), flags=PRIVATE)
-        if self.registration is not None:
-            self.registration.count(self._next, self._next - len(self._out), self.failed)
+        self._count()
         for task in tasks:
             self.tasks.put(task)
         return len(tasks)
@@ -107,9 +106,14 @@ class Dispatcher:
                 self._note(answer, finished)
                 answer = self.answers.get_nowait()
         except queue.Empty:
-            if finished and self.registration is not None:
-                self.registration.count(self._next, self._next - len(self._out), self.failed)
+            if finished:
+                self._count()
             return finished or None
+
+    def _count(self) -> None:
+        """Tell who looks from outside."""
+        if self.registration is not None:
+            self.registration.count(self._next, self._next - len(self._out), self.failed)
 
     def _note(self, answer: tuple[int, int, Any, int], finished: list[Any]) -> None:
         number, status, value, nanos = answer

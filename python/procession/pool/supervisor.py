@@ -304,9 +304,11 @@ class Supervisor(Driver):
         """The error for what a dead worker took along. Where it is a cluster's, `worker` is what that says of it."""
         if self.watch is not None:
             return self.watch.loss(number, worker, what)
-        error = WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
-        error.__cause__ = worker if isinstance(worker, BaseException) else None
-        return error
+        if isinstance(worker, WorkerDied):
+            error = WorkerDied(f"{worker} (while working on {what})", name=worker.name, item=what)
+            error.__cause__ = worker
+            return error
+        return WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
 
     def settle(self, task: int, error: BaseException) -> None:
         """A task ends with this error."""

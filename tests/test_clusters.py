@@ -17,7 +17,7 @@ import everywhere_tasks as tasks
 import pytest
 
 import procession
-from procession._clusters import open_cluster
+from procession._clusters import PATIENCE_VARIABLE, open_cluster, patience
 from procession._clusters.shipping import Shipping, dumps_back, has_module, loads
 from procession.errors import ClusterError, ClusterLost, EngineMissing, NotSupported, PicklingError
 
@@ -61,6 +61,15 @@ def test_a_cluster_is_no_start_method(threads: Any) -> None:
         with pytest.raises(ValueError, match="is no start method"):
             procession.set_start_method(what)
     assert "dask" not in procession.get_all_start_methods()
+
+
+@pytest.mark.parametrize("said", ["soon", "-1", "nan", "inf"])
+def test_a_timeout_that_is_none_is_named(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PATIENCE_VARIABLE, said)
+    with pytest.raises(ValueError, match=f"PROCESSION_CLUSTER_TIMEOUT={said} is no number of seconds"):
+        patience()
+    monkeypatch.setenv(PATIENCE_VARIABLE, "0.5")
+    assert patience() == 0.5
 
 
 def test_a_missing_package_says_what_to_install(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ all of them, `homes.cluster("ray")`.
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures import wait as wait_for_futures
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import ray_cluster
 import ray_tasks as tasks
 
 import procession
-from procession.errors import ClusterLost, PicklingError, WorkerDied
+from procession.errors import ClusterLost, ClusterUnreachable, PicklingError, WorkerDied
 from procession.testing import wait_until
 
 ray = pytest.importorskip("ray", reason="needs ray: pip install 'procession[ray]'")
@@ -268,6 +270,24 @@ def test_ray_from_the_command_line(tmp_path: Path) -> None:
         said = run(DIFFERS, address, place=tmp_path)
         assert said.startswith("Ray 2.1.0 on Python 3.")
         assert f"Ray {ray.__version__} on Python 3." in said
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_server_that_starts_too_late_is_asked_again(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As happens on a busy machine; Ray is told what to say, for nothing makes a real one late just once."""
+    tried: list[str] = []
+
+    def init(*, address: str, **_: Any) -> None:
+        tried.append(address)
+        if len(tried) <= failures:
+            raise ConnectionAbortedError("RuntimeError: Starting Ray client server failed. See its log")
+
+    monkeypatch.setattr(ray, "init", init)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with nullcontext() if failures == 1 else pytest.raises(ClusterUnreachable, match="client server failed"):
+            starting.connect(address, f"ray://{address}")
+    assert tried == [f"ray://{address}"] * 2
 
 
 def test_nobody_there(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ nothing and counts nothing. One implementation a file, imported when named; each
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 from ..errors import EngineMissing
@@ -24,7 +25,25 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["SCHEMES", "Cluster", "Submitted", "names_a_cluster", "open_cluster"]
+__all__ = ["PATIENCE_VARIABLE", "SCHEMES", "Cluster", "Submitted", "names_a_cluster", "open_cluster", "patience"]
+
+PATIENCE_VARIABLE = "PROCESSION_CLUSTER_TIMEOUT"
+PATIENCE_S = 10.0
+
+
+def patience() -> float:
+    """Seconds to wait for somebody to answer at a cluster's address. Raises: ValueError if the variable has no number.
+
+    A variable of the environment, so that who runs a program can say it who did not write it.
+    """
+    said = os.environ.get(PATIENCE_VARIABLE) or PATIENCE_S
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"{PATIENCE_VARIABLE}={said} is no number of seconds: set it to one above 0, or unset it")
+    return seconds
 
 
 class Submitted(Protocol):

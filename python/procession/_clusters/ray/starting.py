@@ -23,6 +23,7 @@ import ray
 
 from ..._cpu import cpu_count
 from ...errors import ClusterError, ClusterUnreachable, EngineMissing, VersionMismatch
+from .. import PATIENCE_VARIABLE, patience
 from .fates import versions_differ
 from .keeper import started
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["connect", "start"]
 
-CONNECT_S = 5.0  # to reach a port
+TRIES = 2  # of a client server to start the process that it has for each client: under load one comes too late
 STORE_BYTES = 512 << 20  # of a Ray started here, which puts on disk what does not fit; arbitrary
 PREFIX = "procession-ray-"  # of the directory of such a one, then the pid of its program
 MOST_PARENT = 20  # characters of where that lies: the paths of sockets in it have 86 more, and may have 107
@@ -124,11 +125,12 @@ def _reach(address: str, name: str) -> None:
     if not host or not port.isdigit():
         raise ValueError(f"{name!r} is no address of a Ray: it is 'ray://host:port', or 'ray://auto'")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=patience()).close()
     except OSError as error:
         raise ClusterUnreachable(
             f"nobody answers at {name} ({error.strerror or error}): start a Ray there with `ray start --head "
-            f"--ray-client-server-port={port}`, or use get_context('ray') for one on this machine",
+            f"--ray-client-server-port={port}`, or use get_context('ray') for one on this machine; {PATIENCE_VARIABLE} "
+            "says how many seconds to wait",
             cluster=name,
         ) from error
     with suppress(ImportError):
@@ -137,7 +139,14 @@ def _reach(address: str, name: str) -> None:
 
         logging.getLogger("ray").setLevel(logging.ERROR)  # as `_init` has it; this would be told of
         maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-    _init(address=name)
+    for left in reversed(range(TRIES)):
+        try:
+            _init(address=name)
+        except ConnectionError as error:
+            if not left or "Starting Ray client server failed" not in str(error):
+                raise
+        else:
+            return
 
 
 def connect(address: str, name: str) -> None:

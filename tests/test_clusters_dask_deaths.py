@@ -64,7 +64,7 @@ def test_a_task_that_kills_its_worker_and_a_scheduler_that_is_killed(tmp_path: P
 
                 with dask.config.set({"distributed.scheduler.locks.lease-timeout": "1s"}):
                     lock = context.Lock()
-                with pytest.raises(WorkerDied, match=r"tcp://127.0.0.1:\d+ .*die_holding\("):
+                with pytest.raises(WorkerDied, match=r"tcp://127.0.0.1:\d+\b.*die_holding\("):
                     pool.map(tasks.die_holding, [lock])
                 worker.wait(WAIT_S)
                 started.worker(address)

@@ -33,7 +33,8 @@ from distributed.protocol.pickle import dumps
 from distributed.scheduler import KilledWorker
 
 from ...errors import ClusterError, ClusterLost, ProcessionError, VersionMismatch, WorkerDied
-from .joining import LocalCluster, compare, connect, disconnect, missing, not_installed, opened, patience
+from .. import patience
+from .joining import LocalCluster, compare, connect, disconnect, missing, not_installed, opened
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:

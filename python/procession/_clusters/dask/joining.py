@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
+import sys
 import tempfile
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,7 @@ from distributed.security import Security
 from distributed.versions import get_versions
 
 from ...errors import ClusterError, ClusterLost, ClusterUnreachable, VersionMismatch
+from .. import PATIENCE_VARIABLE, patience
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -39,19 +42,11 @@ __all__ = [
     "missing",
     "not_installed",
     "opened",
-    "patience",
 ]
 
-PATIENCE_VARIABLE = "PROCESSION_CLUSTER_TIMEOUT"
-_PATIENCE_S = 10.0
 _ENDING_S = 5.0  # for ending a connection, and a cluster of ours
 _PACKAGES = ["procession"]
 _SHOWN = 3  # so many are named that have another version
-
-
-def patience() -> float:
-    """Seconds to wait for a scheduler's answer."""
-    return float(os.environ.get(PATIENCE_VARIABLE) or _PATIENCE_S)
 
 
 def connect(address: str) -> Any:
@@ -96,6 +91,29 @@ def disconnect(client: Any) -> None:
     client._loop_runner.stop()  # one that has given its scheduler up is closed, and its thread is still there
 
 
+class _Uninterrupted(distributed.WorkerPlugin):
+    """Ctrl-C at a terminal goes to the workers too, but is meant for the program: they would die of it."""
+
+    def setup(self, worker: Any) -> None:
+        """In the worker's main thread."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _advice() -> str:
+    """Why workers that are started by spawn may not get there."""
+    again = "begin with a cluster that is there already, get_context('dask://host:port')"
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if file is not None and not os.path.exists(file):
+        return (
+            f"They are started by spawn, which reads the program again, and this one is no file ({file}): put it into "
+            f"one, use python -c or python -i, or {again}"
+        )
+    return (
+        "They are started by spawn, which runs the script again: what it does must stand below "
+        f'`if __name__ == "__main__":`, or {again}'
+    )
+
+
 class LocalCluster:
     """A scheduler in a thread of this program and a worker process for each CPU. Dask starts dead workers again."""
 
@@ -112,15 +130,11 @@ class LocalCluster:
                 scheduler_kwargs={"dashboard": False},
                 local_directory=self._scratch.name,
                 silence_logs=logging.ERROR,
+                plugins=[_Uninterrupted()],
             )
         except RuntimeError as error:
             self._scratch.cleanup()
-            raise ClusterError(
-                "no worker of 'dask' could be started. They are started by spawn, which runs the script again: what it "
-                'does must stand below `if __name__ == "__main__":`, or begin with a cluster that is there already, '
-                "get_context('dask://host:port')",
-                cluster="dask",
-            ) from error
+            raise ClusterError(f"no worker of 'dask' could be started. {_advice()}", cluster="dask") from error
         self.address: str = self._cluster.scheduler_address.removeprefix("tcp://")
 
     def close(self) -> None:

@@ -245,6 +245,15 @@ def test_a_derived_context_keeps_its_class() -> None:
     assert type(pickle.loads(pickle.dumps(Derived()))) is Derived
 
 
+def test_a_context_is_left_as_a_clusters_is(context: Any) -> None:
+    with context as same, same.Pool(1) as pool:
+        assert same is context
+        assert pool.map(abs, [-1]) == [1]
+    pool.join()
+    context.close()
+    assert context.Value("i", 7).value == 7
+
+
 def test_executor_of_a_context(context: Any) -> None:
     with context.Executor(1) as executor:
         assert isinstance(executor, procession.Executor)

@@ -113,6 +113,15 @@ class BaseContext(Factories):
 
         detect(on)
 
+    def close(self) -> None:
+        """Let go of what work runs on, which is a cluster's to do (`get_context("dask")`): here there is nothing."""
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def get_start_method(self, allow_none: bool = False) -> str:
         """Name of this context."""
         return self._name

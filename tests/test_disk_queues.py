@@ -316,9 +316,10 @@ def test_closed(tmp_path: Path) -> None:
     queue.close()
     queue.close()
     queue.join_thread()
-    for call in (lambda: queue.put(1), queue.get, queue.get_many, queue.flush):
+    for call in (lambda: queue.put(1), queue.get, queue.get_many, queue.flush, queue.empty, queue.qsize, queue.statistics):
         with pytest.raises(Closed):
             call()
+    assert "closed" in repr(queue)
     assert other.get() == 1
 
 

@@ -112,6 +112,9 @@ impl<P: Process, S: Storage> Queue<P, S> {
     /// Make the state, see [`Queue::make`].
     pub(super) fn recover(&self, options: &Options) -> Result<(), Error> {
         self.storage.clear()?;
+        if options.salvage {
+            self.storage.restore()?;
+        }
         let segments = self.segments_begun(options)?;
         let (mut scan, mut last) = (Scan::default(), open(&self.storage, segments[0])?);
         scan.begin(&last.0);
@@ -123,12 +126,14 @@ impl<P: Process, S: Storage> Queue<P, S> {
             } else if scan.ready == 0 {
                 // What was before it is done, and was removed: not all of it is gone from the disk, nor need it be.
                 scan.begin(&next.0);
+            } else if options.salvage && self.bridge(&scan, last.0.end, next.0.first)? {
+                return self.recover(options);
             } else {
                 return Err(self.damaged("the segment before this one is missing", next.0.first, next.0.first));
             }
             (last, rest) = (next, &rest[1..]);
         }
-        if self.is_refuted(&scan, &last.0, rest)? {
+        if self.is_refuted(&scan, &last.0, rest, options.salvage)? {
             if !options.salvage || !self.pass_over(&scan, &last.0, rest)? {
                 return Err(self.damaged("a record that was here is not", last.0.first, scan.tail.place));
             }
@@ -172,15 +177,28 @@ impl<P: Process, S: Storage> Queue<P, S> {
         Ok(segments)
     }
 
-    /// Whether what lies behind the end of the log says that the disk had what is missing there.
-    fn is_refuted(&self, scan: &Scan, last: &View, rest: &[u64]) -> Result<bool, Error> {
-        let mut refuted = scan.is_refuted_by(last, scan.tail.place + 8);
+    /// Whether what lies behind the end of the log says that the disk had what is missing there. `salvage`: whether
+    /// anything lies there.
+    fn is_refuted(&self, scan: &Scan, last: &View, rest: &[u64], salvage: bool) -> Result<bool, Error> {
+        let is_refuted_by = |view: &View, from| {
+            if salvage { scan.whole_from(view, from).is_some() } else { scan.is_refuted_by(view, from) }
+        };
+        let mut refuted = is_refuted_by(last, scan.tail.place + 8);
         for &later in rest {
             if let Some((view, _span)) = self.open_begun(later)? {
-                refuted = refuted || scan.is_refuted_by(&view, later + START);
+                refuted = refuted || is_refuted_by(&view, later + START);
             }
         }
         Ok(refuted)
+    }
+
+    /// Make an empty segment in the place of those that are missing before one. False: it would be too large.
+    fn bridge(&self, scan: &Scan, from: u64, until: u64) -> Result<bool, Error> {
+        if until <= from || until - from > 1 << 30 {
+            return Ok(false);
+        }
+        self.storage.create(&Start::new(from, until - from, scan.tail.count, scan.epoch))?;
+        Ok(true)
     }
 
     /// Make what is damaged at the end of the log a gap, to the next record that is whole or the next segment. False:

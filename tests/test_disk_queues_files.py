@@ -149,7 +149,7 @@ def test_a_salvage_keeps_all_that_is_whole(damage: str, tmp_path: Path) -> None:
         with open(victim, "r+b") as file:
             file.write(bytes([255]) * 64)
     if damage != "first":  # which may have been done with, for all that is known
-        with pytest.raises(HomeDamaged, match="salvage=True|copy"):
+        with pytest.raises(HomeDamaged, match="restore it from a copy"):
             procession.JoinableQueue(path=where)
     queue = procession.JoinableQueue(path=where, salvage=True)
     queue.put((13, b""))
@@ -192,3 +192,11 @@ def test_a_removed_queue_says_so(tmp_path: Path) -> None:
     queue.unlink()
     with pytest.raises(FileNotFoundError, match="was removed: close it"):
         other.get(timeout=0)
+
+
+def test_a_bound_is_written_down_as_a_number(tmp_path: Path) -> None:
+    queue = procession.Queue(True, path=tmp_path / "queue")
+    assert procession.Queue(1, path=tmp_path / "queue").max_items == queue.max_items == 1
+    with pytest.raises(TypeError):
+        procession.Queue(path=tmp_path / "other", max_bytes=1.5)  # type: ignore[arg-type]
+    procession.Queue(path=tmp_path / "other").put(1)

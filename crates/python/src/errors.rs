@@ -100,8 +100,11 @@ pub fn disk(py: Python<'_>, error: &procession_disk::Error, path: &str) -> PyErr
         Error::ShutDown => raise(py, "ShutDown", ("the queue was shut down",)),
         &Error::TooLarge { size, limit } => put(py, &PutError::TooLarge { size, limit }),
         Error::Damaged { what, file, at } => {
-            let text = format!("{} is damaged at byte {at}: {what}; restore it from a copy, or copy {path} and open it once \
-                 with salvage=True, which keeps all that is whole", file_of(file));
+            let text = format!(
+                "{} is damaged at byte {at}: {what}; restore it from a copy, or copy {path} and open it once \
+                 with salvage=True, which keeps all that is whole",
+                file_of(file)
+            );
             with_path(py, raise(py, "HomeDamaged", (text,)), path)
         }
         Error::System { call, file, error } => {

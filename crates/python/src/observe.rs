@@ -173,6 +173,9 @@ impl<'py> Teller<'_, 'py> {
             State::Ring { depth, bytes, put, taken, waiters, closed, .. } => {
                 ("Queue", *depth, *bytes, *put, *taken, *waiters, *closed).into_pyobject(py)?
             }
+            State::Log { depth, bytes, put, taken, waiters, closed, .. } => {
+                ("Queue", *depth, *bytes, *put, *taken, *waiters, *closed).into_pyobject(py)?
+            }
             State::Cells { code, count, first } => return self.cells(*code, *count, *first),
             State::Claims(claims) => ("Claim", claims.clone()).into_pyobject(py)?,
             State::Memory => return Ok(py.None().into_bound(py)),
@@ -213,6 +216,8 @@ fn kind_name(block: &Block, state: &State) -> &'static str {
         (Role::SimpleQueue, _) => "SimpleQueue",
         (Role::PipeBack | Role::PipeForth, _) => "Pipe",
         (Role::PipeFlags, _) => "PipeFlags",
+        (_, State::Log { joinable: false, .. }) => "Queue",
+        (_, State::Log { joinable: true, .. }) => "JoinableQueue",
         (Role::Pool, _) => "Pool",
         (_, State::Semaphore { maximum, .. }) if *maximum < VALUE_MAX => "BoundedSemaphore",
         _ if block.kind == Kind::Block as u32 && block.site == 0 => "Payload",

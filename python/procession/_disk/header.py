@@ -73,9 +73,7 @@ class Header(tuple["str", "str", int, int]):
         if self.kind == "value":
             return f"{what} of type {self.type!r} ({self.item_size} bytes)"
         length = "any length" if self.length < 0 else self.length
-        return (
-            f"{what} of {length} x {self.type!r} ({self.item_size} bytes each)" if self.kind == "array" else what
-        )
+        return f"{what} of {length} x {self.type!r} ({self.item_size} bytes each)" if self.kind == "array" else what
 
     def pack(self, flags: int = 0) -> bytes:
         """The checked bytes."""

@@ -25,6 +25,7 @@ import shutil
 import time
 from contextlib import suppress
 from functools import partial
+from operator import index
 
 from .. import _codec, _native, queues
 from .._blame import find_unpicklable, shorten
@@ -326,11 +327,11 @@ def open_queue(
     check_max_bytes(max_bytes)
     wishes = {
         "maxsize": bound(maxsize),
-        "max_bytes": max_bytes,
+        "max_bytes": index(max_bytes),
         "max_deliveries": bound(max_deliveries, "max_deliveries"),
         "durability": durability,
     }
-    wishes = {wish: value for wish, value in wishes.items() if value}
+    wishes = {wish: value if wish == "durability" else int(value) for wish, value in wishes.items() if value}
     return cls(place(cls._kind, path, name), wishes, label=name, salvage=salvage)
 
 

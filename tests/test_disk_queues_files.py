@@ -200,3 +200,16 @@ def test_a_bound_is_written_down_as_a_number(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         procession.Queue(path=tmp_path / "other", max_bytes=1.5)  # type: ignore[arg-type]
     procession.Queue(path=tmp_path / "other").put(1)
+
+
+def test_a_salvage_needs_no_flush(tmp_path: Path) -> None:
+    queue = procession.Queue(path=tmp_path / "queue")
+    for number in range(3):
+        queue.put((number, b"x" * 100))
+    with open(segments(tmp_path / "queue")[0], "r+b") as file:
+        file.seek(100)
+        file.write(b"garbage")
+    with pytest.raises(HomeDamaged, match="salvage=True"):
+        queue.get(timeout=0)
+    queue.close()
+    assert names_of(procession.Queue(path=tmp_path / "queue", salvage=True)) == [1, 2]

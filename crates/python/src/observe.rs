@@ -211,13 +211,11 @@ fn kind_name(block: &Block, state: &State) -> &'static str {
         "DiskQueue",
     ];
     match (block.role, state) {
-        (Role::Queue, _) => "Queue",
-        (Role::JoinableQueue, _) => "JoinableQueue",
+        (Role::Queue, _) | (_, State::Log { joinable: false, .. }) => "Queue",
+        (Role::JoinableQueue, _) | (_, State::Log { joinable: true, .. }) => "JoinableQueue",
         (Role::SimpleQueue, _) => "SimpleQueue",
         (Role::PipeBack | Role::PipeForth, _) => "Pipe",
         (Role::PipeFlags, _) => "PipeFlags",
-        (_, State::Log { joinable: false, .. }) => "Queue",
-        (_, State::Log { joinable: true, .. }) => "JoinableQueue",
         (Role::Pool, _) => "Pool",
         (_, State::Semaphore { maximum, .. }) if *maximum < VALUE_MAX => "BoundedSemaphore",
         _ if block.kind == Kind::Block as u32 && block.site == 0 => "Payload",

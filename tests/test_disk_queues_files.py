@@ -213,3 +213,18 @@ def test_a_salvage_needs_no_flush(tmp_path: Path) -> None:
         queue.get(timeout=0)
     queue.close()
     assert names_of(procession.Queue(path=tmp_path / "queue", salvage=True)) == [1, 2]
+
+
+def test_files_that_came_back_are_removed(tmp_path: Path) -> None:
+    # As after a power cut: of files that were done with the last is gone, and one before it is there again.
+    queue = procession.Queue(path=tmp_path / "queue", durability="power")
+    for number in range(3):
+        queue.put((number, bytes(400_000)))
+    del queue
+    _first, second, third = segments(tmp_path / "queue")
+    second.unlink()
+    queue = procession.Queue(path=tmp_path / "queue")
+    assert segments(tmp_path / "queue") == [third]
+    assert names_of(queue) == [1, 2]
+    queue.put((3, b""))
+    assert names_of(queue) == [3]

@@ -118,7 +118,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
         let segments = self.segments_begun(options)?;
         let (mut scan, mut last) = (Scan::default(), open(&self.storage, segments[0])?);
         scan.begin(&last.0);
-        let mut rest = &segments[1..];
+        let (mut rest, mut oldest) = (&segments[1..], segments[0]);
         while scan.read(&last.0) && !rest.is_empty() {
             let Some(next) = self.open_begun(rest[0])? else { break };
             if next.0.first == last.0.end && next.0.number == scan.tail.count {
@@ -126,6 +126,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
             } else if scan.ready == 0 {
                 // What was before it is done, and was removed: not all of it is gone from the disk, nor need it be.
                 scan.begin(&next.0);
+                oldest = next.0.first;
             } else if options.salvage && self.bridge(&scan, last.0.end, next.0.first)? {
                 return self.recover(options);
             } else {
@@ -140,8 +141,13 @@ impl<P: Process, S: Storage> Queue<P, S> {
             return self.recover(options); // from the start: there may be more of it
         }
         self.cut(&scan, &last.0, rest)?;
+        // Who goes through the segments goes from one to the next, and there is none behind these.
+        for &done in segments.iter().take_while(|&&first| first < oldest) {
+            self.storage.remove(done, 0)?;
+            self.storage.step();
+        }
         self.state.put.length.store(last.0.end - last.0.first, Relaxed);
-        self.note(options, &scan, segments[0]);
+        self.note(options, &scan, oldest);
         if options.power { Ok(()) } else { self.remove_before(self.low().segment) }
     }
 

@@ -125,7 +125,7 @@ def names_of(queue: Any) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("damage", ["record", "cut off", "missing", "first", "start"])
+@pytest.mark.parametrize("damage", ["record", "cut off", "missing", "both", "first", "start"])
 def test_a_salvage_keeps_all_that_is_whole(damage: str, tmp_path: Path) -> None:
     where = tmp_path / "queue"
     queue = procession.JoinableQueue(path=where)
@@ -136,12 +136,14 @@ def test_a_salvage_keeps_all_that_is_whole(damage: str, tmp_path: Path) -> None:
     del queue
     logs = segments(where)
     assert len(logs) > 2
+    if damage == "both":
+        os.truncate(logs[0], 4096)  # within the first item, which is all zeros, so that it is whole again
     victim = logs[0] if damage == "first" else logs[1]
     if damage == "record":
         with open(victim, "r+b") as file:
             file.seek(50_000)
             file.write(b"garbage")
-    elif damage in ("missing", "first"):
+    elif damage in ("missing", "both", "first"):
         victim.unlink()
     elif damage == "cut off":
         os.truncate(victim, 5000)
@@ -156,6 +158,7 @@ def test_a_salvage_keeps_all_that_is_whole(damage: str, tmp_path: Path) -> None:
     kept = names_of(queue)
     assert kept == sorted(set(kept))
     assert (kept[0] == 0) == (damage != "first")
+    assert damage != "both" or 1 not in kept
     assert kept[-3:] == [11, 12, 13]
     assert 7 <= len(kept) < 14
     del queue

@@ -216,7 +216,8 @@ impl<P: Process, S: Storage> Queue<P, S> {
                 let (view, _span) = open(&self.storage, later)?;
                 (later, view.number.max(scan.tail.count))
             }
-            _ => return Ok(false),
+            (None, Some(&later)) => return self.bridge(scan, last.end, later),
+            (None, None) => return Ok(false),
         };
         let gap = FILLER | (next.0 - scan.tail.place) as u32;
         last.write_header(scan.tail.place, Words { length: gap, number: next.1, epoch: scan.epoch, behind: u32::MAX });

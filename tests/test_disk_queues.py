@@ -5,6 +5,7 @@ Bounds and waiting are `test_disk_queues_waiting.py`, files `test_disk_queues_fi
 """
 
 import multiprocessing.queues
+import os
 import pickle
 import signal
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from strangers import output, program
 
 import procession
-from procession import queues
+from procession import _registry, queues
 from procession.errors import (
     Closed,
     DeliveredTooOften,
@@ -316,9 +317,18 @@ def test_closed(tmp_path: Path) -> None:
     queue.close()
     queue.close()
     queue.join_thread()
-    for call in (lambda: queue.put(1), queue.get, queue.get_many, queue.flush):
+    for call in (
+        lambda: queue.put(1),
+        queue.get,
+        queue.get_many,
+        queue.flush,
+        queue.empty,
+        queue.qsize,
+        queue.statistics,
+    ):
         with pytest.raises(Closed):
             call()
+    assert "closed" in repr(queue)
     assert other.get() == 1
 
 
@@ -329,3 +339,16 @@ def test_unlinked(tmp_path: Path) -> None:
     assert not (tmp_path / "queue").exists()
     again = procession.Queue(5, path=tmp_path / "queue")
     assert again.qsize() == 0
+
+
+def test_people_are_shown_how_much_is_in_it(tmp_path: Path) -> None:
+    plain, joined = procession.Queue(path=tmp_path / "plain"), procession.JoinableQueue(path=tmp_path / "joined")
+    for queue in (plain, joined):
+        queue.put_many("abc")
+        queue.get()
+    programs = [program for program in _registry.programs() if os.getpid() in [one.pid for one in program.processes]]
+    shown = {one.name: one for program in programs for one in program.objects}
+    for queue, kind in ((plain, "Queue"), (joined, "JoinableQueue")):
+        one = shown[queue.path]
+        assert (one.kind, one.statistics.depth, one.statistics.put, one.statistics.taken) == (kind, 2, 3, 1)
+        assert one.statistics.nbytes == queue.nbytes()

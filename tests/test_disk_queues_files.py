@@ -115,3 +115,119 @@ def test_a_damaged_record(tmp_path: Path) -> None:
     log.write_bytes(data)
     with pytest.raises(HomeDamaged, match=log.name):
         procession.Queue(path=tmp_path / "queue")
+    assert procession.Queue(path=tmp_path / "queue", salvage=True).get() == (0, b"precious")
+
+
+def names_of(queue: Any) -> list[int]:
+    found = []
+    while not queue.empty():
+        found.append(queue.get(timeout=0)[0])
+    return found
+
+
+@pytest.mark.parametrize("damage", ["record", "cut off", "missing", "both", "first", "start"])
+def test_a_salvage_keeps_all_that_is_whole(damage: str, tmp_path: Path) -> None:
+    where = tmp_path / "queue"
+    queue = procession.JoinableQueue(path=where)
+    for number in range(12):
+        queue.put((number, bytes([number]) * 100_000))
+    queue.flush()
+    queue.put((12, b""))
+    del queue
+    logs = segments(where)
+    assert len(logs) > 2
+    if damage == "both":
+        os.truncate(logs[0], 4096)  # within the first item, which is all zeros, so that it is whole again
+    victim = logs[0] if damage == "first" else logs[1]
+    if damage == "record":
+        with open(victim, "r+b") as file:
+            file.seek(50_000)
+            file.write(b"garbage")
+    elif damage in ("missing", "both", "first"):
+        victim.unlink()
+    elif damage == "cut off":
+        os.truncate(victim, 5000)
+    else:
+        with open(victim, "r+b") as file:
+            file.write(bytes([255]) * 64)
+    if damage != "first":  # which may have been done with, for all that is known
+        with pytest.raises(HomeDamaged, match="restore it from a copy"):
+            procession.JoinableQueue(path=where)
+    queue = procession.JoinableQueue(path=where, salvage=True)
+    queue.put((13, b""))
+    kept = names_of(queue)
+    assert kept == sorted(set(kept))
+    assert (kept[0] == 0) == (damage != "first")
+    assert damage != "both" or 1 not in kept
+    assert kept[-3:] == [11, 12, 13]
+    assert 7 <= len(kept) < 14
+    del queue
+    gc.collect()
+    assert names_of(procession.JoinableQueue(path=where)) == kept, "it was written down, once and for all"
+
+
+def test_a_directory_without_its_header(tmp_path: Path) -> None:
+    procession.Queue(path=tmp_path / "queue").put(1)
+    (tmp_path / "queue" / "queue").unlink()
+    with pytest.raises(HomeDamaged, match="'queue' is missing"):
+        procession.Queue(path=tmp_path / "queue")
+    assert segments(tmp_path / "queue")
+
+
+def test_what_is_for_disks_only_asks_for_a_home() -> None:
+    for options in ({"durability": "power"}, {"salvage": True}):
+        with pytest.raises(TypeError, match="home"):
+            procession.Queue(**options)
+
+
+def test_a_link_to_a_queue(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("queue")  # which is not there yet
+    queue = procession.Queue(path=tmp_path / "link")
+    queue.put(1)
+    assert procession.Queue(path=tmp_path / "queue").get(timeout=0) == 1
+    queue.unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_a_removed_queue_says_so(tmp_path: Path) -> None:
+    queue, other = (procession.Queue(path=tmp_path / "queue") for _ in range(2))
+    queue.put(1)
+    queue.unlink()
+    with pytest.raises(FileNotFoundError, match="was removed: close it"):
+        other.get(timeout=0)
+
+
+def test_a_bound_is_written_down_as_a_number(tmp_path: Path) -> None:
+    queue = procession.Queue(True, path=tmp_path / "queue")
+    assert procession.Queue(1, path=tmp_path / "queue").max_items == queue.max_items == 1
+    with pytest.raises(TypeError):
+        procession.Queue(path=tmp_path / "other", max_bytes=1.5)  # type: ignore[arg-type]
+    procession.Queue(path=tmp_path / "other").put(1)
+
+
+def test_a_salvage_needs_no_flush(tmp_path: Path) -> None:
+    queue = procession.Queue(path=tmp_path / "queue")
+    for number in range(3):
+        queue.put((number, b"x" * 100))
+    with open(segments(tmp_path / "queue")[0], "r+b") as file:
+        file.seek(100)
+        file.write(b"garbage")
+    with pytest.raises(HomeDamaged, match="salvage=True"):
+        queue.get(timeout=0)
+    queue.close()
+    assert names_of(procession.Queue(path=tmp_path / "queue", salvage=True)) == [1, 2]
+
+
+def test_files_that_came_back_are_removed(tmp_path: Path) -> None:
+    # As after a power cut: of files that were done with the last is gone, and one before it is there again.
+    queue = procession.Queue(path=tmp_path / "queue", durability="power")
+    for number in range(3):
+        queue.put((number, bytes(400_000)))
+    del queue
+    _first, second, third = segments(tmp_path / "queue")
+    second.unlink()
+    queue = procession.Queue(path=tmp_path / "queue")
+    assert segments(tmp_path / "queue") == [third]
+    assert names_of(queue) == [1, 2]
+    queue.put((3, b""))
+    assert names_of(queue) == [3]

@@ -359,3 +359,37 @@ def test_named_objects_lie_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, 
     assert homes.folder() == str(tmp_path)
     assert procession.Value("i", name="x").path == str(tmp_path / "value" / "x")
     assert procession.Array("i", 3, name="x").path == str(tmp_path / "array" / "x")
+
+
+# Where it is
+
+
+def test_a_link_to_nothing_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("there")
+    value = procession.Value("q", 3, path=tmp_path / "link")
+    assert value.path == str(tmp_path / "there")
+    assert procession.Value("q", path=tmp_path / "there").value == 3
+    value.unlink()
+    assert (tmp_path / "link").is_symlink()
+    assert not (tmp_path / "there").exists()
+
+
+def test_who_removes_twice_leaves_the_next_one_alone(path: str) -> None:
+    old = procession.Value("q", 1, path=path)
+    old.unlink()
+    procession.Value("q", 2, path=path).close()
+    old.unlink()
+    assert procession.Value("q", path=path).value == 2
+
+
+@pytest.mark.parametrize(("wrong", "why"), [("", "is empty"), (b"\xff", "UTF-8"), ("a\0b", "null byte")])
+def test_what_is_no_path(wrong: Any, why: str) -> None:
+    for make in (procession.Lock, procession.Queue, lambda path: procession.Value("q", path=path)):
+        with pytest.raises(ValueError, match=why):
+            make(path=wrong)
+
+
+def test_an_array_of_any_length_of_another_type(path: str) -> None:
+    procession.Array("i", 10, path=path)
+    with pytest.raises(errors.HomeMismatch, match="an Array of any length x 'd'"):
+        procession.Array("d", None, path=path)

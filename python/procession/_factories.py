@@ -117,16 +117,18 @@ class Factories(multiprocessing.context.BaseContext):
         path: Any = None,
         name: str | None = None,
         durability: Durability | None = None,
+        salvage: bool = False,
     ) -> queues.Queue:
         """A queue in shared memory, bounded by items and by bytes (0: unbounded).
 
         With `path` or `name` its items lie on disk and survive all processes, with `durability="power"` a power cut as
-        well; an existing one keeps what is not named. See docs/disk.md.
+        well; an existing one keeps what is not named. `salvage` opens one whose files are damaged with what is whole
+        in them, and drops the rest. See docs/disk.md.
         """
-        if path is not None or name is not None or durability is not None:
+        if path is not None or name is not None or durability is not None or salvage:
             from ._disk.queues import open_queue
 
-            return open_queue(False, path, name, durability, maxsize, max_bytes)  # type: ignore[no-any-return]
+            return open_queue(False, path, name, durability, salvage, maxsize, max_bytes)  # type: ignore[no-any-return]
         return self._queue(maxsize, max_bytes)  # type: ignore[no-any-return]
 
     def JoinableQueue(  # type: ignore[override]
@@ -138,15 +140,16 @@ class Factories(multiprocessing.context.BaseContext):
         path: Any = None,
         name: str | None = None,
         durability: Durability | None = None,
+        salvage: bool = False,
     ) -> queues.JoinableQueue:
         """A queue whose `join` waits until every item was reported done. On disk as `Queue`.
 
         An item that would be delivered more than `max_deliveries` times (0: no bound) raises DeliveredTooOften.
         """
-        if path is not None or name is not None or durability is not None:
+        if path is not None or name is not None or durability is not None or salvage:
             from ._disk.queues import open_queue
 
-            settings = durability, maxsize, max_bytes, max_deliveries
+            settings = durability, salvage, maxsize, max_bytes, max_deliveries
             return open_queue(True, path, name, *settings)  # type: ignore[no-any-return]
         return self._joinable_queue(maxsize, max_bytes, max_deliveries)  # type: ignore[no-any-return]
 

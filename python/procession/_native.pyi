@@ -148,6 +148,7 @@ class DiskQueue:
         max_items: int = 0,
         max_bytes: int = 0,
         max_deliveries: int = 0,
+        salvage: bool = False,
         address: _Address | None = None,
     ) -> Self: ...
     @property

@@ -17,6 +17,7 @@ use crate::ring::{ClaimCell, Ring};
 use crate::semaphore::Semaphore;
 use crate::source::{Plain, Source};
 use crate::sys;
+use crate::wait::Signal;
 use crate::waits::Entry;
 
 // SAFETY: structures of atomics (and unused integers) in shared memory, as is said where they are defined.
@@ -35,6 +36,8 @@ unsafe impl Plain for Ring {}
 unsafe impl Plain for ClaimCell {}
 // SAFETY: as above.
 unsafe impl Plain for Cells {}
+// SAFETY: as above.
+unsafe impl Plain for Log {}
 
 /// What stands at the start of a Value or an Array (`sharedctypes/cells.rs` of the extension), and its first cell.
 #[repr(C, align(64))]
@@ -44,6 +47,50 @@ struct Cells {
     _unused: [AtomicU64; 6],
     first: AtomicU64,
 }
+
+/// Who has how much of a queue on disk: the `State` of the crate `disk`, which knows the whole of it, up to what is read.
+#[repr(C, align(64))]
+struct Log {
+    _made: AtomicU32,
+    joinable: AtomicU32,
+    _settings: [AtomicU32; 10],
+    shut: AtomicU32,
+    _put: [AtomicU64; 9],
+    tail: LogSpot,
+    _get: [AtomicU64; 8],
+    head: LogSpot,
+    _low: LogSpot,
+    _open: AtomicU64,
+    returned: AtomicU64,
+    _rest: [AtomicU64; 14],
+    items: Signal,
+    space: Signal,
+}
+
+/// Its `Spot`.
+#[repr(C, align(64))]
+struct LogSpot {
+    turn: AtomicU64,
+    copies: [[AtomicU64; 4]; 2],
+}
+
+impl LogSpot {
+    /// Records and bytes before it.
+    fn before(&self) -> [u64; 2] {
+        let [_place, _segment, count, bytes] = &self.copies[(self.turn.load(Relaxed) & 1) as usize];
+        [count.load(Relaxed), bytes.load(Relaxed)]
+    }
+}
+
+/// Where `Log` has what it reads: joinable, shut, tail, head, returned, items. The crate that it copies asserts it.
+pub const LOG: [usize; 6] = [
+    std::mem::offset_of!(Log, joinable),
+    std::mem::offset_of!(Log, shut),
+    std::mem::offset_of!(Log, tail),
+    std::mem::offset_of!(Log, head),
+    std::mem::offset_of!(Log, returned),
+    std::mem::offset_of!(Log, items),
+];
 
 /// Cells of a claim that are read: a pool has seven for each worker.
 const CLAIMS: u64 = 1 << 14;
@@ -86,6 +133,16 @@ pub enum State {
         waiters: u32,
         closed: bool,
         storage: u64,
+    },
+    /// A queue on disk.
+    Log {
+        joinable: bool,
+        depth: u64,
+        bytes: u64,
+        put: u64,
+        taken: u64,
+        waiters: u32,
+        closed: bool,
     },
     Cells {
         code: u32,
@@ -239,6 +296,19 @@ fn state_of(block: &Block, source: &mut Source) -> Option<State> {
             waiters: u32::from(getters) + u32::from(putters),
             closed: ring.is_closed(),
             storage: ring.storage_bytes(),
+        });
+    }
+    if is(Kind::DiskQueue) {
+        let log: Log = contents(block, source)?;
+        let ([put, put_bytes], [taken, taken_bytes]) = (log.tail.before(), log.head.before());
+        return Some(State::Log {
+            joinable: log.joinable.load(Relaxed) != 0,
+            depth: put.saturating_sub(taken) + log.returned.load(Relaxed),
+            bytes: put_bytes.saturating_sub(taken_bytes),
+            put,
+            taken,
+            waiters: u32::from(log.items.has_sleepers()) + u32::from(log.space.has_sleepers()),
+            closed: log.shut.load(Relaxed) != 0,
         });
     }
     if is(Kind::Value) || is(Kind::Array) {

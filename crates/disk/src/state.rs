@@ -169,6 +169,15 @@ pub struct State {
 // As docs/memory.md has it.
 const _: () = assert!(std::mem::offset_of!(State, get) == 256 && std::mem::offset_of!(State, takers) == 728);
 
+// Where who looks from outside expects it.
+const _: () = {
+    let [joinable, shut, tail, head, returned, items] = procession_core::observe::LOG;
+    let (put, get) = (std::mem::offset_of!(State, put), std::mem::offset_of!(State, get));
+    assert!(joinable == std::mem::offset_of!(State, joinable) && shut == std::mem::offset_of!(State, shut));
+    assert!(tail == put + std::mem::offset_of!(PutSide, tail) && head == get + std::mem::offset_of!(GetSide, head));
+    assert!(returned == get + std::mem::offset_of!(GetSide, returned) && items == std::mem::offset_of!(State, items));
+};
+
 impl State {
     /// Bytes that it takes, in a block aligned to 64.
     pub const SIZE: usize = size_of::<Self>();

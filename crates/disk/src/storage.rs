@@ -2,7 +2,7 @@
 //! written and not synced.
 
 use crate::error::Error;
-use crate::segment::Start;
+use crate::segment::{START, Start};
 use memmap2::{MmapOptions, MmapRaw};
 use procession_core::failpoint;
 use std::collections::VecDeque;
@@ -52,6 +52,11 @@ pub trait Storage {
     /// whole, in the place of one of that name if there is one. (Not synced: a power cut may leave its name and no
     /// start, or another's.)
     fn create(&self, start: &Start) -> Result<(), Error>;
+    /// For a salvage, before anything is mapped: remove what has the name of a segment and not the start of one, without
+    /// which none of its records can be told from garbage, and give the others the length that their start says.
+    fn restore(&self) -> Result<(), Error> {
+        Ok(())
+    }
     /// Map a segment.
     fn map(&self, first: u64) -> Result<Span, Error>;
     /// What was written to a segment is on the disk when this returns. Its length.
@@ -180,6 +185,22 @@ impl Storage for Files {
             return Err(error);
         }
         self.step();
+        Ok(())
+    }
+
+    fn restore(&self) -> Result<(), Error> {
+        for first in self.segments()? {
+            let (path, file) = self.open(first)?;
+            let mut start = [0; START as usize];
+            match file.read_exact_at(&mut start, 0).ok().and_then(|()| Start::of(&start)) {
+                Some(start) if start.size != length(&file, &path)? => {
+                    file.set_len(start.size).map_err(Error::of("ftruncate", &path))?;
+                    reserve(&file, start.size).map_err(Error::of("fallocate", &path))?;
+                }
+                Some(_) => {}
+                None => fs::remove_file(&path).map_err(Error::of("unlink", &path))?,
+            }
+        }
         Ok(())
     }
 

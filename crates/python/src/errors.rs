@@ -100,7 +100,11 @@ pub fn disk(py: Python<'_>, error: &procession_disk::Error, path: &str) -> PyErr
         Error::ShutDown => raise(py, "ShutDown", ("the queue was shut down",)),
         &Error::TooLarge { size, limit } => put(py, &PutError::TooLarge { size, limit }),
         Error::Damaged { what, file, at } => {
-            let text = format!("{} is damaged at byte {at}: {what}; restore it from a copy", file_of(file));
+            let text = format!(
+                "{} is damaged at byte {at}: {what}; restore it from a copy, or copy {path} and open it once \
+                 with salvage=True, which keeps all that is whole",
+                file_of(file)
+            );
             with_path(py, raise(py, "HomeDamaged", (text,)), path)
         }
         Error::System { call, file, error } => {
@@ -109,7 +113,12 @@ pub fn disk(py: Python<'_>, error: &procession_disk::Error, path: &str) -> PyErr
                 let text = format!("no room is left on the disk for {file}: free some, or take items from the queue");
                 return with_path(py, raise(py, "HomeFull", (code, text)), path);
             }
-            pyo3::exceptions::PyOSError::new_err((code, format!("{call}: {error}"), file))
+            let text = if code == libc::ENOENT {
+                "the queue, or this file of it, was removed: close it, and open the path again".to_owned()
+            } else {
+                format!("{call}: {error}")
+            };
+            pyo3::exceptions::PyOSError::new_err((code, text, file))
         }
         Error::Poisoned => {
             let text = format!(

@@ -173,6 +173,9 @@ impl<'py> Teller<'_, 'py> {
             State::Ring { depth, bytes, put, taken, waiters, closed, .. } => {
                 ("Queue", *depth, *bytes, *put, *taken, *waiters, *closed).into_pyobject(py)?
             }
+            State::Log { depth, bytes, put, taken, waiters, closed, .. } => {
+                ("Queue", *depth, *bytes, *put, *taken, *waiters, *closed).into_pyobject(py)?
+            }
             State::Cells { code, count, first } => return self.cells(*code, *count, *first),
             State::Claims(claims) => ("Claim", claims.clone()).into_pyobject(py)?,
             State::Memory => return Ok(py.None().into_bound(py)),
@@ -208,8 +211,8 @@ fn kind_name(block: &Block, state: &State) -> &'static str {
         "DiskQueue",
     ];
     match (block.role, state) {
-        (Role::Queue, _) => "Queue",
-        (Role::JoinableQueue, _) => "JoinableQueue",
+        (Role::Queue, _) | (_, State::Log { joinable: false, .. }) => "Queue",
+        (Role::JoinableQueue, _) | (_, State::Log { joinable: true, .. }) => "JoinableQueue",
         (Role::SimpleQueue, _) => "SimpleQueue",
         (Role::PipeBack | Role::PipeForth, _) => "Pipe",
         (Role::PipeFlags, _) => "PipeFlags",

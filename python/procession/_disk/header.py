@@ -72,9 +72,8 @@ class Header(tuple["str", "str", int, int]):
         what = f"an {name}" if name[0] in "AR" else f"a {name}"
         if self.kind == "value":
             return f"{what} of type {self.type!r} ({self.item_size} bytes)"
-        return (
-            f"{what} of {self.length} x {self.type!r} ({self.item_size} bytes each)" if self.kind == "array" else what
-        )
+        length = "any length" if self.length < 0 else self.length
+        return f"{what} of {length} x {self.type!r} ({self.item_size} bytes each)" if self.kind == "array" else what
 
     def pack(self, flags: int = 0) -> bytes:
         """The checked bytes."""

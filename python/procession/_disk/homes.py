@@ -37,19 +37,31 @@ def folder() -> str:
 def place(kind: str, path: Any, name: str | None) -> str:
     """The whole path of an object that was given a path, or a name; a name's folder is made if need be.
 
-    Raises: TypeError unless exactly one of both was given; ValueError for a name that is no file's.
+    Links are followed once and for all: the object is where they lead, and removing it does not remove the link.
+    Raises: TypeError unless exactly one of both was given; ValueError for a path or a name that is no file's.
     """
     if (path is None) == (name is None):
         raise TypeError("an object on disk has a path or a name, not both")
     if name is None:
-        return os.path.abspath(os.fsdecode(path))
+        return _checked(path)
     if not isinstance(name, str):
         raise TypeError(f"a name is a str, not {name!r}")
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise ValueError(f"a name must be one that a file can have, and {name!r} is not; for a place give path=")
     directory = os.path.join(folder(), kind)
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    return os.path.join(directory, name)
+    return os.path.join(os.path.realpath(directory), name)
+
+
+def _checked(path: Any) -> str:
+    text = os.fsdecode(path)
+    if not text:
+        raise ValueError("the path of an object on disk is empty: name the file, or a queue's directory")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the path of an object on disk is shown to people, and {path!r} is not UTF-8") from None
+    return os.path.realpath(text)
 
 
 class Home:
@@ -121,7 +133,8 @@ class Home:
     def unlink(self) -> None:
         """Remove the file. Who has it open goes on with it; the next who opens the path makes a new one."""
         with suppress(FileNotFoundError):
-            os.unlink(self.path)
+            if self.meeting.is_closed or os.path.samestat(os.stat(self.path), os.fstat(self.meeting.file)):
+                os.unlink(self.path)  # otherwise it was removed before, and this is another
 
     def close(self) -> None:
         """Leave; see `Meeting.close`."""

@@ -25,12 +25,13 @@ import shutil
 import time
 from contextlib import suppress
 from functools import partial
+from operator import index
 
 from .. import _codec, _native, queues
 from .._blame import find_unpicklable, shorten
 from .._store import Shared
 from .._thread_queues import bound, check_max_bytes
-from ..errors import HomeMismatch, HomeTooNew, NotAHome, NotDurable, TimeoutError
+from ..errors import HomeDamaged, HomeMismatch, HomeTooNew, NotAHome, NotDurable, TimeoutError
 from . import header
 from .header import Header
 from .homes import Home, place, sync_directory
@@ -143,7 +144,15 @@ class DiskQueue(_native.DiskQueue, Shared):
     _passes_for: ClassVar[type[Any]] = queues.Queue
     _home: _QueueHome
 
-    def __new__(cls, path: str, wishes: dict[str, Any], *, label: str | None = None, create: bool = True) -> Any:
+    def __new__(
+        cls,
+        path: str,
+        wishes: dict[str, Any],
+        *,
+        label: str | None = None,
+        create: bool = True,
+        salvage: bool = False,
+    ) -> Any:
         """The queue at an absolute path, made if it is not there. Blocks while another process opens it.
 
         Raises: HomeError and its subclasses, see docs/disk.md; OSError.
@@ -158,6 +167,7 @@ class DiskQueue(_native.DiskQueue, Shared):
                 "max_items": settings["maxsize"],
                 "max_bytes": settings["max_bytes"],
                 "max_deliveries": settings["max_deliveries"],
+                "salvage": salvage,
             }
             made.append(_native.DiskQueue.__new__(cls, arena, _inside(home), path, **options))
             made[0].name = label or path
@@ -180,7 +190,8 @@ class DiskQueue(_native.DiskQueue, Shared):
     def __repr__(self) -> str:
         limit = self.max_items or "unbounded"
         state = ", closed" if self.closed else ", shut down" if self.is_shutdown else ""
-        return f"<{self._passes_for.__name__}({self.path!r}, {self.qsize()} items, {limit}, {self.durability}{state})>"
+        items = "" if self.closed else f" {self.qsize()} items,"
+        return f"<{self._passes_for.__name__}({self.path!r},{items} {limit}, {self.durability}{state})>"
 
     @property
     def durability(self) -> str:
@@ -278,6 +289,12 @@ def _make_directory(path: str) -> None:
         names = os.listdir(path)
     except (FileExistsError, NotADirectoryError) as error:
         raise NotAHome(f"{path} is no directory, which a queue's home is: give another path", path=path) from error
+    if _FILE not in names and any(other.endswith(".log") and other[:-4].isdigit() for other in names):
+        raise HomeDamaged(
+            f"{path} is damaged: its file {_FILE!r} is missing, which says what the items are; restore it from a copy, "
+            "or remove the directory to begin anew",
+            path=path,
+        )
     if names and _FILE not in names:
         raise NotAHome(
             f"{path} is a directory with other things in it ({shorten(min(names))}): give the queue one of its own",
@@ -290,11 +307,14 @@ def open_queue(
     path: Any,
     name: str | None,
     durability: str | None,
+    salvage: bool = False,
     maxsize: int = 0,
     max_bytes: int = 0,
     max_deliveries: int = 0,
 ) -> Any:
     """The Queue or JoinableQueue at a path, or with a name; made if it is not there.
+
+    `salvage`: if nobody has it open, drop what is damaged in its files, instead of raising HomeDamaged.
 
     Raises: TypeError or ValueError for what is no bound, durability or place; HomeMismatch when it was made with other
     settings than are named; as `DiskQueue`.
@@ -302,15 +322,17 @@ def open_queue(
     cls = DiskJoinableQueue if joinable else DiskQueue
     if durability is not None and durability not in _DURABILITIES:
         raise ValueError(f"durability is 'crash' or 'power', not {durability!r}")
+    if path is None and name is None:
+        raise TypeError("durability= and salvage= are for a queue on disk: give it a home (path= or name=)")
     check_max_bytes(max_bytes)
     wishes = {
         "maxsize": bound(maxsize),
-        "max_bytes": max_bytes,
+        "max_bytes": index(max_bytes),
         "max_deliveries": bound(max_deliveries, "max_deliveries"),
         "durability": durability,
     }
-    wishes = {wish: value for wish, value in wishes.items() if value}
-    return cls(place(cls._kind, path, name), wishes, label=name)
+    wishes = {wish: value if wish == "durability" else int(value) for wish, value in wishes.items() if value}
+    return cls(place(cls._kind, path, name), wishes, label=name, salvage=salvage)
 
 
 # What may not be put

@@ -112,10 +112,13 @@ impl<P: Process, S: Storage> Queue<P, S> {
     /// Make the state, see [`Queue::make`].
     pub(super) fn recover(&self, options: &Options) -> Result<(), Error> {
         self.storage.clear()?;
+        if options.salvage {
+            self.storage.restore()?;
+        }
         let segments = self.segments_begun(options)?;
         let (mut scan, mut last) = (Scan::default(), open(&self.storage, segments[0])?);
         scan.begin(&last.0);
-        let mut rest = &segments[1..];
+        let (mut rest, mut oldest) = (&segments[1..], segments[0]);
         while scan.read(&last.0) && !rest.is_empty() {
             let Some(next) = self.open_begun(rest[0])? else { break };
             if next.0.first == last.0.end && next.0.number == scan.tail.count {
@@ -123,20 +126,28 @@ impl<P: Process, S: Storage> Queue<P, S> {
             } else if scan.ready == 0 {
                 // What was before it is done, and was removed: not all of it is gone from the disk, nor need it be.
                 scan.begin(&next.0);
+                oldest = next.0.first;
+            } else if options.salvage && self.bridge(&scan, last.0.end, next.0.first)? {
+                return self.recover(options);
             } else {
                 return Err(self.damaged("the segment before this one is missing", next.0.first, next.0.first));
             }
             (last, rest) = (next, &rest[1..]);
         }
-        if self.is_refuted(&scan, &last.0, rest)? {
+        if self.is_refuted(&scan, &last.0, rest, options.salvage)? {
             if !options.salvage || !self.pass_over(&scan, &last.0, rest)? {
                 return Err(self.damaged("a record that was here is not", last.0.first, scan.tail.place));
             }
             return self.recover(options); // from the start: there may be more of it
         }
         self.cut(&scan, &last.0, rest)?;
+        // Who goes through the segments goes from one to the next, and there is none behind these.
+        for &done in segments.iter().take_while(|&&first| first < oldest) {
+            self.storage.remove(done, 0)?;
+            self.storage.step();
+        }
         self.state.put.length.store(last.0.end - last.0.first, Relaxed);
-        self.note(options, &scan, segments[0]);
+        self.note(options, &scan, oldest);
         if options.power { Ok(()) } else { self.remove_before(self.low().segment) }
     }
 
@@ -172,15 +183,28 @@ impl<P: Process, S: Storage> Queue<P, S> {
         Ok(segments)
     }
 
-    /// Whether what lies behind the end of the log says that the disk had what is missing there.
-    fn is_refuted(&self, scan: &Scan, last: &View, rest: &[u64]) -> Result<bool, Error> {
-        let mut refuted = scan.is_refuted_by(last, scan.tail.place + 8);
+    /// Whether what lies behind the end of the log says that the disk had what is missing there. `salvage`: whether
+    /// anything lies there.
+    fn is_refuted(&self, scan: &Scan, last: &View, rest: &[u64], salvage: bool) -> Result<bool, Error> {
+        let is_refuted_by = |view: &View, from| {
+            if salvage { scan.whole_from(view, from).is_some() } else { scan.is_refuted_by(view, from) }
+        };
+        let mut refuted = is_refuted_by(last, scan.tail.place + 8);
         for &later in rest {
             if let Some((view, _span)) = self.open_begun(later)? {
-                refuted = refuted || scan.is_refuted_by(&view, later + START);
+                refuted = refuted || is_refuted_by(&view, later + START);
             }
         }
         Ok(refuted)
+    }
+
+    /// Make an empty segment in the place of those that are missing before one. False: it would be too large.
+    fn bridge(&self, scan: &Scan, from: u64, until: u64) -> Result<bool, Error> {
+        if until <= from || until - from > 1 << 30 {
+            return Ok(false);
+        }
+        self.storage.create(&Start::new(from, until - from, scan.tail.count, scan.epoch))?;
+        Ok(true)
     }
 
     /// Make what is damaged at the end of the log a gap, to the next record that is whole or the next segment. False:
@@ -192,7 +216,8 @@ impl<P: Process, S: Storage> Queue<P, S> {
                 let (view, _span) = open(&self.storage, later)?;
                 (later, view.number.max(scan.tail.count))
             }
-            _ => return Ok(false),
+            (None, Some(&later)) => return self.bridge(scan, last.end, later),
+            (None, None) => return Ok(false),
         };
         let gap = FILLER | (next.0 - scan.tail.place) as u32;
         last.write_header(scan.tail.place, Words { length: gap, number: next.1, epoch: scan.epoch, behind: u32::MAX });

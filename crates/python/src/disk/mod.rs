@@ -133,7 +133,7 @@ impl PyDiskQueue {
     /// has the queue alone. `directory` is what is opened, `path` what people call it.
     #[new]
     #[pyo3(signature = (arena, directory, path, *, joinable = false, power = false, max_items = 0, max_bytes = 0,
-        max_deliveries = 0, address = None))]
+        max_deliveries = 0, salvage = false, address = None))]
     #[allow(clippy::too_many_arguments)] // by name, from one place
     fn new(
         arena: &Bound<'_, PyArena>,
@@ -144,6 +144,7 @@ impl PyDiskQueue {
         max_items: u64,
         max_bytes: u64,
         max_deliveries: u32,
+        salvage: bool,
         address: Option<(u64, u64)>,
     ) -> PyResult<Self> {
         LazyLock::force(&PAST);
@@ -154,7 +155,7 @@ impl PyDiskQueue {
         };
         // SAFETY: arenas are never unmapped, and the object is kept as long as the queue (see the order of the fields).
         let state: &'static State = unsafe { &*std::ptr::from_ref(object.get()) };
-        let options = Options { joinable, power, max_items, max_bytes, max_deliveries, ..Options::default() };
+        let options = Options { joinable, power, max_items, max_bytes, max_deliveries, salvage, ..Options::default() };
         let directory = Path::new(directory);
         let queue = match address {
             Some(_) => Queue::attach(directory, state, home),
@@ -280,22 +281,25 @@ impl PyDiskQueue {
     }
 
     /// Items that can be taken now.
-    fn qsize(&self, py: Python<'_>) -> u64 {
+    fn qsize(&self, py: Python<'_>) -> PyResult<u64> {
+        let _using = self.enter(py)?; // also because who is not present may not give back what others have
         py.detach(|| self.queue.look_after_takers());
-        self.queue.len()
+        Ok(self.queue.len())
     }
 
-    fn empty(&self, py: Python<'_>) -> bool {
-        self.qsize(py) == 0
+    fn empty(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.qsize(py)? == 0)
     }
 
-    fn full(&self) -> bool {
-        self.queue.is_full()
+    fn full(&self, py: Python<'_>) -> PyResult<bool> {
+        let _using = self.enter(py)?;
+        Ok(self.queue.is_full())
     }
 
     /// Bytes of items in the files that nobody has taken.
-    fn nbytes(&self) -> u64 {
-        self.queue.nbytes()
+    fn nbytes(&self, py: Python<'_>) -> PyResult<u64> {
+        let _using = self.enter(py)?;
+        Ok(self.queue.nbytes())
     }
 
     /// Items ever taken and ever put.
@@ -305,8 +309,9 @@ impl PyDiskQueue {
     }
 
     /// Items put and not yet done with.
-    fn unfinished(&self) -> u64 {
-        self.queue.unfinished()
+    fn unfinished(&self, py: Python<'_>) -> PyResult<u64> {
+        let _using = self.enter(py)?;
+        Ok(self.queue.unfinished())
     }
 
     #[getter]

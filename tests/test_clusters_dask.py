@@ -1,9 +1,7 @@
 """Pools and primitives on a real Dask scheduler with workers of their own; what they are when all goes well."""
 
 import asyncio
-import os
 import re
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -101,15 +99,6 @@ def test_a_client_of_the_users_own(cluster: Any, distributed: Any) -> None:
             assert executor.submit(tasks.withdraw, 3).result(WAIT_S) == 3
         context.close()
         assert client.submit(abs, -1).result(WAIT_S) == 1
-
-
-def test_ctrl_c_at_a_terminal_leaves_the_workers(dask_context: Any) -> None:
-    with dask_context.Pool() as pool:
-        workers = dask_context.cluster.client.run(os.getpid)
-        for pid in workers.values():
-            os.kill(pid, signal.SIGINT)  # as a terminal does, to all of the group
-        assert pool.map(abs, range(-8, 0), chunksize=1) == list(range(8, 0, -1))
-        assert dask_context.cluster.client.run(os.getpid) == workers
 
 
 def test_a_client_in_an_event_loop_is_another_thing(cluster: Any, distributed: Any) -> None:

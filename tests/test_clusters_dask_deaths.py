@@ -24,6 +24,15 @@ def _late(distributed: Any) -> None:
     """Behind all others, for the threads that Dask leaves; see `homes.is_late`."""
 
 
+def test_ctrl_c_at_a_terminal_leaves_the_workers(dask_context: Any) -> None:
+    with dask_context.Pool() as pool:
+        workers = dask_context.cluster.client.run(os.getpid)
+        for pid in workers.values():
+            os.kill(pid, signal.SIGINT)  # as a terminal does, to all of the group
+        assert pool.map(abs, range(-8, 0), chunksize=1) == list(range(8, 0, -1))
+        assert dask_context.cluster.client.run(os.getpid) == workers
+
+
 def test_a_worker_dies_in_another_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scheduler and workers have networks of their own, where this machine lets them; the job is done all the same."""
     monkeypatch.setenv("PROCESSION_CLUSTER_TIMEOUT", str(STARTING_S))

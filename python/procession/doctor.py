@@ -17,10 +17,10 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from . import _cpu, _native, _registry
+from . import _cpu, _registry
 from ._sizes import shown_size
+from ._store import shared_arena
 from .context import concrete_contexts, get_context
 
 __all__ = ["Finding", "examine"]
@@ -99,9 +99,9 @@ def _memory() -> Iterator[Finding]:
             mend = "give it to procession as well: PROCESSION_ARENA_LIMIT=BYTES, which is an error where it is passed"
             yield Finding("memory", "limit of the control group", shown_size(int(text)), mend=mend)
     try:
-        limit = _native.Arena.create(0).statistics()["limit"]
+        limit = shared_arena().statistics()["limit"]
         yield Finding("memory", "may be shared", shown_size(limit))
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, ValueError) as error:
         mend = "look at `ulimit -v` and `ulimit -f`, and whether memfd_create is allowed (seccomp)"
         yield Finding("memory", "may be shared", f"none: {error}", problem=True, mend=mend)
     room = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else 0
@@ -192,7 +192,4 @@ def _shown(limit: int, *, bytes_: bool = False) -> str:
 
 
 def _read(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
+    return (_cpu._read("/", path) or "").strip()

@@ -6,19 +6,17 @@ import argparse
 import math
 import os
 import platform
-import shutil
 import signal
 import sys
 from datetime import date
 from typing import Any
 
 from procession._cpu import cpu_count
-from procession.cli.shared import EXIT_FAILED, EXIT_OK, EXIT_USAGE, complain, output
+from procession.cli.shared import EXIT_FAILED, EXIT_OK, EXIT_USAGE, columns, complain, output
 from procession.progress import words
 
 __all__ = ["add_bench"]
 
-WIDTH = 80  # columns, where it is no terminal that could tell
 NAME, RATE, TIMES = 20, 9, 8  # columns
 BOLD, GREEN, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
 STANDARD = "multiprocessing"
@@ -65,7 +63,7 @@ def run_bench(options: argparse.Namespace) -> int:
     )  # forked workers of the standard pool are ended by it, and inherit ours
     rounds, scale = (1, 0.1) if options.quick else (options.rounds, 1.0)
     shows = sys.stderr.isatty()
-    wide = max(shutil.get_terminal_size((WIDTH, 24)).columns, 60)
+    wide = columns(60)
 
     def report(what: str) -> None:
         if shows:

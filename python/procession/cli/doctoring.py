@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import textwrap
 from typing import Any
 
-from procession.cli.shared import EXIT_FAILED, EXIT_OK, output
+from procession.cli.shared import EXIT_FAILED, EXIT_OK, columns, output
 
 __all__ = ["add_doctor"]
 
-WIDTH = 80  # columns, where it is no terminal that could tell
 RED, GREEN, BOLD, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 
 HELP = """\
@@ -56,7 +54,7 @@ def run_doctor(options: argparse.Namespace) -> int:
             out.write("\n")
         else:
             colours = out.isatty()
-            width = max(shutil.get_terminal_size((WIDTH, 24)).columns, 40)
+            width = columns()
             for finding in examine():
                 if not found or finding.topic != found[-1].topic:
                     print(f"{BOLD}{finding.topic}{PLAIN}" if colours else finding.topic, file=out)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from typing import Any
 
-from procession.cli.shared import EXIT_OK, complain, counted, output
+from procession.cli.shared import EXIT_OK, columns, complain, counted, output
 from procession.errors import NoSuchProgram
 
 __all__ = ["add_ps"]
 
 EXIT_NO_PROGRAM = 1
-WIDTH = 80  # columns, where it is no terminal that could tell
 
 HELP = """\
 For each program: its processes and threads and what each waits for, with the
@@ -68,9 +66,8 @@ def run_ps(options: argparse.Namespace) -> int:
             print("procession: no program of yours shares anything through procession now", file=sys.stderr)
         from procession.cli.listing import listing
 
-        columns = shutil.get_terminal_size((WIDTH, 24)).columns
         for number, program in enumerate(found):
-            lines = listing(program, everything=options.all, width=max(columns, 40))
+            lines = listing(program, everything=options.all, width=columns())
             out.write("\n" * bool(number) + "\n".join(_coloured(lines, out.isatty())) + "\n")
         if len(found) > 1:
             print(f"\n{counted(len(found), 'program')}", file=out)

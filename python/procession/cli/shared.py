@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -31,6 +32,7 @@ __all__ = [
     "add_workers",
     "begin_timeline",
     "checkpoint_of",
+    "columns",
     "complain",
     "context_of",
     "counted",
@@ -50,6 +52,11 @@ def complain(message: str, code: int) -> int:
     """Says in one line what is wrong."""
     print(f"procession: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def columns(least: int = 40) -> int:
+    """How wide to print: as the terminal, 80 where it is none that could tell, and `least` in one too narrow."""
+    return max(shutil.get_terminal_size((80, 24)).columns, least)
 
 
 def size_argument(text: str) -> int:

@@ -125,7 +125,7 @@ bench-quick: setup $(VENV)/.stamp-bench  ## the same with short runs: a look, no
 bench-mapreduce: setup $(VENV)/.stamp-bench  ## map-reduce against plain Python, pools by hand, DuckDB, Polars
 	$(BIN)/python -m benchmarks.mapreduce $(if $(CORPUS),--corpus $(CORPUS))
 
-simulate: setup  ## the pool and the shuffle at 10 to 10,000 workers: docs/scheduling.md and its picture (two minutes)
+simulate: setup  ## the pool and the shuffle at 10 to 10,000 workers: docs/explanation/scheduling.md and its picture (two minutes)
 	$(BIN)/python scripts/simulate.py
 
 changelog:  ## print the entries waiting in changelog.d/, as the next release will list them

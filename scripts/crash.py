@@ -183,7 +183,8 @@ class Storm:
     def finish(self) -> None:
         """No more is put; what is in the queue is taken here."""
         for slot, child in enumerate(self.children):
-            # Who dies before its first step leaves a reservation, which is kept for a minute (docs/death.md).
+            # Who dies before its first step leaves a reservation, which is kept for a minute
+            # (docs/explanation/death.md).
             while not self.table[READY + slot] and child.is_alive():
                 time.sleep(0.001)
             self.kill(slot)

@@ -101,7 +101,8 @@ class Storm(crash.Storm):
         self.kill(PRODUCERS)
 
     def wait_ready(self, slot: int) -> None:
-        """Who dies before its first step leaves a reservation, which is kept for a minute (docs/death.md)."""
+        """Who dies before its first step leaves a reservation, which is kept for a minute
+        (docs/explanation/death.md)."""
         while not self.table[READY + slot] and self.children[slot].is_alive():
             time.sleep(0.001)
 

@@ -1,8 +1,9 @@
 """How the pool and the shuffle scale, by simulation: python scripts/simulate.py [measure [ENGINE ...]]
 
-Without arguments the tables and the picture of docs/scheduling.md are made anew, from the costs that were measured and
-are kept in scripts/simulation/measured.json; a minute, and the same result every time. `measure` measures them on this
-machine, those of the engines named (fork, thread; dask and ray where they are installed) or of the first two.
+Without arguments the tables and the picture of docs/explanation/scheduling.md are made anew, from the costs that were
+measured and are kept in scripts/simulation/measured.json; a minute, and the same result every time. `measure` measures
+them on this machine, those of the engines named (fork, thread; dask and ray where they are installed) or of the first
+two.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.machine import describe  # noqa: E402
 from simulation import chart, measure, measure_far, tables  # noqa: E402
 
-PAGE = ROOT / "docs" / "scheduling.md"
+PAGE = ROOT / "docs" / "explanation" / "scheduling.md"
 PICTURE = ROOT / "docs" / "pictures" / "scheduling.svg"
 LOCAL = ("fork", "thread")
 

@@ -1,7 +1,7 @@
 """Users of a queue and a lock are killed, and forked, at any moment: the others go on, and nothing of the dead remains.
 
 The bounded part of what `make crash` does for minutes (`scripts/crash.py`). Death at every single step of the core is
-`crates/core/tests/steps.rs`; what each death means is in `docs/death.md`.
+`crates/core/tests/steps.rs`; what each death means is in `docs/explanation/death.md`.
 """
 
 import gc

@@ -1,4 +1,5 @@
-"""The table in docs/death.md, cell by cell: real processes that really end, and an innocent call beside each."""
+"""The table in docs/explanation/death.md, cell by cell: real processes that really end, and an innocent call beside
+each."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ DEATHS = {"WorkerDied", "TaskTimeout", "MemoryLimitExceeded"}
 
 def read_table(title: str) -> dict[tuple[str, str], str]:
     """From the document, by moment and manner."""
-    text = (Path(__file__).parent.parent / "docs" / "death.md").read_text()
+    text = (Path(__file__).parent.parent / "docs" / "explanation" / "death.md").read_text()
     lines = text[text.index(f"| {title} |") :].split("\n\n")[0].splitlines()
     header, _, *rows = ([cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines)
     return {(row[0], manner): cell for row in rows for manner, cell in zip(header[1:], row[1:], strict=True)}

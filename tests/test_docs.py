@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WITH_CLIENTS = ROOT / "docs" / "ecosystem.md"  # its examples need packages: tests/ecosystem runs them
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+WITH_CLIENTS = ROOT / "docs" / "guides" / "ecosystem.md"  # its examples need packages: tests/ecosystem runs them
 EVERY_DOCUMENT = [*DOCUMENTS, ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"]
 
 EXAMPLES = [

@@ -37,7 +37,7 @@ def test_it_knows_every_variable_and_so_does_its_page() -> None:
     sources = [*ROOT.glob("python/**/*.py"), *ROOT.glob("crates/*/src/**/*.rs")]
     read = {name for path in sources for name in re.findall(r"\bPROCESSION_[A-Z_]+[A-Z]\b", path.read_text())}
     assert read == set(VARIABLES)
-    page = (ROOT / "docs" / "environment.md").read_text()
+    page = (ROOT / "docs" / "reference" / "environment.md").read_text()
     assert re.findall(r"^\| `(PROCESSION_[A-Z_]+)", page, re.MULTILINE) == list(VARIABLES)
 
 

@@ -102,7 +102,7 @@ def test_other_files_are_refused_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_the_format_is_the_documented_one(tmp_path: Path) -> None:
-    """Read by the tables of docs/memory.md, as another program would."""
+    """Read by the tables of docs/reference/memory.md, as another program would."""
     KeyedResult.from_dict(WORDS).save(tmp_path / "file")
     assert dict(read_by_the_tables((tmp_path / "file").read_bytes())) == WORDS
 

@@ -150,12 +150,12 @@ def test_the_model_is_near_every_measured_run(known: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["parameters", "saturation"])
 def test_the_page_has_the_tables_of_the_script(known: dict[str, Any], name: str) -> None:
     """All of them are written by `make simulate`; these two are quickly made."""
-    page = (ROOT / "docs" / "scheduling.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "scheduling.md").read_text()
     assert f"<!-- {name} -->\n{tables.TABLES[name](known)}\n<!-- end -->" in page
 
 
 def test_the_page_has_a_place_for_each_table() -> None:
-    page = (ROOT / "docs" / "scheduling.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "scheduling.md").read_text()
     assert all(f"<!-- {name} -->\n|" in page for name in tables.TABLES)
 
 

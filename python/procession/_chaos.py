@@ -4,7 +4,8 @@
 
 `rate` is the share of steps, 0 to 1, at which something happens. A queue's put and get take some four steps each, so
 0.001 is an event in some 120 messages. The variables are read when a process first opens the shared arena (`_store`),
-not before; what a step is and what is reproducible: `crates/core/src/failpoint.rs`. How to use it: docs/testing.md.
+not before; what a step is and what is reproducible: `crates/core/src/failpoint.rs`. How to use it:
+docs/guides/testing.md.
 
 The first to read them, usually the program itself, is spared: it is the one that tells what came of it. It appends a
 fourth part for whoever inherits its environment: the rank from which the ranks of those who take part are counted.

@@ -49,7 +49,7 @@ class Factories(multiprocessing.context.BaseContext):
     ) -> synchronize.Lock:
         """A lock. Whoever waits for one whose owner dies takes it over with a warning, or gets LockAbandoned.
 
-        With `path` or `name` it is everybody's who opens that, see docs/disk.md.
+        With `path` or `name` it is everybody's who opens that, see docs/guides/disk.md.
         """
         if path is not None or name is not None:
             from ._disk.locks import open_lock
@@ -123,7 +123,7 @@ class Factories(multiprocessing.context.BaseContext):
 
         With `path` or `name` its items lie on disk and survive all processes, with `durability="power"` a power cut as
         well; an existing one keeps what is not named. `salvage` opens one whose files are damaged with what is whole
-        in them, and drops the rest. See docs/disk.md.
+        in them, and drops the rest. See docs/guides/disk.md.
         """
         if path is not None or name is not None or durability is not None or salvage:
             from ._disk.queues import open_queue
@@ -182,7 +182,7 @@ class Factories(multiprocessing.context.BaseContext):
     ) -> Any:
         """A shared number or ctypes object, with a lock unless `lock` is false.
 
-        With `path` or `name` it lives in a file, and `args` are for when it is not there yet; see docs/disk.md.
+        With `path` or `name` it lives in a file, and `args` are for when it is not there yet; see docs/guides/disk.md.
         """
         if path is not None or name is not None:
             from ._disk.values import open_value
@@ -204,7 +204,7 @@ class Factories(multiprocessing.context.BaseContext):
         """A shared array, with a lock unless `lock` is false.
 
         With `path` or `name` it lives in a file, and the items are for when it is not there yet; a size of None is
-        whatever it has. See docs/disk.md.
+        whatever it has. See docs/guides/disk.md.
         """
         if path is not None or name is not None:
             from ._disk.values import open_array

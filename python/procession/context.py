@@ -85,7 +85,8 @@ class BaseContext(Factories):
         """This context, or the one named: 'fork', 'spawn', 'forkserver' or 'thread'.
 
         Or one whose work runs on a cluster: 'dask://host:port', 'ray://host:port'; 'dask' or 'ray' for one on this
-        machine; 'subinterpreters'; a `distributed.Client`, or any `concurrent.futures.Executor`. See docs/clusters.md.
+        machine; 'subinterpreters'; a `distributed.Client`, or any `concurrent.futures.Executor`. See
+        docs/guides/clusters.md.
 
         `detect_deadlocks`: unless None, call that with this value. Raises: ValueError for another name, TypeError for
         another object; of a cluster EngineMissing, ClusterUnreachable, VersionMismatch.
@@ -103,7 +104,7 @@ class BaseContext(Factories):
         raise ValueError(f"cannot find context for {method!r}; there are {', '.join(concrete_contexts)}")
 
     def detect_deadlocks(self, on: bool = True) -> None:
-        """Look for deadlocks in this program from now on, or do not: see docs/deadlocks.md.
+        """Look for deadlocks in this program from now on, or do not: see docs/guides/deadlocks.md.
 
         For all processes of the family: children inherit it, and those that run take note when they next wait. Then one
         of those who wait for each other raises DeadlockError, and LockOrderWarning tells of locks taken in two orders.

@@ -39,7 +39,7 @@ EXTRAS = {  # what is optional, and what it is for
     "textual-serve": ("top", "procession top --web"),
     "backports.zstd": ("zstd", "input compressed with zstd"),
 }
-VARIABLES = (  # all that any source reads; docs/environment.md says what they mean
+VARIABLES = (  # all that any source reads; docs/reference/environment.md says what they mean
     "PROCESSION_ARENA_LIMIT",
     "PROCESSION_CHAOS",
     "PROCESSION_CHAOS_LOG",

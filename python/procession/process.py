@@ -144,8 +144,8 @@ class ProcessWithResult(BaseProcess):
     def output(self) -> tuple[str, ...]:
         """The last 200 lines that the process has printed and logged so far, of standard output and error together.
 
-        Only with `forward_output=True` (or a function, which is called with each line, see docs/output.md): then its
-        lines are printed by this process, with its name in front. Else nothing is known, and this is empty.
+        Only with `forward_output=True` (or a function, which is called with each line, see docs/guides/output.md):
+        then its lines are printed by this process, with its name in front. Else nothing is known, and this is empty.
         """
         return () if self._source is None else self._source.tail
 

@@ -299,7 +299,7 @@ def Value(
 
     `lock` is True for a new RLock, False for none (the result is a `RawValue`), or a lock to use. `ctx` is the context
     whose memory it lies in. Integers also have `add`, `exchange` and `compare_exchange`, each one step. With `path` or
-    `name` it lives in a file, and `args` are for when that is not there yet: see docs/disk.md.
+    `name` it lives in a file, and `args` are for when that is not there yet: see docs/guides/disk.md.
 
     Raises: WrongTypecode for an unknown typecode; TypeError for what is no C type or a value of another kind;
     AttributeError for a lock that has no `acquire`.

@@ -103,7 +103,7 @@ class Lock(_native.Lock, SemLock):
     dies; in the second case it warns with AbandonedLockWarning or, with `on_abandoned="raise"`, raises LockAbandoned
     (see `repair`). `release()` raises ReleaseError, a ValueError, if the lock is free.
 
-    With `path` or `name` it is everybody's who opens that: see docs/disk.md.
+    With `path` or `name` it is everybody's who opens that: see docs/guides/disk.md.
     """
 
     __slots__ = ()

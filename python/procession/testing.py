@@ -6,7 +6,7 @@
 * `chaos`: processes die or dawdle at any step of the shared memory, as a seed says.
 * `steps`: counts the steps of an operation, or dies at one of them.
 
-docs/testing.md shows each in use.
+docs/guides/testing.md shows each in use.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ a cost. Workers take tasks in the order they were handed over. What is simulated
 into a task, and when more are handed over, is the pool's own code (`pool.mapping`), asked as the pool asks it.
 
 Left out: that workers share cores, memory and the ring's locks, deaths, and arguments large enough for their bytes to
-count. docs/scheduling.md says how far from measured runs that takes it.
+count. docs/explanation/scheduling.md says how far from measured runs that takes it.
 
 Nothing is drawn here, so the same items give the same result to the last bit.
 """

@@ -1,4 +1,5 @@
-"""The tables and the picture of docs/scheduling.md, from what was measured (`measured.json`) and the simulation."""
+"""The tables and the picture of docs/explanation/scheduling.md, from what was measured (`measured.json`) and the
+simulation."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_example_in_the_documentation_is_what_is_printed(tmp_path: Path) -> None:
-    document = (Path(__file__).parents[2] / "docs" / "check.md").read_text()
+    document = (Path(__file__).parents[2] / "docs" / "guides" / "check.md").read_text()
     code, *_ = re.findall(r"^```python\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
     promised, *_ = re.findall(r"^```text\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
     (tmp_path / "bank.py").write_text(code)

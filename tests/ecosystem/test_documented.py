@@ -1,4 +1,4 @@
-"""The examples of docs/ecosystem.md run, each where its packages are installed."""
+"""The examples of docs/guides/ecosystem.md run, each where its packages are installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "ecosystem.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "ecosystem.md"
 _EXAMPLE = re.compile(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLES = dict(_EXAMPLE.findall(DOCUMENT.read_text()))
 

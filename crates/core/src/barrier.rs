@@ -156,7 +156,7 @@ pub struct Barrier {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Barrier>() == 808); // as docs/memory.md has it
+const _: () = assert!(size_of::<Barrier>() == 808); // as docs/reference/memory.md has it
 
 impl Barrier {
     /// For `parties` parties, 1 to [`PARTIES_MAX`].

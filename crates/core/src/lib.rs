@@ -6,7 +6,7 @@
 //! - `loom`: the only door to atomics.
 //! - [`sys`]: the only system calls.
 //! - [`recorder`]: what a family of processes did, in files that outlive them.
-//! - [`segment`]: a span of mapped memory. The byte tables of what lives in it are in `docs/memory.md`.
+//! - [`segment`]: a span of mapped memory. The byte tables of what lives in it are in `docs/reference/memory.md`.
 //! - [`mapping`]: a span of a file on disk.
 //! - [`owner`]: which processes there are, and whether they live. [`labels`]: strings that all of them can read.
 //! - [`wait`]: the only spinning and sleeping. [`waits`]: who waits for what, for all to read.

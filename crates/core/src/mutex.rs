@@ -90,7 +90,7 @@ fn mark(me: OwnerId, thread: u64) -> u64 {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Mutex>() == 64); // as docs/memory.md has it
+const _: () = assert!(size_of::<Mutex>() == 64); // as docs/reference/memory.md has it
 
 impl Mutex {
     /// A free lock.

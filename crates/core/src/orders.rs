@@ -48,7 +48,7 @@ struct Row {
     joined_by: AtomicU32,
 }
 
-const _: () = assert!(size_of::<Row>() == 128); // as docs/memory.md has it
+const _: () = assert!(size_of::<Row>() == 128); // as docs/reference/memory.md has it
 
 /// The table. Lives in shared memory; all-zero is an empty one.
 #[repr(C, align(128))]

@@ -3,7 +3,8 @@
 //! A recording is a directory. In it each process has a file of fixed records ([`writer`]) and a file of texts
 //! ([`labels`]), and the family has one header ([`family`]) with the counter of tickets and the bound on disk use. The
 //! files are mapped and shared, so what was written stays when the writer is killed at whatever instruction: the
-//! page cache is the kernel's. The reader is `python/procession/_recording.py`; the byte tables are in `docs/memory.md`.
+//! page cache is the kernel's. The reader is `python/procession/_recording.py`; the byte tables are in
+//! `docs/reference/memory.md`.
 //!
 //! It is off unless somebody asked for it ([`join`]): then [`is_on`] is one relaxed load of a word that nobody writes.
 //! When on, a record costs the clock, an addition and eight stores. Threads of a process take places by that addition and

@@ -61,7 +61,7 @@ pub struct Semaphore {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Semaphore>() == 808); // as docs/memory.md has it
+const _: () = assert!(size_of::<Semaphore>() == 808); // as docs/reference/memory.md has it
 
 impl Semaphore {
     /// With `value` free permits out of at most `maximum`.

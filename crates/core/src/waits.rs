@@ -152,7 +152,7 @@ struct Slot {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Slot>() == 64); // as docs/memory.md has it
+const _: () = assert!(size_of::<Slot>() == 64); // as docs/reference/memory.md has it
 
 impl Slot {
     /// Make the slot the caller's, if it is free or `stale` says that its owner is dead.

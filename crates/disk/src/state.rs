@@ -166,7 +166,7 @@ pub struct State {
     pub(crate) takers: [Taker; PLACES],
 }
 
-// As docs/memory.md has it.
+// As docs/reference/memory.md has it.
 const _: () = assert!(std::mem::offset_of!(State, get) == 256 && std::mem::offset_of!(State, takers) == 728);
 
 // Where who looks from outside expects it.

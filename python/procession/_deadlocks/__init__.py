@@ -1,7 +1,8 @@
 """Deadlocks found while the program runs, in one process or between many.
 
 On, it costs each lock taken about a microsecond and each thread that waits a look now and then; off, one load of a
-word. It is on or off for a whole family of processes, by a word in their arena. `docs/deadlocks.md` has the rules.
+word. It is on or off for a whole family of processes, by a word in their arena. `docs/guides/deadlocks.md` has the
+rules.
 
 A thread that has waited for 20 ms looks at the table of waits (`_native.waits`) and at what its entries are about
 (`facts`), and whether it is part of a deadlock (`graph`). If so, and if it is the one to be told, it looks once more: a

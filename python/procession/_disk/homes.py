@@ -89,8 +89,8 @@ class Home:
     ) -> None:
         """Open what lives at `path`, or make it: `fill` gives its data their first values, otherwise they are zero.
 
-        `make` and `apart` as for `Meeting.join`. Raises: HomeError and its subclasses, see docs/disk.md; OSError, when
-        the file cannot be opened or made, which then leaves nothing; what `fill` raises.
+        `make` and `apart` as for `Meeting.join`. Raises: HomeError and its subclasses, see docs/guides/disk.md;
+        OSError, when the file cannot be opened or made, which then leaves nothing; what `fill` raises.
         """
         self.path, self.is_new = path, False
         self.memory: _native.Mapping | None = None

@@ -155,7 +155,7 @@ class DiskQueue(_native.DiskQueue, Shared):
     ) -> Any:
         """The queue at an absolute path, made if it is not there. Blocks while another process opens it.
 
-        Raises: HomeError and its subclasses, see docs/disk.md; OSError.
+        Raises: HomeError and its subclasses, see docs/guides/disk.md; OSError.
         """
         made = []
 

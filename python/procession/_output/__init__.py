@@ -6,7 +6,7 @@ thread for all its children, the relay, which reads, cuts into lines and passes 
 `sys.stderr`, and to the logger of the same name; or to a function that the program gave.
 
 `wires` is the child's side and `logs` its handler; `source` is the parent's end of one child, `channels` of one pipe;
-`relay` is the thread and `outlets` where lines go. docs/output.md tells users, docs/design.md the reasons.
+`relay` is the thread and `outlets` where lines go. docs/guides/output.md tells users, docs/design.md the reasons.
 """
 
 from __future__ import annotations

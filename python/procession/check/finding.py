@@ -105,7 +105,7 @@ class Finding:
         return self.kind, tuple(sorted((place.file, place.line) for place in self.places))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, as docs/check.md describes them."""
+        """Plain values, as docs/guides/check.md describes them."""
         return asdict(self)
 
     @classmethod

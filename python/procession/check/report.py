@@ -56,7 +56,7 @@ def summary(result: Result) -> str:
 
 
 def as_json(result: Result, command: Sequence[str], status: int | None) -> dict[str, Any]:
-    """Plain values, as docs/check.md describes them. `status`: the program's exit code, -n for a signal."""
+    """Plain values, as docs/guides/check.md describes them. `status`: the program's exit code, -n for a signal."""
     return {
         "version": JSON_VERSION,
         "program": {"command": list(command), "status": status},

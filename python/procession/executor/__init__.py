@@ -139,7 +139,7 @@ class Executor(_StandardExecutor):
 
         `timeout` seconds from now on the iterator raises TimeoutError. Chunks of `chunksize` items travel together, and
         fail together. When the iterator ends early what is not running is cancelled. `progress` shows how far it is, as
-        for a pool: True, a title, a function of a `procession.progress.Snapshot`, tqdm; see docs/progress.md.
+        for a pool: True, a title, a function of a `procession.progress.Snapshot`, tqdm; see docs/guides/progress.md.
 
         Raises: ValueError for a chunksize or a buffersize below one; as `submit`; the iterator what `fn` raises.
         """

@@ -2,7 +2,8 @@
 
 The workers have written the entries, packed and sorted by hash; the caller maps the file and makes objects only of what
 it asks for. A look-up costs about as much as in a dict, and the dict, which takes several times the memory and seconds
-to build, is made only by `to_dict`. The format is open (docs/memory.md) and the same in memory and in a saved file.
+to build, is made only by `to_dict`. The format is open (docs/reference/memory.md) and the same in memory and in a
+saved file.
 
 What differs from a dict:
 
@@ -190,7 +191,8 @@ class KeyedResult(_native.Answer, _Mapping):
         return arrow.table({"key": keys, "value": values})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a copy to `path`, for `KeyedResult.open` and for other programs (the format is in docs/memory.md).
+        """Write a copy to `path`, for `KeyedResult.open` and for other programs (the format is in
+        docs/reference/memory.md).
 
         It is written under another name and renamed, so that readers of an older file are not disturbed. Raises:
         OSError, also when a device or a pipe has that name; nothing is left of a copy that failed.

@@ -9,7 +9,7 @@ Blocks grow from one line until one takes some milliseconds, so a slow function 
 thousands. Input that comes slowly is passed on as it comes: nothing waits for a block to be full.
 
 Where it matters which line it is (it may be killed, tried again, or stand in a checkpoint) a block is one line. That is
-slower where a call takes microseconds (a million square roots: see docs/resume.md), and nothing is called twice.
+slower where a call takes microseconds (a million square roots: see docs/guides/resume.md), and nothing is called twice.
 """
 
 from __future__ import annotations

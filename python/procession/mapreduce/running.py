@@ -95,8 +95,8 @@ def run(
     everything the same call goes on from there. Jobs by key have files beside it, `PATH.runs-*`.
 
     Blocks until the answer is there; meanwhile `progress`, a function, is called ten times a second in this thread;
-    True, a title and tqdm show a bar, as everywhere (docs/progress.md). Whatever ends the call early (an error in a
-    worker, the death of one, an interrupt) ends the workers too before it is raised.
+    True, a title and tqdm show a bar, as everywhere (docs/guides/progress.md). Whatever ends the call early (an error
+    in a worker, the death of one, an interrupt) ends the workers too before it is raised.
 
     Raises ValueError if `workers` is below 1, JobError or InputError (see `errors`) for what is wrong with either,
     WorkerDied, and CheckpointError.

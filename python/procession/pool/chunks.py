@@ -10,7 +10,7 @@ Where handing over goes through a network and a scheduler, which take a millisec
 longer tasks, and one more of them ahead for each worker, so that none is idle while its next task is on its way.
 
 And one hands out to all: with w workers it has but a w-th of a task's time for each. So with many workers tasks are
-longer, and keep it busy for half of its time (docs/scheduling.md).
+longer, and keep it busy for half of its time (docs/explanation/scheduling.md).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Maps:
     how far it is: True or a title on the terminal or in the notebook, and where there is neither not at all; a function
     is called with a `procession.progress.Snapshot`, at most ten times a second and at the end, and what it raises ends
     the call; tqdm (the class, or a bar) or a `rich.progress.Progress` is updated. TypeError for anything else. See
-    docs/progress.md.
+    docs/guides/progress.md.
     """
 
     if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Maps:
         `checkpoint` is a file (or a `procession.checkpoint.Checkpoint`) in which what is done is kept, so that the same
         call, after a crash of everything, does the rest; an item that failed fails again without being tried. Items
         are tasks of their own then. Also raises: CheckpointMismatch for another function or other items,
-        CheckpointInUse, CheckpointFull, NotACheckpoint. See docs/resume.md.
+        CheckpointInUse, CheckpointFull, NotACheckpoint. See docs/guides/resume.md.
         """
         given = chunksize, retries, timeout, failing(on_error, return_exceptions), checkpoint, progress
         results: list[R] = self._map(func, iterable, ONE, *given)

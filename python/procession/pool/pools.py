@@ -74,7 +74,7 @@ class Pool(Maps, Inherited):
 
     `forward_output`: with True what workers print and log arrives here in whole lines, attributed and in order, and
     before the result of the task that printed it; a WorkerDied has its last lines. A function gets each line instead of
-    `sys.stdout`. See docs/output.md. (Threads print as they always did.)
+    `sys.stdout`. See docs/guides/output.md. (Threads print as they always did.)
 
     A worker, though daemonic, may have a pool of its own.
     """

@@ -1,7 +1,7 @@
 """Progress of long work: bars on terminals and in notebooks, functions that are told, tqdm's and rich's bars.
 
-`pool.map(function, items, progress=True)` is how it is asked for; see docs/progress.md. What is here for users is
-`write`, which prints above the live bars, and `Snapshot`, what a function given as `progress=` is called with.
+`pool.map(function, items, progress=True)` is how it is asked for; see docs/guides/progress.md. What is here for users
+is `write`, which prints above the live bars, and `Snapshot`, what a function given as `progress=` is called with.
 
 `rate` and `lines` are pure: counts at moments become a rate and a time left, those a line of so many columns. `screen`
 puts the lines of all live bars on a terminal. `displays` are the ways to show something; `meters` joins one with what

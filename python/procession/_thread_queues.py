@@ -45,6 +45,8 @@ def check_max_bytes(max_bytes: int) -> None:
 class ThreadQueue(_PlainQueue):
     """The thread context's Queue: objects are handed over as they are, with the names of the shared one."""
 
+    unfinished_tasks: int
+
     def __init__(self, maxsize: int = 0, *, max_bytes: int = 0) -> None:
         """`max_bytes` is checked and otherwise ignored: nothing is encoded here, so there are no bytes to count."""
         super().__init__(bound(maxsize))
@@ -53,8 +55,8 @@ class ThreadQueue(_PlainQueue):
             from ._store import private_arena
 
             private_arena()  # or its waits would stand in no table
-        self.is_shutdown = False  # whether `shutdown` was called; the standard library's name from 3.13 on
-        self.closed = False  # whether `close` was called
+        self.is_shutdown: bool = False  # whether `shutdown` was called; the standard library's name from 3.13 on
+        self.closed: bool = False  # whether `close` was called
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.qsize()} items, {self.maxsize or 'unbounded'})>"

@@ -189,9 +189,18 @@ class ThreadContext(BaseContext):
 
     _name = "thread"
     Process = ThreadProcess
-    current_process = staticmethod(_current)
-    parent_process = staticmethod(lambda: None)
-    active_children = staticmethod(process.active_threads)  # type: ignore[assignment]
+
+    def current_process(self) -> Any:  # type: ignore[override]
+        """The thread of ours that calls this, else this process."""
+        return _current()
+
+    @staticmethod
+    def parent_process() -> None:
+        """None: threads have no parent process."""
+
+    def active_children(self) -> list[Any]:  # type: ignore[override]
+        """The threads started here (`Thread`, `Process` of this context) that still run."""
+        return list(process.active_threads())
 
     def _arena(self) -> _native.Arena:
         from ._store import private_arena

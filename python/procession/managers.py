@@ -193,7 +193,13 @@ _SET = (
 )
 
 
-class SetProxy(_SetMethods, MakeProxyType("_SetCalls", _SET)):  # type: ignore[misc]
+if TYPE_CHECKING:
+    _SetCalls = BaseProxy
+else:
+    _SetCalls = MakeProxyType("_SetCalls", _SET)
+
+
+class SetProxy(_SetMethods, _SetCalls):
     """The proxy of a set: every method and operator of a set but equality."""
 
     _exposed_ = (*_SET, *_IN_PLACE)
@@ -201,8 +207,7 @@ class SetProxy(_SetMethods, MakeProxyType("_SetCalls", _SET)):  # type: ignore[m
 
 MutableSet.register(SetProxy)
 
-_, *_of_pools = SyncManager._registry["Pool"]
-SyncManager._registry["Pool"] = (pool.Pool, *_of_pools)
+SyncManager._registry["Pool"] = (pool.Pool, *SyncManager._registry["Pool"][1:])
 if "set" in SyncManager._registry:
     SetProxy = _standard.SetProxy  # type: ignore[attr-defined,misc]
 else:

@@ -63,7 +63,8 @@ class SemLock(Ownable, MadeByNew):
 
     __slots__ = ()
 
-    kind, maxvalue = SEMAPHORE, 1
+    kind: int = SEMAPHORE
+    maxvalue: int = 1
 
     @property
     def _semlock(self) -> Any:

@@ -39,8 +39,10 @@ class Checkpoint:
         """Opens nothing. Raises: TypeError for what is no path, ValueError for an interval that is not above zero."""
         if not interval > 0:
             raise ValueError(f"interval is a number of seconds above 0, not {interval!r}")
-        self.path = os.fsdecode(os.fspath(path))
-        self.retry_failed, self.reset, self.interval = retry_failed, reset, interval
+        self.path: str = os.fsdecode(os.fspath(path))
+        self.retry_failed: bool = retry_failed
+        self.reset: bool = reset
+        self.interval: float = interval
         self.last: CheckpointStatistics | None = None  # of the last call
 
     def __repr__(self) -> str:

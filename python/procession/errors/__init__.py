@@ -34,7 +34,7 @@ from .far import ClusterError, ClusterLost, ClusterUnreachable, EngineMissing, V
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, Self
 
 __all__ = [
@@ -303,7 +303,8 @@ def _describe_abandoned(kind: str, pid: int, name: str | None, since: float | No
 class AbandonedLockWarning(RuntimeWarning):
     """The last owner of a lock died holding it; the data the lock guards may be half-changed."""
 
-    describe = staticmethod(_describe_abandoned)
+    describe: Callable[[str, int, str | None, float | None], str] = staticmethod(_describe_abandoned)
+    """The text: of the kind of object, the pid and name of its holder, and since when that had it (`time.time()`)."""
 
 
 class DeadlockError(ProcessionError, RuntimeError):

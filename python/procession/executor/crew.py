@@ -74,10 +74,10 @@ class Crew(Supervisor):
         self.state: CrewState = state
         self.limits = limits  # of each call
         # Held while a call is submitted or withdrawn, and while workers are started or seen to have ended
-        self.lock = lock
+        self.lock: Any = lock
         self.helper: threading.Thread | None = None
         self._pid = os.getpid()
-        self.is_foreign = False
+        self.is_foreign: bool = False
         self._bell = threading.Lock()  # what the helper sleeps on: released by who wakes it
         self._bell.acquire()
         self._asleep = False  # the helper, until the next call is submitted

@@ -39,7 +39,10 @@ class Reducer:
         combine: Callable[[Any, Any], Any] | None = None,
         reduce: Callable[[Any, Any], Any] | None = None,
     ) -> None:
-        self.name, self.n, self.combine, self.reduce = name, n, combine, reduce
+        self.name: str = name
+        self.n: int = n
+        self.combine: Callable[[Any, Any], Any] | None = combine
+        self.reduce: Callable[[Any, Any], Any] | None = reduce
 
     def __repr__(self) -> str:
         return self.label

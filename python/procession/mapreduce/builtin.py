@@ -76,7 +76,7 @@ def words(text: str) -> list[str]:
 class WordCount:
     """How often each word occurs, a word being a run of letters, in lower case."""
 
-    columns = ("word", "count")
+    columns: tuple[str, str] = ("word", "count")
     reduce = "count"
     takes = "bytes"
     utf8 = True
@@ -92,7 +92,7 @@ class WordCount:
 class Index:
     """In which files each word occurs: an inverted index."""
 
-    columns = ("word", "files")
+    columns: tuple[str, str] = ("word", "files")
     reduce = "set"
     takes = "bytes"
     utf8 = True
@@ -123,15 +123,16 @@ class GroupBy:
     errors = "strict"
 
     def __init__(self, by: str, of: str = "", how: str = "") -> None:
-        self.by = next(csv.reader([by]), [])
+        self.by: list[str] = next(csv.reader([by]), [])
         self.of = of
-        self.how = self.reduce = how or ("mean" if of else "count")
+        self.how: str = how or ("mean" if of else "count")
+        self.reduce: str = self.how
         if self.how not in HOW:
             raise JobIncomplete(f"groupby has no {how!r}; it has: {', '.join(HOW)}")
         if bool(of) == (self.how == "count"):
             needs = "counts records, and takes no column" if of else f"needs the column to take the {self.how} of"
             raise JobIncomplete(f"groupby {needs}: --of")
-        self.columns = (*self.by, f"{self.how} of {of}" if of else "count")
+        self.columns: tuple[str, ...] = (*self.by, f"{self.how} of {of}" if of else "count")
 
     def map(self, text: Any) -> Any:
         keys, of = self.places(text)
@@ -188,15 +189,17 @@ class Grep:
 
     def __init__(self, pattern: str, how: str = "lines", ignore_case: bool = False) -> None:
         try:
-            self.pattern = re.compile(pattern, re.MULTILINE | (re.IGNORECASE if ignore_case else 0))
+            self.pattern: re.Pattern[str] = re.compile(pattern, re.MULTILINE | (re.IGNORECASE if ignore_case else 0))
         except re.error as error:
             raise JobIncomplete(f"the pattern {pattern!r} is none: {error}") from None
         if how not in ("lines", "count"):
             raise JobIncomplete(f"grep has no {how!r}; it has: lines, count")
         self.how = how
         self.reduce = "list" if how == "lines" else "count"
-        self.columns = ("file", "count", "line") if how == "lines" else ("file", "count")
-        self.find = by_line if DIFFERS_IN_WHOLE.search(pattern) else in_whole
+        self.columns: tuple[str, ...] = ("file", "count", "line") if how == "lines" else ("file", "count")
+        self.find: Callable[[re.Pattern[str], str], Iterator[str]] = (
+            by_line if DIFFERS_IN_WHOLE.search(pattern) else in_whole
+        )
 
     def map(self, text: Text) -> Any:
         return self.pairs(text, self.find(self.pattern, text))

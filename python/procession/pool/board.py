@@ -70,7 +70,7 @@ class Board:
 
     def __init__(self, memory: _Memory) -> None:
         self._memory = memory
-        self.words = memoryview(memory).cast("q")
+        self.words: memoryview = memoryview(memory).cast("q")
 
     @classmethod
     def of(cls, slots: int, *, shared: bool) -> Board:

@@ -17,7 +17,7 @@ from .. import _native
 from .._store import shared_arena
 from ..errors import WorkerDied
 from ..process import ThreadProcess
-from .chunks import NEAR
+from .chunks import NEAR, Pace
 from .limits import PARTS
 from .registration import Registration
 from .state import BROKEN, RAISED, READY, VALUE, Ended
@@ -64,7 +64,7 @@ class Dispatcher:
         self.watchers: list[Callable[[], None]] = []  # of event loops: called after each answer
         self._out: dict[int, tuple[Any, int, int]] = {}  # by number: the job, where its results go, how many items
         self._next = 0
-        self.failed = 0
+        self.failed: int = 0
         self.registration: Registration | None = None
 
     @property
@@ -232,17 +232,19 @@ class LocalEngine(Watched):
     """Workers in threads; see `engine.Engine`."""
 
     method = "thread"
-    pace, encode = NEAR, staticmethod(_native.encode)
+    pace: Pace = NEAR
+    encode: Callable[..., Any] = staticmethod(_native.encode)
     wrap: Any = None  # objects are handed over themselves
 
     def __init__(
         self, size: int, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...], most_tasks: int
     ) -> None:
-        self.dispatcher = Dispatcher()
-        self.tasks, self.answers = self.dispatcher.tasks, self.dispatcher.answers
-        self.functions = Functions()
-        self.registration = self.dispatcher.registration = Registration.of_threads(shared_arena(), size)
-        self.functions.registration = self.registration
+        self.dispatcher: Dispatcher = Dispatcher()
+        self.tasks: queue.SimpleQueue[Any] = self.dispatcher.tasks
+        self.answers: queue.SimpleQueue[Any] = self.dispatcher.answers
+        self.functions: Functions = Functions()
+        self.registration: Registration = Registration.of_threads(shared_arena(), size)
+        self.dispatcher.registration = self.functions.registration = self.registration
         self.workers: dict[int, Any] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
         self._closed = False

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from multiprocessing.context import AuthenticationError, BufferTooShort, ProcessError
     from typing import Any, Final
 
+    from . import context as _context
     from .context import Process
     from .context import default as _default
     from .errors import TimeoutError
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .installing import install as install
     from .installing import uninstall as uninstall
     from .process import Thread
+
+    AuthenticationError = _context.AuthenticationError
+    BufferTooShort = _context.BufferTooShort
+    ProcessError = _context.ProcessError
 
     Array: Final = _default.Array
     Barrier: Final = _default.Barrier

@@ -13,14 +13,6 @@ from __future__ import annotations
 
 import multiprocessing.context
 import threading
-from multiprocessing.context import (
-    AuthenticationError,
-    BufferTooShort,
-    ProcessError,
-    assert_spawning,
-    get_spawning_popen,
-    set_spawning_popen,
-)
 
 from . import _standard, process
 from ._factories import Factories
@@ -29,7 +21,7 @@ from .process import ForkProcess, ForkServerProcess, SpawnProcess
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from typing import Any, ClassVar
+    from typing import Any, ClassVar, Final
 
     from . import _native
     from ._output import ForwardOutput
@@ -58,6 +50,14 @@ __all__ = [
     "get_spawning_popen",
     "set_spawning_popen",
 ]
+
+# The standard library's own
+AuthenticationError = multiprocessing.context.AuthenticationError
+BufferTooShort = multiprocessing.context.BufferTooShort
+ProcessError = multiprocessing.context.ProcessError
+assert_spawning: Final = multiprocessing.context.assert_spawning
+get_spawning_popen: Final = multiprocessing.context.get_spawning_popen
+set_spawning_popen: Final = multiprocessing.context.set_spawning_popen
 
 
 class BaseContext(Factories):

@@ -21,19 +21,12 @@ from multiprocessing.managers import (  # type: ignore[attr-defined]  # most are
     ArrayProxy,
     AutoProxy,
     BarrierProxy,
-    BaseProxy,
     ConditionProxy,
-    DictProxy,
     EventProxy,
     IteratorProxy,
-    ListProxy,
     MakeProxyType,
-    Namespace,
     NamespaceProxy,
     PoolProxy,
-    RemoteError,
-    Token,
-    ValueProxy,
 )
 
 from . import pool, process
@@ -67,6 +60,15 @@ __all__ = [
     "Token",
     "ValueProxy",
 ]
+
+# The standard library's own, as are those above
+BaseProxy = _standard.BaseProxy
+Namespace = _standard.Namespace
+RemoteError = _standard.RemoteError
+Token = _standard.Token
+DictProxy = _standard.DictProxy
+ListProxy = _standard.ListProxy
+ValueProxy = _standard.ValueProxy
 
 _PROCESSES: dict[str, Any] = {
     "fork": process.ForkProcess,

@@ -120,7 +120,7 @@ class ThreadQueue(_PlainQueue):
         await thread_queue_put(self, obj, timeout)
 
     def put_many(self, objects: Iterable[Any], block: bool = True, timeout: float | None = None) -> int:
-        """Put every object; returns how many were put before the deadline. Raises Full when none was."""
+        """Put every object; returns how many were put within `timeout` seconds. Raises: Full if none was; as `put`."""
         end = None if timeout is None else monotonic() + timeout
         count = 0
         for obj in objects:
@@ -134,7 +134,7 @@ class ThreadQueue(_PlainQueue):
         return count
 
     def get_many(self, max_items: int = 1024, block: bool = True, timeout: float | None = None) -> list[Any]:
-        """Take up to `max_items`; waits only for the first."""
+        """Take up to `max_items`; waits only for the first, `timeout` seconds at most. Raises: as `get`."""
         if max_items <= 0:
             return []
         items = [self.get(block, timeout)]

@@ -15,9 +15,13 @@ class CheckpointStatistics:
     """What a call found in its checkpoint, and wrote."""
 
     path: str
-    resumed: int  # items that were done before, and not done again
-    failed_before: int  # items that had failed before, and were not tried again
-    written: int  # items that were done, or failed, in this call
+    """The journal's file."""
+    resumed: int
+    """Items that were done before, and not done again."""
+    failed_before: int
+    """Items that had failed before, and were not tried again."""
+    written: int
+    """Items that were done, or failed, in this call."""
 
 
 class Checkpoint:

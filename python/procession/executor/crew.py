@@ -239,6 +239,7 @@ class Crew(Supervisor):
                 self.wake()
 
     def heed(self, news: list[Any]) -> None:
+        """Take in what workers say; a nudge only woke whoever reads."""
         for entry in news:
             if type(entry) is tuple:
                 if entry[0] != NUDGE:
@@ -255,6 +256,7 @@ class Crew(Supervisor):
                 self._fail_all(self._broken("the workers were ended by hand"))
 
     def loss(self, number: int, worker: Any, what: str) -> BaseException:
+        """The error for a call whose worker ended: one that programs for `concurrent.futures` catch."""
         error = super().loss(number, worker, what)
         try:
             from .broken import lost

@@ -28,7 +28,7 @@ _MISTAKEN = {getattr(builtins, name): name for name in BUILT_IN if hasattr(built
 
 
 class Reducer:
-    """One way to make a key's value from its values."""
+    """One way to make a key's value from its values: its `name`, the `n` of "top", the functions where it has any."""
 
     __slots__ = ("combine", "n", "name", "reduce")
 

@@ -57,8 +57,11 @@ if TYPE_CHECKING:
         nesting_level: int
         parallel: Any
 
-        def in_main_thread(self) -> bool: ...
-        def reset_batch_stats(self) -> None: ...
+        def in_main_thread(self) -> bool:
+            """Whether the calling thread is the main one."""
+
+        def reset_batch_stats(self) -> None:
+            """Forget how long batches took."""
 else:
 
     class _Base(AutoBatchingMixin, ParallelBackendBase):

@@ -83,9 +83,11 @@ class WordCount:
     errors = "strict"
 
     def map(self, text: Any) -> Any:
+        """The words of a text, as keys to count."""
         return _native.Words(text, self.errors)
 
     def plain(self, text: Text) -> Any:
+        """The same in Python, by which the native one is checked."""
         return words(text)
 
 
@@ -99,12 +101,15 @@ class Index:
     errors = "strict"
 
     def map(self, text: Any) -> Any:
+        """The words of a text, each with its file."""
         return _native.Words(text, self.errors, value=text.path, unique=True)
 
     def plain(self, text: Text) -> Any:
+        """The same in Python, by which the native one is checked."""
         return [(word, text.path) for word in set(words(text))]
 
     def rows(self, word: str, files: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+        """A word, and its files in order."""
         yield word, sorted(files)
 
 
@@ -135,11 +140,13 @@ class GroupBy:
         self.columns: tuple[str, ...] = (*self.by, f"{self.how} of {of}" if of else "count")
 
     def map(self, text: Any) -> Any:
+        """The columns of a piece of CSV, as keys and numbers."""
         keys, of = self.places(text)
         key = keys[0] if len(keys) == 1 else tuple(keys)
         return _native.Columns(text, key, of, text.delimiter, skip_header=False, errors=self.errors)
 
     def plain(self, text: CsvText) -> Any:
+        """The same in Python, by which the native one is checked."""
         keys, of = self.places(text)
         csv.field_size_limit(sys.maxsize)
         for number, record in enumerate(text.rows(), 1):
@@ -177,6 +184,7 @@ class GroupBy:
         return [header.index(name) for name in self.by], header.index(self.of) if self.of else None
 
     def rows(self, key: Any, value: Any) -> Iterator[tuple[Any, ...]]:
+        """The fields of the key, and its number."""
         yield (*key, value) if isinstance(key, tuple) else (key, value)
 
 
@@ -202,18 +210,22 @@ class Grep:
         )
 
     def map(self, text: Text) -> Any:
+        """The lines found in a text, or how many, with its file."""
         return self.pairs(text, self.find(self.pattern, text))
 
     def plain(self, text: Text) -> Any:
+        """The same line by line, by which the quicker way is checked."""
         return self.pairs(text, by_line(self.pattern, text))
 
     def pairs(self, text: Text, lines: Iterable[str]) -> Any:
+        """What `map` gives for these lines of a text."""
         if self.how == "count":
             return {text.path: count} if (count := sum(1 for _ in lines)) else None
         # Where a line stands: pieces are done in any order
         return [(text.path, (text.offset, number, line)) for number, line in enumerate(lines)]
 
     def rows(self, key: str, value: Any) -> Iterator[tuple[Any, ...]]:
+        """A file and its number of lines, or a row for each line in the order of the file."""
         if self.how == "count":
             yield key, value
             return

@@ -157,6 +157,7 @@ def run(
 
 
 def pids_of(pool: Any) -> list[int]:
+    """The processes of a pool's workers."""
     return [worker.pid for worker in pool._pool if worker.pid is not None]
 
 

@@ -60,6 +60,8 @@ STATES = ("waiting", "map", "spill", "reduce")
 
 
 class _Memory(_native.Block, Shared):
+    """The board's memory."""
+
     __slots__ = ()
 
 

@@ -97,6 +97,8 @@ class Engine(Protocol):
 
 
 class _Ring(_native.Ring, Shared):
+    """A ring that workers inherit or get by its address."""
+
     __slots__ = ()
 
 

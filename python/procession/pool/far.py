@@ -107,6 +107,7 @@ class _Dispatcher(Dispatcher):
     def submit(
         self, job: Any, function: Any, kind: int, index: int, payloads: Iterable[Any], most_bytes: int = ANY
     ) -> int:
+        """As `Dispatcher.submit`, of calls on the cluster."""
         return len(self.submit_numbered(job, function, kind, index, payloads, most_bytes))
 
     def submit_numbered(
@@ -231,6 +232,7 @@ class _Dispatcher(Dispatcher):
             entry[0].weigh(size, come)
 
     def fail(self, number: int, status: int, value: Any, nanos: int = 0) -> Any:
+        """As `Dispatcher.fail`; its call is of no interest any more."""
         self._let_go(number)
         return super().fail(number, status, value, nanos)
 
@@ -241,6 +243,7 @@ class _Dispatcher(Dispatcher):
         return job if job is not None and job.replaced() else None
 
     def forget(self, numbers: list[int]) -> None:
+        """As `Dispatcher.forget`."""
         for number in numbers:
             self._let_go(number)
         super().forget(numbers)
@@ -299,6 +302,7 @@ class _Waiting:
         self.qsize = count
 
     def empty(self) -> bool:
+        """Whether none waits."""
         return self.qsize() == 0
 
 

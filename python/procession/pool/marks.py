@@ -38,10 +38,14 @@ def is_before(number: int, other: int) -> bool:
 
 
 class _Cells(_native.Claim, Shared):
+    """The counters of the marks."""
+
     __slots__ = ()
 
 
 class _Memory(_native.Block, Shared):
+    """The table of the marks."""
+
     __slots__ = ()
 
 

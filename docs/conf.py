@@ -60,6 +60,7 @@ html_static_path = ["_site/static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 html_theme_options = {
     "sidebar_hide_name": False,
     "navigation_with_keys": True,

@@ -15,7 +15,6 @@ EVERY_DOCUMENT = [*DOCUMENTS, *(ROOT / name for name in ("ARCHITECTURE.md", "CON
 
 # Of these only the Python programs are run; every other page is run and compared as a whole.
 PROGRAMS_ONLY = (
-    "README.md",
     "docs/design.md",
     "docs/explanation/",
     "docs/reference/",

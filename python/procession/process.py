@@ -184,6 +184,7 @@ class ProcessWithResult(BaseProcess):
         `sys.exit(3)`); ResultUnpicklable when the answer could not be pickled; UnpicklingError when it cannot be
         rebuilt here; ValueError after `close`; AssertionError before `start` or from another process.
         """
+        self._check_closed()  # type: ignore[attr-defined]
         assert self._popen is not None or self._parent_pid != os.getpid(), (  # type: ignore[attr-defined]
             f"{self.name} has no result, because it was never started: call start() first"
         )

@@ -181,18 +181,15 @@ class _Case:
         details = {"variable": name, "file": self.key[0], "before": event["before"], "after": event["after"]}
         known = event["before"] and event["before"] != event["after"]
         values = f", from {event['before']} to {event['after']}" if known else ""
-        advice = _advice(name, event, bool(self.run.tasks[event["pid"]]), _line(write), self._package())
+        advice = _advice(
+            name, event, bool(self.run.tasks[event["pid"]]), _line(write), self.run.program.package(self.key[0])
+        )
         places = (
             Place.at(f"changed here in the child{values}", _site(write), process=self.run.who[event["pid"]]),
             Place.at("read here in its parent", _site(read), process=self.run.who[self.parent]),
             _start_place(self.run, self.start),
         )
         return Finding("lost-write", title, places, advice, details)
-
-    def _package(self) -> str:
-        """What the program imports its processes from."""
-        imports = self.run.program.module(self.key[0]).imports
-        return "procession" if imports.get("procession") == ("procession", "") else "multiprocessing"
 
 
 def _start_place(run: Run, start: Event) -> Place:

@@ -1,9 +1,9 @@
 """Every exception of the package.
 
-Each class also derives from what users of `multiprocessing`, `queue` and `threading` already catch, so an `except
-queue.Full` written years ago still works. An error carries its facts as fields (the path inside the object, the pid,
-the exit code) besides a message that names the culprit and the mend, and survives pickling with its fields, because
-many of these travel from a child to its parent.
+Each class also derives from what users of `multiprocessing`, `queue` and `threading` already catch, so an old
+`except queue.Full` still works. An error carries its facts as fields (the path inside the object, the pid, the exit
+code) besides a message that names the culprit and the mend, and survives pickling with its fields, because many of
+these travel from a child to its parent.
 
 The facts of a class are its annotated attributes with a default; the constructor takes a message and any of them by
 keyword. Both sides raise these: the Rust module looks them up here by name. This package imports nothing of ours.

@@ -72,6 +72,7 @@ check: setup  ## what a commit must pass: style, types, lints, quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict python/
+	$(BIN)/python scripts/completeness.py
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	$(BIN)/python -m pytest -q -m "not slow" $(TESTS)

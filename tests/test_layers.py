@@ -26,6 +26,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "_sites": 0,
     "_standard": 0,
     "_stat": 0,
+    "_typing": 0,
     "_wait": 0,
     "errors": 0,
     "shared_memory": 0,

@@ -1,20 +1,61 @@
-"""Docstrings name pages as files, `docs/guides/disk.md`, for readers in a terminal; on the site these are links."""
+"""Docstrings are written to be read in a terminal; on the site they get what a terminal has not.
+
+* Pages are named as files, `docs/guides/disk.md`: here these are links, and so are the names of procession's errors.
+* An indented example after a blank line is code.
+* The names of the package are methods of a context: Sphinx would take their first parameter for `self`. Parameters that
+  only unpickling uses (`arena`, `address`) are left out.
+"""
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.util.inspect import signature, stringify_signature
+
+from procession import errors
 
 _PAGE = re.compile(r"`{0,2}\bdocs/([\w/-]+)\.md\b`{0,2}")
+_NAMES = [name for name in errors.__all__ if re.match(r"([A-Z][a-z]+){2,}", name) and name != "TimeoutError"]
+_ERROR = re.compile(rf"(?<![`\w.:~])`?({'|'.join(_NAMES)})\b`?(?![`\w(])")
+_INTERNAL = {"arena", "address"}
 
 
-def link_pages(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+def enrich(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """In place, as Sphinx wants it."""
-    lines[:] = [_PAGE.sub(r":doc:`/\1`", line) for line in lines]
+    made: list[str] = []
+    is_code = False
+    for line in lines:
+        indented = line.startswith("    ")
+        if indented and not is_code and (not made or not made[-1]):
+            made += [".. code-block:: python", ""]
+            is_code = True
+        elif is_code and line and not indented:
+            is_code = False
+        made.append(line if is_code else _ERROR.sub(r":exc:`~procession.errors.\1`", _PAGE.sub(r":doc:`/\1`", line)))
+    lines[:] = made
+
+
+def resign(app: Sphinx, what: str, name: str, obj: Any, options: Any, given: str, returned: str) -> Any:
+    """The signature that is shown; None for Sphinx's own."""
+    try:
+        found = signature(obj.__func__, bound_method=True) if inspect.ismethod(obj) else signature(obj)
+    except (TypeError, ValueError):
+        return None
+    shown = [parameter for parameter in found.parameters.values() if parameter.name not in _INTERNAL]
+    if not inspect.ismethod(obj) and len(shown) == len(found.parameters):
+        return None
+    found = found.replace(parameters=shown)
+    if what == "class":
+        found = found.replace(return_annotation=found.empty)
+    whole = stringify_signature(found, unqualified_typehints=True)
+    arguments, arrow, value = whole.rpartition(" -> ")
+    return (arguments, value) if arrow else (whole, None)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("autodoc-process-docstring", link_pages)
+    app.connect("autodoc-process-docstring", enrich)
+    app.connect("autodoc-process-signature", resign)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import multiprocessing.context
 
+from ._typing import overload
+
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Literal
 
-    from . import _native, connection, errors, executor, pool, queues, synchronize
+    from . import _native, connection, errors, executor, pool, queues, sharedctypes, synchronize
     from ._output import ForwardOutput
     from ._owner import OnAbandoned
     from .managers import SyncManager
@@ -112,7 +114,8 @@ class Factories(multiprocessing.context.BaseContext):
         """A count of `value` permits: `acquire(block=True, timeout=None)` takes one, and waits while there is none.
 
         `release(n=1)` gives `n` back, and wakes as many. A permit taken by `with semaphore:` goes back when its process
-        dies; who gets it is told as with `Lock`. One taken by `acquire` is nobody's, and stays taken.
+        dies; who gets it is told by a warning or, with `on_abandoned="raise"`, by an error, as with a lock. One taken
+        by `acquire` is nobody's, and stays taken.
 
         Raises: ValueError for a negative value; ArenaFull. What it gives is a `procession.synchronize.Semaphore`.
         """
@@ -234,7 +237,7 @@ class Factories(multiprocessing.context.BaseContext):
 
         return SimpleQueue(arena=self._arena())
 
-    def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
+    def Pipe(self, duplex: bool = True) -> tuple[connection.RingConnection, connection.RingConnection]:
         """Two connected ends, `(a, b)`: both send and receive, or with `duplex` false a only receives, b only sends.
 
         `send(obj)` blocks while too much is unread; `recv()` waits for an object, `poll(timeout)` (seconds) says
@@ -248,12 +251,25 @@ class Factories(multiprocessing.context.BaseContext):
 
         return Pipe(duplex, arena=self._arena())
 
+    @overload
+    def Value(
+        self,
+        typecode_or_type: str,
+        *args: Any,
+        lock: synchronize.Lock | synchronize.RLock | Literal[True] | None = True,
+        path: Any = None,
+        name: str | None = None,
+    ) -> sharedctypes.SharedValue: ...
+    @overload
+    def Value(
+        self, typecode_or_type: Any, *args: Any, lock: Any = True, path: Any = None, name: str | None = None
+    ) -> Any: ...
     def Value(
         self, typecode_or_type: Any, *args: Any, lock: Any = True, path: Any = None, name: str | None = None
     ) -> Any:
         """A number, character or ctypes object in shared memory: `Value("d", 0.5).value`.
 
-        The typecode is as in the module `array` ("i", "d", "q", ...), or a ctypes type. Each access takes the lock:
+        `typecode_or_type`: as in the module `array` ("i", "d", "q", ...), or a ctypes type. Each access takes the lock:
         `lock` is True for a new RLock, one to use, or False for none. `value.value += 1` is two accesses: hold the lock
         (`with value:`), or with integers use `value.add(1)`, which is one. A death changes no value; its lock goes on
         as `Lock` does.
@@ -271,6 +287,26 @@ class Factories(multiprocessing.context.BaseContext):
 
         return Value(typecode_or_type, *args, lock=lock, arena=self._arena())
 
+    @overload
+    def Array(
+        self,
+        typecode_or_type: str,
+        size_or_initializer: Any,
+        *,
+        lock: synchronize.Lock | synchronize.RLock | Literal[True] | None = True,
+        path: Any = None,
+        name: str | None = None,
+    ) -> sharedctypes.SharedArray: ...
+    @overload
+    def Array(
+        self,
+        typecode_or_type: Any,
+        size_or_initializer: Any,
+        *,
+        lock: Any = True,
+        path: Any = None,
+        name: str | None = None,
+    ) -> Any: ...
     def Array(
         self,
         typecode_or_type: Any,
@@ -280,9 +316,10 @@ class Factories(multiprocessing.context.BaseContext):
         path: Any = None,
         name: str | None = None,
     ) -> Any:
-        """An array of numbers or characters in shared memory: of so many zeroes, or of the items of a sequence.
+        """An array of numbers or characters in shared memory.
 
-        Types and `lock` are as for `Value`. `numpy.asarray(array)` is a view of the same memory, without its lock.
+        `size_or_initializer` is a number of zeroes, or a sequence of items. Types and `lock` are as for `Value`.
+        `numpy.asarray(array)` is a view of the same memory, without its lock.
 
         With `path` or `name` it lives in a file, and the items are for when it is not there yet; a size of None is
         whatever it has. See docs/guides/disk.md.
@@ -301,6 +338,8 @@ class Factories(multiprocessing.context.BaseContext):
     def RawValue(self, typecode_or_type: Any, *args: Any) -> Any:
         """A ctypes object in shared memory, without a lock; `args` initialise it.
 
+        `typecode_or_type` as for `Value`.
+
         Raises: WrongTypecode; TypeError for what is no C type, or as its constructor does; ArenaFull.
         """
         from .sharedctypes import RawValue
@@ -308,7 +347,9 @@ class Factories(multiprocessing.context.BaseContext):
         return RawValue(typecode_or_type, *args, arena=self._arena())
 
     def RawArray(self, typecode_or_type: Any, size_or_initializer: Any) -> Any:
-        """A ctypes array in shared memory, without a lock: of so many zeroes, or of the items of a sequence.
+        """A ctypes array in shared memory, without a lock; `typecode_or_type` as for `Value`.
+
+        `size_or_initializer` is a number of zeroes, or a sequence of items.
 
         Raises: WrongTypecode; InvalidSize; TypeError for what is no C type; ArenaFull.
         """

@@ -17,13 +17,14 @@ import threading
 from . import _standard, process
 from ._factories import Factories
 from ._far_context import Far
+from ._typing import overload
 from .process import ForkProcess, ForkServerProcess, SpawnProcess
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from typing import Any, ClassVar, Final
+    from typing import Any, ClassVar, Final, Literal, Self
 
-    from . import _native
+    from . import _native, queues
     from ._output import ForwardOutput
     from .managers import SyncManager
 
@@ -76,12 +77,17 @@ class BaseContext(Factories):
     AuthenticationError = AuthenticationError
 
     def set_forkserver_preload(self, module_names: list[str]) -> None:
-        """Modules that the fork server shall import besides those of the main module; takes effect when it starts."""
+        """Have the fork server import the modules named `module_names`, besides those of the main module.
+
+        Takes effect when the server starts, which is with the first process of the context 'forkserver'.
+        """
         from ._engines.forkserver import set_preload
 
         set_preload(module_names)
 
-    def get_context(self, method: Any = None, *, detect_deadlocks: bool | None = None) -> Any:
+    def get_context(  # type: ignore[override]
+        self, method: Any = None, *, detect_deadlocks: bool | None = None
+    ) -> BaseContext:
         """This context, or the one named: 'fork', 'spawn', 'forkserver' or 'thread'.
 
         Or one whose work runs on a cluster: 'dask://host:port', 'ray://host:port'; 'dask' or 'ray' for one on this
@@ -96,11 +102,11 @@ class BaseContext(Factories):
         if method is None:
             return self
         if isinstance(method, str) and method in concrete_contexts:
-            return concrete_contexts[method]
+            return concrete_contexts[method]  # type: ignore[no-any-return]
         from ._clusters import names_a_cluster
 
         if names_a_cluster(method):
-            return FarContext.of(method)
+            return FarContext.of(method)  # type: ignore[no-any-return]
         raise ValueError(f"cannot find context for {method!r}; there are {', '.join(concrete_contexts)}")
 
     def detect_deadlocks(self, on: bool = True) -> None:
@@ -117,7 +123,7 @@ class BaseContext(Factories):
     def close(self) -> None:
         """Let go of what work runs on, which is a cluster's to do (`get_context("dask")`): here there is nothing."""
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -285,8 +291,22 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         self._actual_context: BaseContext | None = None
         self._presumed: BaseContext | None = None  # what `install` chose for a program that may choose for itself
 
+    @overload  # type: ignore[override]
+    def get_context(self, method: Literal["fork"], *, detect_deadlocks: bool | None = None) -> ForkContext: ...
+    @overload
+    def get_context(self, method: Literal["spawn"], *, detect_deadlocks: bool | None = None) -> SpawnContext: ...
+    @overload
+    def get_context(
+        self, method: Literal["forkserver"], *, detect_deadlocks: bool | None = None
+    ) -> ForkServerContext: ...
+    @overload
+    def get_context(self, method: Literal["thread"], *, detect_deadlocks: bool | None = None) -> ThreadContext: ...
+    @overload
+    def get_context(self, method: str | None = None, *, detect_deadlocks: bool | None = None) -> BaseContext: ...
+    @overload
+    def get_context(self, method: Any, *, detect_deadlocks: bool | None = None) -> FarContext: ...
     def get_context(self, method: Any = None, *, detect_deadlocks: bool | None = None) -> Any:
-        """The context named, or without a name the one in use: it has all the names of the package.
+        """The context named by `method`, or without one that in use: it has all the names of the package.
 
         'fork', 'spawn' and 'forkserver' start processes, 'thread' starts threads instead. Work runs on a cluster with
         'dask://host:port' or 'ray://host:port' ('dask', 'ray': one on this machine), 'subinterpreters', a
@@ -319,7 +339,7 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         """The same with `task_done` and `join`."""
         return self.get_context()._joinable_queue(maxsize, max_bytes, max_deliveries)
 
-    def SimpleQueue(self) -> Any:
+    def SimpleQueue(self) -> queues.SimpleQueue:  # type: ignore[override]
         """An unbounded queue with `put`, `get`, `empty` and `close`. Else as `Queue`.
 
         What it gives is a `procession.queues.SimpleQueue`. Raises: ArenaFull.
@@ -349,7 +369,9 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         return [*process.active_children(), *threads]
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
-        """Choose the context behind the package's names; None with `force` goes back to the interpreter's own.
+        """Choose the context behind the package's names: `method` is 'fork', 'spawn', 'forkserver' or 'thread'.
+
+        None with `force` goes back to the interpreter's own. Once for a program, before it starts anything.
 
         Raises: RuntimeError when it was set before, but by `install`, and `force` is false; ValueError for an unknown
         name.

@@ -6,8 +6,10 @@ What a block is, its info string says (CONTRIBUTING.md tells authors the same):
   can import or run it. A line `print(x)  # value` promises that `value` is a line of the output.
 - `sh`: commands, run by `sh -e` with `procession` and `python` on the PATH. `cwd=repository` runs them there.
 - `text` after one of these is its output: standard output, then standard error. `…` stands for any characters, and on
-  a line of its own for any lines.
+  a line of its own for any lines. The number behind `pid` is any number.
 - `csv sales.csv`, or another language with a file name: a file, written into the folder.
+- `order=any` beside `python` or `sh`: lines of the output may come in another order, as those of several processes do.
+- `numbers=any`: every number stands for any number, and spaces for any spaces: times, and tables of them.
 - `exit=1` beside `python` or `sh`: how it must end; -9 is a death by SIGKILL. `skip=screen`: not run, for that reason.
 - `none` and the languages in SHOWN are only shown. A block of any other kind is an error: nothing is left out silently.
 
@@ -56,7 +58,7 @@ class Block:
     document: Path
     line: int  # of the opening fence
     language: str  # "" when the fence says nothing
-    options: dict[str, str]  # exit, skip, cwd
+    options: dict[str, str]  # exit, skip, cwd, order, numbers
     name: str  # of the file that it is written to; "" for none
     text: str
     heading: str = ""  # the section of the second level that it is in
@@ -167,11 +169,13 @@ def blocks(document: Path) -> list[Block]:
 
 
 def parse(text: str, document: Path) -> list[Block]:
-    """The fenced blocks of a page's text; a fence in a list is an error, for it would not be run."""
+    """The fenced blocks of a page's text; what is indented is an error, for it would not be run."""
     rest = _FENCE.sub(lambda match: "\n" * match.group().count("\n"), text)
-    if stray := re.search(r"^\s*(`{3,}|~{3,})", rest, re.MULTILINE):
-        line = rest[: stray.start(1)].count("\n") + 1
-        raise Wrong(f"{document.name}:{line}: a fence that is not at the beginning of a line, or not closed")
+    if stray := re.search(r"^(?:\s*(`{3,}|~{3,})| {4}(\$ ))", rest, re.MULTILINE):
+        line = rest[: stray.start(stray.lastindex or 0)].count("\n") + 1
+        raise Wrong(
+            f"{document.name}:{line}: a fence that is not at the beginning of a line or not closed, or none at all"
+        )
     return [_block(match, text, document) for match in _FENCE.finditer(text)]
 
 
@@ -213,10 +217,16 @@ def run_page(page: list[Block], session: Session) -> Iterator[tuple[Block, str]]
     for index, block in enumerate(page):
         if block.runs:
             ended = session.run(block)
-            if index in shown and not matches(shown[index].text, ended.told):
+            if index in shown and not _is_as_shown(shown[index].text, ended.told, block.options):
                 yield shown[index], ended.told
         elif block.name and block.language not in RUN:
             session.write(block)
+
+
+def _is_as_shown(expected: str, printed: str, options: dict[str, str]) -> bool:
+    if options.get("numbers") == "any":
+        expected, printed = (re.sub(r"[\d.,]*\d", "0", re.sub(" +", " ", text)) for text in (expected, printed))
+    return (matches_in_any_order if options.get("order") == "any" else matches)(expected, printed)
 
 
 def check_page(page: list[Block], session: Session) -> None:
@@ -240,6 +250,17 @@ def matches(expected: str, printed: str) -> bool:
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in _lines(printed))) is not None
 
 
+def matches_in_any_order(expected: str, printed: str) -> bool:
+    """The same, of lines that may come in any order. Those without `…` take their line first."""
+    left = _lines(printed)
+    for line in sorted(_lines(expected), key=lambda line: line.count("…")):
+        found = next((got for got in left if re.fullmatch(_pattern(line), got)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return not left
+
+
 def difference(expected: str, printed: str) -> str:
     """What differs, as a unified diff in which a line with `…` that matches counts as equal."""
     got = _lines(printed)
@@ -252,7 +273,8 @@ def _lines(text: str) -> list[str]:
 
 
 def _pattern(line: str) -> str:
-    return ".*".join(map(re.escape, line.split("…")))
+    """Of a line of a page. One process number is as good as another."""
+    return re.sub(r"pid\\ \d+", r"pid\\ \\d+", ".*".join(map(re.escape, line.split("…"))))
 
 
 def write_outputs(document: Path, folder: Path) -> int:
@@ -261,7 +283,7 @@ def write_outputs(document: Path, folder: Path) -> int:
     lines = document.read_text().splitlines(keepends=True)
     for block, printed in reversed(wrong):
         end = block.line + block.text.count("\n")
-        lines[block.line : end] = [f"{line}\n" for line in _lines(printed)]
+        lines[block.line : end] = [f"{line}\n" for line in _lines(printed.replace(str(folder / "page"), "…"))]
     document.write_text("".join(lines))
     return len(wrong)
 

@@ -12,6 +12,10 @@ import re
 import sys
 from pathlib import Path
 
+from pygments.lexers.data import JsonLexer
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_site"), str(HERE.parent / "python")]
 
@@ -68,3 +72,9 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#4fc3b8", "color-brand-content": "#4fc3b8"},
 }
 copybutton_selector = "div.highlight:not(.highlight-text *) pre"
+
+
+def setup(app: Sphinx) -> None:
+    """Languages of data files that Pygments does not know."""
+    app.add_lexer("csv", TextLexer)
+    app.add_lexer("jsonl", JsonLexer)

@@ -235,13 +235,6 @@ def check_page(page: list[Block], session: Session) -> None:
         raise Wrong(f"{block.place}: the output is another\n{difference(block.text, printed)}")
 
 
-def check_programs(page: list[Block], session: Session) -> None:
-    """Run the Python programs of a page alone."""
-    for block in page:
-        if block.language == "python" and block.runs:
-            session.run(block)
-
-
 def matches(expected: str, printed: str) -> bool:
     """Whether an output is as a page shows it."""
     pattern = "".join(

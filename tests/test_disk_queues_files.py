@@ -118,6 +118,26 @@ def test_a_damaged_record(tmp_path: Path) -> None:
     assert procession.Queue(path=tmp_path / "queue", salvage=True).get() == (0, b"precious")
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_damaged_record_that_no_flush_vouches_for(restarted: bool, tmp_path: Path) -> None:
+    """After a restart it may be what a power cut left, and that must not keep the queue shut."""
+    queue = procession.Queue(path=tmp_path / "queue")
+    for number in range(5):
+        queue.put((number, b"precious"))
+    del queue
+    log = segments(tmp_path / "queue")[0]
+    log.write_bytes(log.read_bytes().replace(b"precious", b"Precious", 3).replace(b"Precious", b"precious", 2))
+    if restarted:
+        with open(tmp_path / "queue" / "queue", "r+b") as file:
+            file.seek(512)
+            file.write(bytes(range(16)))
+        assert names_of(procession.Queue(path=tmp_path / "queue")) == [0, 1]
+    else:
+        with pytest.raises(HomeDamaged, match=log.name):
+            procession.Queue(path=tmp_path / "queue")
+        assert names_of(procession.Queue(path=tmp_path / "queue", salvage=True)) == [0, 1, 3, 4]
+
+
 def names_of(queue: Any) -> list[int]:
     found = []
     while not queue.empty():

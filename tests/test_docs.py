@@ -12,13 +12,6 @@ from documents import ROOT, Session, Wrong
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EVERY_DOCUMENT = [*DOCUMENTS, *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"))]
-
-# Of these only the Python programs are run; every other page is run and compared as a whole.
-PROGRAMS_ONLY = (
-    "docs/design.md",
-    "docs/explanation/",
-    "docs/reference/",
-)
 WITH_CLIENTS = ROOT / "docs" / "guides" / "ecosystem.md"  # its examples need packages: tests/ecosystem runs them
 
 # At most so many blocks are not run, for these reasons. To raise a number is to say that it cannot be shown otherwise.
@@ -45,9 +38,7 @@ def _runs(document: Path) -> bool:
         return True  # its test says what is wrong
 
 
-def _with_blocks(whole: bool) -> list[Path]:
-    chosen = (document for document in DOCUMENTS if _id(document).startswith(PROGRAMS_ONLY) != whole)
-    return [document for document in chosen if document != WITH_CLIENTS and _runs(document)]
+PAGES = [document for document in DOCUMENTS if document != WITH_CLIENTS and _runs(document)]
 
 
 @pytest.fixture
@@ -56,7 +47,7 @@ def session(tmp_path: Path) -> Session:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", _with_blocks(whole=True), ids=_id)
+@pytest.mark.parametrize("document", PAGES, ids=_id)
 def test_page(document: Path, session: Session) -> None:
     page = documents.blocks(document)
     if missing := set().union(*(block.missing for block in page)):
@@ -64,10 +55,9 @@ def test_page(document: Path, session: Session) -> None:
     documents.check_page(page, session)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("document", _with_blocks(whole=False), ids=_id)
-def test_programs_of_page(document: Path, session: Session) -> None:
-    documents.check_programs(documents.blocks(document), session)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_id)
+def test_every_block_is_of_a_known_kind(document: Path) -> None:
+    documents.outputs(documents.blocks(document))
 
 
 def test_few_blocks_are_skipped() -> None:

@@ -149,6 +149,7 @@ class DiskQueue:
         max_bytes: int = 0,
         max_deliveries: int = 0,
         salvage: bool = False,
+        intact: bool = False,
         address: _Address | None = None,
     ) -> Self: ...
     @property

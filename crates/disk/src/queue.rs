@@ -44,6 +44,7 @@ impl Process for &'static Arena {
 
 /// What a queue is to be. Whoever makes the state says it for all.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools)] // set by name
 pub struct Options {
     /// What is taken stays until it is done.
     pub joinable: bool,
@@ -58,6 +59,8 @@ pub struct Options {
     /// Pass over damage when the queue is opened, instead of refusing: what is whole behind it is kept, what is not is
     /// lost. For who has been told of the damage and has copied the directory.
     pub salvage: bool,
+    /// The power did not fail since the log was last made or opened: all that was put since is there, or was damaged.
+    pub intact: bool,
     /// Least and most bytes of a segment, multiples of 4096. (A longer record has a segment of its own size.)
     pub segments: (u64, u64),
 }
@@ -65,8 +68,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let segments = (256 << 10, 16 << 20);
-        let (joinable, power, salvage) = (false, false, false);
-        Self { joinable, power, max_items: 0, max_bytes: 0, max_deliveries: 0, salvage, segments }
+        let (joinable, power, salvage, intact) = (false, false, false, false);
+        Self { joinable, power, max_items: 0, max_bytes: 0, max_deliveries: 0, salvage, intact, segments }
     }
 }
 
@@ -231,6 +234,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
             max_bytes: state.max_bytes.load(Ordering::Relaxed),
             max_deliveries: state.max_deliveries.load(Ordering::Relaxed),
             salvage: false,
+            intact: false,
             segments: (state.segments[0].load(Ordering::Relaxed), state.segments[1].load(Ordering::Relaxed)),
         }
     }

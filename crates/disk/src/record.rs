@@ -8,13 +8,14 @@
 //! | 12 | 4 | length of what follows the header; with [`FILLER`] there is nothing, and so much is to be passed over |
 //! | 16 | 8 | number: how many records were put before it |
 //! | 24 | 4 | epoch: never falls along the log |
-//! | 28 | 4 | behind: how many words of 8 bytes before it the log was known to be on the disk; all ones: not known |
+//! | 28 | 4 | behind: how many words of 8 bytes before it the log was known to be safe: on the disk, or with [`MEMORY`] in |
+//! | | | the system's memory; all ones: not known |
 //! | 32 | | the bytes that were put, padded to 8 |
 //!
 //! Mark and taker change while the record lives, so the checksum leaves them out: each is one word, which a disk
 //! writes whole or not at all. The salt keeps what a user puts from passing for a record when it is found where
 //! one is looked for; so do number and epoch for what a killed putter left behind. `behind` tells a record that was
-//! lost to a power cut from one that was damaged: see `recover.rs`.
+//! lost to a power cut, or never put, from one that was damaged: see `recover.rs`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
@@ -23,6 +24,10 @@ use xxhash_rust::xxh3::xxh3_64;
 pub const HEADER: u64 = 32;
 /// The mark of a record that nobody will be given again. (No record is handed out so often.)
 pub const DONE: u32 = u32::MAX;
+/// In `behind`: known to have been put, and not to be on the disk.
+pub const MEMORY: u32 = 1 << 31;
+/// In `behind`: nothing is known.
+pub const UNKNOWN: u32 = u32::MAX;
 /// In the length: no record but a gap, of so many bytes with the header.
 pub const FILLER: u32 = 1 << 31;
 /// Bytes of one record at most.
@@ -59,11 +64,21 @@ pub struct Words {
     pub number: u64,
     /// Never falls along the log.
     pub epoch: u32,
-    /// Words of 8 bytes before it that were not known to be on the disk.
+    /// Words of 8 bytes before it that were not known to be safe, and [`MEMORY`]; or [`UNKNOWN`].
     pub behind: u32,
 }
 
 impl Words {
+    /// The place up to which the log was known to be safe when this was written at `place`. `intact`: what was in
+    /// memory then was not lost to a power cut.
+    pub fn vouches_for(&self, place: u64, intact: bool) -> u64 {
+        match self.behind {
+            UNKNOWN => 0,
+            behind if behind & MEMORY != 0 && !intact => 0,
+            behind => place.saturating_sub(u64::from(behind & !MEMORY) * 8),
+        }
+    }
+
     /// Bytes that it takes in the log.
     #[inline]
     pub fn size(&self) -> u64 {

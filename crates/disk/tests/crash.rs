@@ -26,6 +26,11 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// A state in the arena, which is never given back.
+/// Small segments; and the machine goes on: nothing that a kill leaves may pass for damage.
+fn unbroken() -> Options {
+    Options { intact: true, ..small() }
+}
+
 fn state() -> &'static State {
     let handle = arena().allocate(Kind::Block, State::SIZE as u64).unwrap();
     // SAFETY: a block of the size, aligned to 64; zeros are a state; the handle is leaked.
@@ -157,7 +162,7 @@ fn is_beginning(numbers: &[u64], of: &[u64], least: usize) {
 fn a_putter_who_makes_segments() {
     for power in [false, true] {
         at_every_step(
-            Options { power, ..small() },
+            Options { power, ..unbroken() },
             20,
             |queue| {
                 let bytes = [payload(6, 1500), payload(7, 10), payload(8, 9000)];
@@ -177,9 +182,9 @@ fn a_putter_who_makes_segments() {
 #[test]
 fn what_a_dead_putter_left_does_not_come_back() {
     let _alone = alone();
-    for step in 1.. {
+    for (step, size) in (1..).flat_map(|step| [(step, 100), (step, 30)]) {
         let scratch = Scratch::fast("left");
-        let queue = Queue::make(scratch.path(), &small(), state(), arena()).unwrap();
+        let queue = Queue::make(scratch.path(), &unbroken(), state(), arena()).unwrap();
         put(&queue, 0, 100);
         let status = wait(fork(|| {
             failpoint::arm(step);
@@ -188,12 +193,12 @@ fn what_a_dead_putter_left_does_not_come_back() {
             let _ = queue.put_many(&parts.each_ref().map(|parts| &parts[..]), None).unwrap();
             failpoint::disarm();
         }));
-        put(&queue, 9, 100);
+        put(&queue, 9, size);
         drop(queue);
         arena().reap_all();
-        let found = drain(&Queue::make(scratch.path(), &small(), state(), arena()).unwrap());
+        let found = drain(&Queue::make(scratch.path(), &unbroken(), state(), arena()).unwrap());
         assert!([&[0, 9][..], &[0, 1, 2, 3, 9]].contains(&&found[..]), "step {step}: {found:?}");
-        if status == 0 {
+        if status == 0 && size == 30 {
             assert!(step > 5);
             break;
         }
@@ -204,7 +209,7 @@ fn what_a_dead_putter_left_does_not_come_back() {
 fn a_getter_who_removes_segments() {
     for power in [false, true] {
         at_every_step(
-            Options { power, ..small() },
+            Options { power, ..unbroken() },
             30,
             |queue| {
                 for number in 0..6 {
@@ -220,7 +225,7 @@ fn a_getter_who_removes_segments() {
 fn a_taker_whose_records_come_back_in_their_old_place() {
     for power in [false, true] {
         at_every_step(
-            Options { power, joinable: true, ..small() },
+            Options { power, joinable: true, ..unbroken() },
             40,
             |queue| {
                 assert_eq!(get(queue, Duration::ZERO), Some(0));
@@ -246,7 +251,7 @@ fn a_taker_whose_records_come_back_in_their_old_place() {
 fn who_recovers() {
     let _alone = alone();
     let scratch = Scratch::fast("recovering");
-    let queue = Queue::make(scratch.path(), &small(), state(), arena()).unwrap();
+    let queue = Queue::make(scratch.path(), &unbroken(), state(), arena()).unwrap();
     for number in 0..20 {
         put(&queue, number, 900);
     }
@@ -254,13 +259,13 @@ fn who_recovers() {
     for step in 1.. {
         let child = fork(|| {
             failpoint::arm(step);
-            Queue::make(scratch.path(), &small(), state(), arena()).unwrap();
+            Queue::make(scratch.path(), &unbroken(), state(), arena()).unwrap();
             failpoint::disarm();
         });
         let status = wait(child);
         // Something for it to do: the end is torn, and there is a segment that nothing leads to.
         let (last, length) = scratch.files().into_iter().rfind(|file| file.0.ends_with(".log")).unwrap();
-        let queue = Queue::make(scratch.path(), &small(), state(), arena()).unwrap();
+        let queue = Queue::make(scratch.path(), &unbroken(), state(), arena()).unwrap();
         assert_eq!(queue.len(), 20, "step {step}");
         drop(queue);
         let file = std::fs::OpenOptions::new().write(true).open(scratch.path().join(&last)).unwrap();
@@ -366,12 +371,12 @@ fn storm(options: Options, seconds: u64) {
 
 #[test]
 fn a_storm_of_kills() {
-    storm(small(), 1);
+    storm(unbroken(), 1);
 }
 
 #[test]
 fn a_storm_of_kills_over_a_queue_that_is_joined() {
-    storm(Options { joinable: true, power: true, ..small() }, 1);
+    storm(Options { joinable: true, power: true, ..unbroken() }, 1);
 }
 
 #[test]
@@ -379,6 +384,6 @@ fn a_storm_of_kills_over_a_queue_that_is_joined() {
 fn storms() {
     let seconds = std::env::var("CRASH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     for (power, joinable) in [(false, false), (false, true), (true, false), (true, true)] {
-        storm(Options { power, joinable, ..small() }, seconds / 4);
+        storm(Options { power, joinable, ..unbroken() }, seconds / 4);
     }
 }

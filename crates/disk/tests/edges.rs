@@ -85,6 +85,20 @@ fn what_was_not_known_to_be_on_the_disk_is_cut_off() {
 }
 
 #[test]
+fn what_was_put_and_is_not_there_is_told_unless_the_power_failed() {
+    let intact = Options { intact: true, ..small() };
+    let disk = Model::default();
+    let queue = disk.open(&small(), state()).unwrap();
+    (0..5).for_each(|number| put(&queue, number, 192));
+    disk.damage(64 + 232 * 3 + 100);
+    assert!(matches!(disk.open(&intact, state()), Err(Error::Damaged { at, .. }) if at == 64 + 232 * 3));
+    // The last one may be half of a record whose putter was killed.
+    disk.damage(64 + 232 * 3 + 100);
+    disk.damage(64 + 232 * 4 + 100);
+    assert_eq!(drain(&disk.open(&intact, state()).unwrap()), [0, 1, 2, 3]);
+}
+
+#[test]
 fn what_is_damaged_while_it_is_open_is_not_handed_out() {
     let disk = ten(&power());
     let queue = disk.open(&power(), state()).unwrap();

@@ -10,7 +10,7 @@
 | 24–31     | bytes of an item                                                                                       |
 | 32–39     | number of items                                                                                        |
 | 40–511    | the type of the items: a typecode, or a structure with its fields; UTF-8, padded with zeros            |
-| 512–1023  | the kind's own                                                                                         |
+| 512–1023  | the kind's own; of a queue 16 bytes: the boot of the machine in which it was last opened by the first  |
 | 1024–4095 | the meeting: who has it open (`meeting`)                                                               |
 | 4096–     | the data of a Value or an Array, as C has them: `numpy.memmap(path, dtype, offset=4096)` reads them     |
 
@@ -31,7 +31,7 @@ TYPE_CHECKING = False  # `typing` is slow to import, and children should start q
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["KINDS", "PAGE", "VERSION", "Header", "check", "read", "write"]
+__all__ = ["KINDS", "PAGE", "VERSION", "Header", "check", "is_of_this_boot", "read", "set_boot", "write"]
 
 PAGE = 4096  # bytes
 VERSION = 1
@@ -40,6 +40,7 @@ UNFINISHED = 1  # in the flags
 
 _MAGIC = b"PROCHOME"
 _CHECKED = struct.Struct("<8sIIIIQQ472s")
+_BOOT = 512  # where its 16 bytes are
 _NAMES = ("Value", "Array", "Lock", "RLock", "Queue", "JoinableQueue")
 
 
@@ -131,6 +132,25 @@ def check(found: Header, asked: Header, path: str) -> None:
             found=found.describe(),
             asked=asked.describe(),
         )
+
+
+def is_of_this_boot(file: int) -> bool:
+    """Whether `set_boot` was last called since the machine started: no power cut can have lost anything since then."""
+    boot = _boot()
+    return any(boot) and os.pread(file, len(boot), _BOOT) == boot
+
+
+def set_boot(file: int) -> None:
+    """Note that what lies in the files now has been read in this boot of the machine, or was made in it."""
+    os.pwrite(file, _boot(), _BOOT)
+
+
+def _boot() -> bytes:
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as told:
+            return bytes.fromhex(told.read().strip().replace("-", ""))
+    except (OSError, ValueError):
+        return bytes(16)
 
 
 def _damaged(path: str, why: str) -> HomeDamaged:

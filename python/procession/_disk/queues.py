@@ -55,16 +55,17 @@ _Memory: Any = queues.Queue  # whose methods need nothing but the native ones
 class _QueueHome(Home):
     """The file `queue` of a directory. Where others have the type of their items, it has the queue's settings.
 
-    Attributes: `settings`; `directory`, a descriptor. Segments are found by that and not by the path: who still has a
-    queue open that was removed must not get into one that was made in its place.
+    Attributes: `settings`; `directory`, a descriptor; `file`, the file's while the queue is opened. Segments are found
+    by the directory and not by the path: who still has a queue open that was removed must not get into one that was
+    made in its place.
     """
 
-    __slots__ = ("directory", "settings", "wishes")
+    __slots__ = ("directory", "file", "settings", "wishes")
 
     def __init__(
         self, path: str, kind: str, wishes: dict[str, Any], make: Callable[[Any, _native.Arena], Any], create: bool
     ) -> None:
-        self.directory, self.wishes = -1, wishes
+        self.directory, self.file, self.wishes = -1, -1, wishes
         asked = Header(kind, _told(_DEFAULTS | wishes))
         try:
             super().__init__(os.path.join(path, _FILE), asked, partial(make, self), create=create)
@@ -95,6 +96,7 @@ class _QueueHome(Home):
             _check(_read(found), self.wishes, folder)
             asked = found
         super()._prepare(file, asked, fill, is_mine)
+        self.file = file
         self.settings = _read(self.header)
         if self.is_new:  # so that there is a queue, or none, after a power cut
             os.fsync(file)
@@ -168,8 +170,10 @@ class DiskQueue(_native.DiskQueue, Shared):
                 "max_bytes": settings["max_bytes"],
                 "max_deliveries": settings["max_deliveries"],
                 "salvage": salvage,
+                "intact": header.is_of_this_boot(home.file),
             }
             made.append(_native.DiskQueue.__new__(cls, arena, _inside(home), path, **options))
+            header.set_boot(home.file)
             made[0].name = label or path
             return made[0]
 

@@ -2,7 +2,7 @@
 
 use super::{Process, Queue, Ticket};
 use crate::error::Error;
-use crate::record::{self, Words};
+use crate::record::{self, MEMORY, UNKNOWN, Words};
 use crate::state::At;
 use crate::storage::Storage;
 use std::sync::atomic::Ordering;
@@ -94,12 +94,15 @@ impl<P: Process, S: Storage> Queue<P, S> {
     /// What a record at the tail says.
     #[inline]
     pub(super) fn words(&self, tail: At, length: u32) -> Words {
-        let behind = (tail.place - self.state.commit.place.load(Ordering::Relaxed).min(tail.place)) / 8;
+        // (Of a group of records none is put before the last was written: see `append`.)
+        let (synced, put) = (self.state.commit.place.load(Ordering::Relaxed), self.state.put.tail.mine().place);
+        let (safe, memory) = if self.is_power() || synced >= put { (synced, 0) } else { (put, MEMORY) };
+        let behind = (tail.place - safe.min(tail.place)) / 8;
         Words {
             length,
             number: tail.count,
             epoch: self.state.put.epoch.load(Ordering::Relaxed),
-            behind: behind.min(u32::MAX.into()) as u32,
+            behind: if behind < MEMORY.into() { behind as u32 | memory } else { UNKNOWN },
         }
     }
 }

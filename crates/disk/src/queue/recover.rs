@@ -6,12 +6,13 @@
 //! so that nothing of it can ever follow what comes next; and the epoch rises.
 //!
 //! Unless what lies behind says otherwise. Every record tells how far the log was known to be on the disk when it was
-//! written. If one that lies behind says that the place where the log seems to end was, then something was lost there
-//! that the disk had: that is damage, told and left alone.
+//! written, or known to have been put. If one that lies behind says that the place where the log seems to end was on
+//! the disk, then something was lost there that the disk had: that is damage, told and left alone. That something was
+//! put there says as much, unless the power failed since.
 
 use super::{Options, Process, Queue};
 use crate::error::Error;
-use crate::record::{FILLER, HEADER, Record, Words};
+use crate::record::{FILLER, HEADER, Record, UNKNOWN, Words};
 use crate::segment::{START, Start, View};
 use crate::state::At;
 use crate::storage::{Span, Storage};
@@ -83,12 +84,9 @@ impl Scan {
         self.tail.place += size;
     }
 
-    /// Whether a segment holds, from a place on, a record that was written when the end of the log was on the disk.
-    fn is_refuted_by(&self, view: &View, from: u64) -> bool {
-        self.whole(view, from, |place, words| {
-            words.behind != u32::MAX && place.saturating_sub(u64::from(words.behind) * 8) > self.tail.place
-        })
-        .is_some()
+    /// Whether a segment holds, from a place on, a record that was written when more than this was safe.
+    fn is_refuted_by(&self, view: &View, from: u64, intact: bool) -> bool {
+        self.whole(view, from, |place, words| words.vouches_for(place, intact) > self.tail.place).is_some()
     }
 
     /// Place and number of the first record from a place on that is whole.
@@ -134,7 +132,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
             }
             (last, rest) = (next, &rest[1..]);
         }
-        if self.is_refuted(&scan, &last.0, rest, options.salvage)? {
+        if self.is_refuted(&scan, &last.0, rest, options)? {
             if !options.salvage || !self.pass_over(&scan, &last.0, rest)? {
                 return Err(self.damaged("a record that was here is not", last.0.first, scan.tail.place));
             }
@@ -183,11 +181,12 @@ impl<P: Process, S: Storage> Queue<P, S> {
         Ok(segments)
     }
 
-    /// Whether what lies behind the end of the log says that the disk had what is missing there. `salvage`: whether
-    /// anything lies there.
-    fn is_refuted(&self, scan: &Scan, last: &View, rest: &[u64], salvage: bool) -> Result<bool, Error> {
+    /// Whether what lies behind the end of the log says that something is missing there. To salvage: whether anything
+    /// lies there.
+    fn is_refuted(&self, scan: &Scan, last: &View, rest: &[u64], options: &Options) -> Result<bool, Error> {
         let is_refuted_by = |view: &View, from| {
-            if salvage { scan.whole_from(view, from).is_some() } else { scan.is_refuted_by(view, from) }
+            let Options { salvage, intact, .. } = *options;
+            if salvage { scan.whole_from(view, from).is_some() } else { scan.is_refuted_by(view, from, intact) }
         };
         let mut refuted = is_refuted_by(last, scan.tail.place + 8);
         for &later in rest {
@@ -220,7 +219,7 @@ impl<P: Process, S: Storage> Queue<P, S> {
             (None, None) => return Ok(false),
         };
         let gap = FILLER | (next.0 - scan.tail.place) as u32;
-        last.write_header(scan.tail.place, Words { length: gap, number: next.1, epoch: scan.epoch, behind: u32::MAX });
+        last.write_header(scan.tail.place, Words { length: gap, number: next.1, epoch: scan.epoch, behind: UNKNOWN });
         self.storage.sync(last.first)?;
         Ok(true)
     }

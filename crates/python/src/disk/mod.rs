@@ -133,8 +133,8 @@ impl PyDiskQueue {
     /// has the queue alone. `directory` is what is opened, `path` what people call it.
     #[new]
     #[pyo3(signature = (arena, directory, path, *, joinable = false, power = false, max_items = 0, max_bytes = 0,
-        max_deliveries = 0, salvage = false, address = None))]
-    #[allow(clippy::too_many_arguments)] // by name, from one place
+        max_deliveries = 0, salvage = false, intact = false, address = None))]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // by name, from one place
     fn new(
         arena: &Bound<'_, PyArena>,
         directory: &str,
@@ -145,6 +145,7 @@ impl PyDiskQueue {
         max_bytes: u64,
         max_deliveries: u32,
         salvage: bool,
+        intact: bool,
         address: Option<(u64, u64)>,
     ) -> PyResult<Self> {
         LazyLock::force(&PAST);
@@ -155,7 +156,8 @@ impl PyDiskQueue {
         };
         // SAFETY: arenas are never unmapped, and the object is kept as long as the queue (see the order of the fields).
         let state: &'static State = unsafe { &*std::ptr::from_ref(object.get()) };
-        let options = Options { joinable, power, max_items, max_bytes, max_deliveries, salvage, ..Options::default() };
+        let segments = Options::default().segments;
+        let options = Options { joinable, power, max_items, max_bytes, max_deliveries, salvage, intact, segments };
         let directory = Path::new(directory);
         let queue = match address {
             Some(_) => Queue::attach(directory, state, home),

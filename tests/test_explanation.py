@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import benchmark_page  # noqa: E402
+
 PAGES = sorted((ROOT / "docs" / "explanation").glob("*.md"))
 FILES = re.compile(r"`((?:[\w./-]+/)?[\w-]+\.(?:py|rs))(?:::(\w+))?`")
 
@@ -37,3 +43,18 @@ def test_the_crash_model_names_a_test_for_nearly_every_row() -> None:
     rows = re.findall(r"^\| (.*) \|$", page, re.MULTILINE)
     held = [row for row in rows if FILES.search(row.rsplit(" | ", 1)[-1])]
     assert len(held) > 40
+
+
+def test_the_benchmarks_page_is_that_of_the_stored_results() -> None:
+    """`python scripts/benchmark_page.py` makes it anew, README's table and the pictures too."""
+    texts, pictures = benchmark_page.sections()
+    for path in (benchmark_page.PAGE, benchmark_page.README):
+        page = path.read_text()
+        assert benchmark_page.filled(page, texts) == page
+    page = benchmark_page.PAGE.read_text()
+    assert all(f"<!-- {name} -->" in page for name in texts), "a section has no place"
+    for name, picture in pictures.items():
+        assert (benchmark_page.PICTURES / name).read_text() == picture
+        assert f"pictures/{name}" in page
+        ElementTree.fromstring(picture)
+    assert "not looked into yet" not in page

@@ -106,16 +106,26 @@ SPEED = (
 
 # Why a promise is not kept, by the rows it holds for. A row without a reason says so.
 REASONS = (
-    (r"start\..*-fork.*-heap", "the kernel copies the page tables of 2 GiB; nothing of that is ours to save"),
-    (r"start\..*fork[-/].*|start\..*-fork-.*", "most of it is the kernel's fork and Python's own work after it"),
+    (
+        r"start\.pool-fork-numpy",
+        "each forked worker is told how many threads BLAS may use, some 4 ms of processor time; "
+        "`PROCESSION_WORKER_THREADS=0` leaves that out",
+    ),
+    (
+        r"handover\.",
+        "a look before sleeping needs a second core at rest: with both sides on one it gains nothing and costs some "
+        "µs. Look at the rounds",
+    ),
     (r"start\..*forkserver.*/first", "the first child waits for the server, a Python that has to start"),
-    (r"start\..*spawn", "a fresh interpreter: its start and the imports of the main module are most of it"),
     (r"start\..*forkserver.*/next", "a process by the fork server costs what a fork and its imports cost"),
+    (r"start\..*spawn", "a fresh interpreter: its start and the imports of the main module are most of it"),
+    (r"start\..*-heap", "the kernel copies the page tables of 2 GiB; nothing of that is ours to save"),
+    (r"start\..*fork", "most of it is the kernel's fork and Python's own work after it"),
     (r"lock\.|value\.", "tens of nanoseconds, of which Python's own call of a method is the larger part"),
     (r"queue\.batch", "the rival sends a hundred items as one list, one pickle; here each is an item of its own"),
     (r"queue\.bytes-1k", "a new bytes object for each message, and its copy, are most of it"),
     (r"queue\..*memcpy", "one copy into shared memory is the least there is"),
-    (r"queue\.|pipe\.|handover\.", "two cores: the other side has to run at that moment"),
+    (r"queue\.|pipe\.", "two cores: the other side has to run at that moment"),
     (r"pool\.arrays", "fresh pages of memory are most of it: the results are kept"),
     (r"pool\.", "two workers and the caller on two cores"),
 )
@@ -305,9 +315,15 @@ def _reason(row: str) -> str:
 
 
 def counted(told: list[Verdict]) -> str:
+    """How many are kept, what is slower than the standard library, and how far the rounds agree."""
     kept = sum(verdict.ok for verdict in told)
+    spreads = [verdict.spread for verdict in told if verdict.spread]
+    restless = sum(most > 2 * least for least, most in spreads)
     slower = [verdict for verdict in told if verdict.spread and verdict.versus == STANDARD and verdict.measured < 1]
-    text = f"{kept} of {len(told)} promises are kept."
+    text = (
+        f"{kept} of {len(told)} promises are kept. In {restless} of {len(spreads)} comparisons the best round was more "
+    )
+    text += "than twice the worst: there something else ran on these two cores, and the median says little."
     if slower:
         rows = ", ".join(f"{verdict.row} ({short(verdict.measured)} ×)" for verdict in slower)
         return f"{text} **Slower than the standard library** by the medians of this run: {rows}."

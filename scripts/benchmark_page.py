@@ -322,8 +322,8 @@ def counted(told: list[Verdict]) -> str:
     slower = [verdict for verdict in told if verdict.spread and verdict.versus == STANDARD and verdict.measured < 1]
     text = (
         f"{kept} of {len(told)} promises are kept. In {restless} of {len(spreads)} comparisons the best round was more "
+        "than twice the worst: there something else ran on these two cores, and the median says little."
     )
-    text += "than twice the worst: there something else ran on these two cores, and the median says little."
     if slower:
         rows = ", ".join(f"{verdict.row} ({short(verdict.measured)} ×)" for verdict in slower)
         return f"{text} **Slower than the standard library** by the medians of this run: {rows}."

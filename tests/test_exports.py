@@ -28,6 +28,8 @@ def test_every_standard_name_is_here() -> None:
         assert name in dir(procession)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         procession.nonsense  # noqa: B018
+    with pytest.raises(AttributeError, match=r"it is procession\.errors\.WorkerDied"):
+        procession.WorkerDied  # noqa: B018
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -263,7 +263,7 @@ def test_overridden_run_gives_the_result() -> None:
 
 def test_result_before_start_and_after_close(process_context: Any) -> None:
     worker = process_context.Process(target=nothing)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="was never started: call start"):
         worker.result()
     worker.start()
     worker.join()

@@ -135,7 +135,7 @@ def __getattr__(name: str) -> Any:
         __import__(f"{__name__}.{name}")  # `importlib` would be one more module to load
         return globals()[name]
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_hint(name)}")
     if name in _ELSEWHERE:
         value = getattr(__getattr__(_ELSEWHERE[name]), name)
     else:
@@ -145,6 +145,13 @@ def __getattr__(name: str) -> Any:
     if name != "reducer":  # a property of the context that may change
         globals()[name] = value
     return value
+
+
+def _hint(name: str) -> str:
+    """Where a name is that people look for here: `procession.WorkerDied`."""
+    if name[:1].isupper() and hasattr(__getattr__("errors"), name):
+        return f"; it is {__name__}.errors.{name}"
+    return ""
 
 
 def __dir__() -> list[str]:

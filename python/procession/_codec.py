@@ -23,7 +23,7 @@ from multiprocessing import reduction
 from multiprocessing.reduction import ForkingPickler
 
 from . import _native
-from ._blame import find_unpicklable, shorten
+from ._blame import advice, find_unpicklable, shorten
 from .errors import (
     PicklingAttributeError,
     PicklingError,
@@ -151,15 +151,12 @@ def blame(obj: object, error: Exception, dumps: Callable[[object], object]) -> E
         return error
     path, part, cause = find_unpicklable(obj, dumps)
     where = f" at {path}" if path else ""
-    advice = _ADVICE if getattr(part, "__qualname__", "").find("<") >= 0 and not isinstance(part, type) else ""
+    instead = f" ({advice(part)})" if advice(part) else ""
     kind = next((ours for theirs, ours in _ENCODING if isinstance(error, theirs)), PicklingError)
-    failure = kind(f"cannot pickle {shorten(part)}{where}: {type(cause).__name__}: {cause}{advice}", path=path)
+    failure = kind(f"cannot pickle {shorten(part)}{where}: {type(cause).__name__}: {cause}{instead}", path=path)
     failure.__cause__ = error
     cause.__traceback__ = None  # its frames hold the object and this error: without this, both live until the next gc
     return failure
-
-
-_ADVICE = " (functions and classes travel by name: define it at the top level of a module)"
 
 
 def _dumps(obj: object) -> None:

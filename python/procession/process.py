@@ -95,7 +95,12 @@ class ProcessWithResult(BaseProcess):
         daemon: bool | None = None,
         forward_output: ForwardOutput = None,
     ) -> None:
-        """As the standard one. `forward_output`: see `output`. Raises: TypeError for what that cannot be."""
+        """As the standard one. `forward_output`: see `output`.
+
+        Raises: TypeError for what that cannot be, and for a target that cannot be called.
+        """
+        if target is not None and not callable(target):
+            raise TypeError(f"target must be a function, not {target!r}: pass target=f, not its result, target=f()")
         super().__init__(group, target, name, args, kwargs, daemon=daemon)
         if forward_output is not None:
             from ._output import wanted
@@ -179,6 +184,10 @@ class ProcessWithResult(BaseProcess):
         `sys.exit(3)`); ResultUnpicklable when the answer could not be pickled; UnpicklingError when it cannot be
         rebuilt here; ValueError after `close`; AssertionError before `start` or from another process.
         """
+        self._check_closed()  # type: ignore[attr-defined]
+        assert self._popen is not None or self._parent_pid != os.getpid(), (  # type: ignore[attr-defined]
+            f"{self.name} has no result, because it was never started: call start() first"
+        )
         self.join(timeout)
         popen = self._popen
         if popen.returncode is None:

@@ -152,6 +152,11 @@ class Program:
             self._functions[where] = None if node is None else _Reader(self, module, where, node).read()
         return self._functions[where]
 
+    def package(self, file: str) -> str:
+        """What a file imports its processes from: "procession", or "multiprocessing"."""
+        imports = self.module(file).imports
+        return "procession" if imports.get("procession") == ("procession", "") else "multiprocessing"
+
     def reachable(self, begin: Iterable[Where], *, by_name: bool) -> set[Where]:
         """These functions and all that they call. `by_name`: of unknown objects too, any method of that name."""
         found: set[Where] = set()

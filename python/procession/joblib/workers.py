@@ -6,6 +6,7 @@ that run at the same time share a crew or have one each. `shutdown`, or the end 
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import pickle
@@ -194,6 +195,10 @@ def shutdown() -> None:
     with _lock:
         _end_idle()
         _crews.clear()
+
+
+# The crew that is kept is nobody's mistake: without this, the interpreter's end would warn of a pool left unclosed.
+atexit.register(shutdown)
 
 
 def _forget_after_fork() -> None:

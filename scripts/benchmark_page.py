@@ -108,8 +108,8 @@ SPEED = (
 REASONS = (
     (
         r"start\.pool-fork-numpy",
-        "each forked worker is told how many threads BLAS may use, some 4 ms of processor time; "
-        "`PROCESSION_WORKER_THREADS=0` leaves that out",
+        "each forked worker is told how many threads BLAS may use, upon which OpenBLAS starts its threads anew, some "
+        "4 ms of processor time; `PROCESSION_WORKER_THREADS=0` leaves that out",
     ),
     (
         r"handover\.",

@@ -273,7 +273,7 @@ def machine(name: str, run: dict[str, Any]) -> str:
     about, scale = run["machine"], run["scale"]
     packages = ", ".join(f"{package} {version}" for package, version in sorted(about["packages"].items()))
     return (
-        f"Of {about['date'][:10]}, commit {about['commit']}: {about['cpu']}, {about['cores']} cores, "
+        f"The run of {about['date'][:10]}, commit {about['commit']}: {about['cpu']}, {about['cores']} cores, "
         f"{about['memory_gib']} GiB, {about['kernel']}, {about['python']}; load before the run {about['load']}; "
         f"{scale['rounds']} rounds of samples of {scale['seconds']:g} s; {packages}. "
         f"[All rows](../../benchmarks/results/{name}.txt), [as data](../../benchmarks/results/{name}.json)."

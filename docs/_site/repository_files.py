@@ -24,6 +24,11 @@ from sphinx.transforms import SphinxTransform
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+AS_SPHINX = {  # the classes that the theme knows
+    "<table>": '<div class="table-wrapper docutils container"><table class="docutils align-default">',
+    "</table>": "</table></div>",
+    "<code>": '<code class="docutils literal notranslate">',
+}
 LARGEST_BYTES = 200_000  # of a file, the rest is cut off: arbitrary
 
 
@@ -105,7 +110,10 @@ class Pages:
                     inner.attrs["href"] = (
                         self._address(path, Path(os.path.normpath(path.parent / name))) + hashed + anchor
                     )
-        return str(markdown.renderer.render(tokens, markdown.options, {}))
+        made = str(markdown.renderer.render(tokens, markdown.options, {}))
+        for plain, styled in AS_SPHINX.items():
+            made = made.replace(plain, styled)
+        return made
 
     def _address(self, source: Path, target: Path) -> str:
         if target not in self.made:

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,19 @@ def machine(name: str, run: dict[str, Any]) -> str:
     )
 
 
+def measured(name: str, run: dict[str, Any]) -> str:
+    """What README says before its table."""
+    about = run["machine"]
+    day = datetime.fromisoformat(about["date"])
+    python = about["python"].removeprefix("CPython ").rpartition(".")[0]
+    when = f"{day.day} {day:%B %Y}, Python {python}"
+    return (
+        f"Against the standard library, in one run on {about['cores']} cores ({when}):\n"
+        f"[pictures, rivals, and what fell short](docs/explanation/benchmarks.md), "
+        f"[every row](benchmarks/results/{name}.txt)."
+    )
+
+
 def speed(known: Index) -> str:
     """README's table."""
     lines = ["| | times as fast |", "| --- | --- |"]
@@ -336,6 +350,7 @@ def sections() -> tuple[dict[str, str], dict[str, str]]:
     known, told = index(results), list(verdicts(results))
     texts = {
         "machine": machine(name, run),
+        "measured": measured(name, run),
         "speed": speed(known),
         "counted": counted(told),
         "fallen": fallen(told),

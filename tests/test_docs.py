@@ -77,6 +77,14 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), f"{_id(document)} links to {target}"
 
 
+@pytest.mark.parametrize("document", EVERY_DOCUMENT, ids=_id)
+def test_titles_are_shown_as_written(document: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        bare = re.sub(r"`[^`]+`", "", title)
+        assert "__" not in bare and "<" not in bare, f"{_id(document)}: Markdown would eat a part of {title!r}"  # noqa: PT018
+
+
 def test_make_targets_in_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for document in EVERY_DOCUMENT:

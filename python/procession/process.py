@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 from multiprocessing import process as _standard
-from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
 from ._interrupts import Held, Ignored, force_at_exit, is_pending, let_end, let_raise, note
 from ._outcome import NOTHING, RAISED, UNFINISHED
@@ -27,7 +26,7 @@ from ._waits import join_process
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
+    from typing import Any, Final
 
     from ._outcome import Outcome
     from ._output import ForwardOutput
@@ -48,6 +47,12 @@ __all__ = [
     "on_start_in_child",
     "parent_process",
 ]
+
+# The standard library's own
+BaseProcess = _standard.BaseProcess
+active_children: Final = _standard.active_children
+current_process: Final = _standard.current_process
+parent_process: Final = _standard.parent_process
 
 
 def __getattr__(name: str) -> Any:

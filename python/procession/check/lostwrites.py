@@ -56,7 +56,7 @@ class Run:
                 self.tasks[pid].append((event["function"][0], event["function"][1]))
             else:
                 self.others[kind].append(event)
-        self.program = Program(modules)
+        self.program: Program = Program(modules)
 
     def child_functions(self, pid: int) -> set[Where]:
         """What a child can run: its target, its tasks, and all that they may call."""

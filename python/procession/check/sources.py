@@ -65,9 +65,12 @@ class Function:
 
 
 class _Module:
+    """What is known of one source file."""
+
     def __init__(self, file: str, name: str) -> None:
-        self.file, self.name = file, name
-        self.tree = tree_of(file) or ast.Module([], [])
+        self.file: str = file
+        self.name: str = name
+        self.tree: ast.Module = tree_of(file) or ast.Module([], [])
         self.functions: dict[str, ast.AST] = {MODULE: self.tree}
         self.classes: dict[str, ast.ClassDef] = {}
         self.globals: set[str] = set()

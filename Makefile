@@ -20,7 +20,7 @@ EXTENSION := $(VENV)/.stamp-extension
 MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat planted check-conformance bench bench-quick bench-mapreduce simulate changelog clean
+.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat planted check-conformance bench bench-quick bench-mapreduce simulate docs changelog clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -127,6 +127,10 @@ bench-mapreduce: setup $(VENV)/.stamp-bench  ## map-reduce against plain Python,
 
 simulate: setup  ## the pool and the shuffle at 10 to 10,000 workers: docs/explanation/scheduling.md and its picture (two minutes)
 	$(BIN)/python scripts/simulate.py
+
+docs: setup  ## the documentation as a site, in build/docs: warnings are errors, every link leads somewhere
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet --fresh-env --write-all docs build/docs
+	$(BIN)/python scripts/check_links.py build/docs
 
 changelog:  ## print the entries waiting in changelog.d/, as the next release will list them
 	@$(PYTHON) scripts/changelog.py

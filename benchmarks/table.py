@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from benchmarks.model import OURS, Ceiling, Result, Target
+from benchmarks.model import OURS, Result, Target
 from benchmarks.targets import CEILINGS, TARGETS
 
 Index = dict[tuple[str, str], Result]
@@ -51,32 +52,56 @@ def cost_lines(results: list[Result]) -> Iterator[str]:
             yield f"{result.row:<38} {result.rival:<16} {problem}"
 
 
-def target_lines(results: list[Result]) -> Iterator[str]:
-    """One line for each promise this run can judge: ratio of medians, the range over the rounds, promise, verdict."""
+@dataclass(frozen=True)
+class Verdict:
+    """A promise and what a run says of it."""
+
+    row: str
+    versus: str  # a rival, with its row if that is another one; "(absolute)"
+    measured: float  # ratio of the medians, or our median
+    spread: tuple[float, float] | None  # least and greatest ratio within one round
+    promised: float
+    ok: bool
+
+
+def verdicts(results: list[Result]) -> Iterator[Verdict]:
+    """Of each promise that this run can judge."""
     known = index(results)
-    yield f"{'row':<38} {'versus':<28} {'ratio':>7} {'rounds':>15} {'promised':>9}"
     for target in TARGETS:
         ours, theirs = known.get((target.row, OURS)), known.get((target.other_row or target.row, target.versus))
         if ours and theirs:
             yield _verdict(target, ours, theirs)
     for ceiling in CEILINGS:
         if held := known.get((ceiling.row, OURS)):
-            yield _below(ceiling, held)
+            ok = held.median < ceiling.limit
+            yield Verdict(ceiling.row, "(absolute)", held.median, None, ceiling.limit, ok)
 
 
-def _verdict(target: Target, ours: Result, theirs: Result) -> str:
-    ratio = theirs.median / ours.median
-    by_round = [their / our for their, our in zip(theirs.samples, ours.samples, strict=False)]
-    spread = f"{_short(min(by_round))} .. {_short(max(by_round))}"
+def _verdict(target: Target, ours: Result, theirs: Result) -> Verdict:
+    by_round = ratios(theirs, ours)
     versus = target.versus + (f" {target.other_row}" if target.other_row not in (None, target.row) else "")
-    mark = "ok" if ratio >= target.ratio else "SHORT"
-    return f"{target.row:<38} {versus:<28} {_short(ratio):>7} {spread:>15} {target.ratio:>7g} x  {mark}"
+    ratio = theirs.median / ours.median
+    return Verdict(target.row, versus, ratio, (min(by_round), max(by_round)), target.ratio, ratio >= target.ratio)
 
 
-def _below(ceiling: Ceiling, ours: Result) -> str:
-    mark = "ok" if ours.median < ceiling.limit else "SHORT"
-    return f"{ceiling.row:<38} {'(absolute)':<28} {ours.median:>7.3g} {'':>15} {f'< {ceiling.limit:g}':>9}  {mark}"
+def ratios(theirs: Result, ours: Result) -> list[float]:
+    """How many times as much theirs costs, in each round."""
+    return [their / our for their, our in zip(theirs.samples, ours.samples, strict=False)]
 
 
-def _short(ratio: float) -> str:
+def target_lines(results: list[Result]) -> Iterator[str]:
+    """One line for each promise this run can judge: ratio of medians, the range over the rounds, promise, verdict."""
+    yield f"{'row':<38} {'versus':<28} {'ratio':>7} {'rounds':>15} {'promised':>9}"
+    for told in verdicts(results):
+        mark = "ok" if told.ok else "SHORT"
+        if told.spread is None:
+            measured, spread, promised = f"{told.measured:.3g}", "", f"{f'< {told.promised:g}':>9}"
+        else:
+            measured, spread = short(told.measured), f"{short(told.spread[0])} .. {short(told.spread[1])}"
+            promised = f"{told.promised:>7g} x"
+        yield f"{told.row:<38} {told.versus:<28} {measured:>7} {spread:>15} {promised}  {mark}"
+
+
+def short(ratio: float) -> str:
+    """A ratio for people: 3 digits."""
     return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.3g}"

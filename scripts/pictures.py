@@ -1,8 +1,8 @@
 """Makes the pictures of the documentation, from real runs: python scripts/pictures.py [NAME ...]
 
-Each is a program below, watched by the real monitor for some seconds: `top-pool` and `top-deadlock` are textual's own
-pictures of the screen (SVG), `top-web` is what a headless Chromium shows of `procession top --web` (PNG; needs chromium
-or google-chrome). They go to docs/pictures. Look at them before they are committed.
+Each is a program below, watched by the real monitor for some seconds: `top-first`, `top-pool` and `top-deadlock` are
+textual's own pictures of the screen (SVG), `top-web` is what a headless Chromium shows of `procession top --web` (PNG;
+needs chromium or google-chrome). They go to docs/pictures. Look at them before they are committed.
 """
 
 from __future__ import annotations
@@ -91,29 +91,49 @@ if __name__ == "__main__":
         teller.join()
 '''
 
+WAITING = '''\
+"""The first lesson of the tutorial: a child and a thread wait at a door for the main thread, which computes."""
+import procession
+
+
+def wait_twice(door):
+    door.wait()
+    door.wait()
+
+
+if __name__ == "__main__":
+    door = procession.Barrier(3)
+    door.name = "door"
+    procession.Process(target=wait_twice, args=(door,), name="child").start()
+    procession.Thread(target=wait_twice, args=(door,), name="thread", daemon=True).start()
+    door.wait()
+    while True:
+        sum(range(1000))
+'''
+
 
 @contextlib.contextmanager
-def running(name: str, program: str) -> Iterator[int]:
-    """The program in a folder of its own; its number."""
+def running(name: str, program: str, objects: int = 3) -> Iterator[int]:
+    """The program in a folder of its own, once it has so many objects; its number."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, name).write_text(program)
         process = subprocess.Popen([sys.executable, name], cwd=folder)
         try:
-            wait_for(lambda: watchable(process.pid))
+            wait_for(lambda: watchable(process.pid, objects))
             yield process.pid
         finally:
             process.terminate()
             process.wait()
 
 
-def watchable(pid: int) -> bool:
+def watchable(pid: int, objects: int) -> bool:
     """Whether it has made all that it makes at its start."""
     try:
         watch = Watch(pid)
     except LookupError:
         return False
     with contextlib.closing(watch):
-        return len(watch.look().samples) > 2
+        return len(watch.look().samples) >= objects
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -152,6 +172,12 @@ def top_pool() -> None:
         (PICTURES / "top-pools.svg").write_text(screen(pid, (100, 14), 5, "4"))
 
 
+def top_first() -> None:
+    """A process with a thread, and a child."""
+    with running("waiting.py", WAITING, 1) as pid:
+        (PICTURES / "top-first.svg").write_text(screen(pid, (100, 14), 4, "down", "down"))
+
+
 def top_deadlock() -> None:
     """Two processes and two locks."""
     with running("transfer.py", TRANSFER) as pid:
@@ -182,7 +208,7 @@ def top_web() -> None:
             server.communicate()
 
 
-MAKERS = {"top-pool": top_pool, "top-deadlock": top_deadlock, "top-web": top_web}
+MAKERS = {"top-first": top_first, "top-pool": top_pool, "top-deadlock": top_deadlock, "top-web": top_web}
 
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)

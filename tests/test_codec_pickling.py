@@ -9,6 +9,7 @@ import decimal
 import enum
 import functools
 import pickle
+import queue
 import random
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import procession
 from procession import _native
 from procession.errors import NotShared, PicklingError, ProcessionError, UnpicklingError
 
@@ -223,6 +225,25 @@ def test_the_error_names_the_part_and_its_path() -> None:
     assert isinstance(error.__cause__, TypeError)
 
 
+@pytest.mark.parametrize(
+    ("obj", "theirs", "ours"),
+    [
+        (queue.Queue(), "queue.Queue", "Queue"),
+        (queue.SimpleQueue(), "queue.SimpleQueue", "SimpleQueue"),
+        (threading.Lock(), "threading.Lock", "Lock"),
+        (threading.RLock(), "threading.RLock", "RLock"),
+        (threading.Condition(), "threading.Condition", "Condition"),
+        (threading.Event(), "threading.Event", "Event"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_only_threads_share_is_named_with_what_processes_share(obj: Any, theirs: str, ours: str) -> None:
+    error = unpicklable([1, obj])
+    assert error.path == "[1]"  # and not the lock inside it
+    assert f"only the threads of one process can share a {theirs}: give processes a procession.{ours}()" in str(error)
+    assert hasattr(procession, ours)
+
+
 def test_a_lambda_is_named_with_advice() -> None:
     error = unpicklable([lambda: 0])
     assert error.path == "[0]"
@@ -233,6 +254,26 @@ def test_a_lambda_is_named_with_advice() -> None:
         pass
 
     assert isinstance(unpicklable(local), AttributeError)
+    assert "top level" in str(unpicklable(local))
+
+
+def test_what_travels_in_no_way_gets_no_advice_to_move_it() -> None:
+    error = unpicklable([(number for number in ())])
+    assert "generator" in str(error)
+    assert "top level" not in str(error)
+
+
+def test_a_name_that_the_main_module_lacks_is_named_with_advice() -> None:
+    def late() -> None:
+        pass
+
+    main = sys.modules["__main__"]
+    late.__module__, late.__qualname__ = "__main__", "late"
+    main.late = late  # type: ignore[attr-defined]
+    message, _ = _native.encode([late])
+    del main.late  # type: ignore[attr-defined]
+    with pytest.raises(UnpicklingError, match=r"attribute 'late' on <module .*above what starts processes"):
+        _native.decode(message)
 
 
 def test_paths_through_other_containers() -> None:

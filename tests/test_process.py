@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
@@ -159,8 +160,15 @@ def test_unpicklable_argument_is_named_by_start(method: str) -> None:
     assert caught.value.path == "args[1]['lock'][0]"
     assert worker.exitcode is None
     assert worker not in multiprocessing.active_children()
-    with pytest.raises(errors.PicklingError, match="target is "):
+    with pytest.raises(errors.PicklingError, match=r"target is .* top level of a module, or use get_context\('fork'\)"):
         context.Process(target=lambda: None).start()
+    with pytest.raises(errors.PicklingError, match=r"args\[0\] is <queue.Queue .* a procession.Queue\(\)$"):
+        context.Process(target=double, args=(queue.Queue(),)).start()  # nor by fork: the child would have a copy
+
+
+def test_the_result_of_a_call_is_no_target(process_context: Any) -> None:
+    with pytest.raises(TypeError, match=r"not 2: pass target=f, not its result, target=f\(\)"):
+        process_context.Process(target=double(1))
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 
 import procession
 from procession import _registry
+from procession._registry import proc
 from procession._sites import short_site
 from procession.cli.listing import listing
 from procession.errors import NoSuchProgram
@@ -418,6 +421,13 @@ def test_processes_and_threads_that_share_nothing_are_seen(method: str, tmp_path
         assert seen.objects == ()
         assert [one.name for one in seen.processes] == ["MainProcess", "sleeper"]
         assert [one.name for one in seen.processes[0].threads] == ["MainThread", "a thread"]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="there the kernel knows every thread's name")
+def test_a_thread_without_a_name_is_not_called_as_the_interpreter_is() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        number = executor.submit(threading.get_native_id).result()
+        assert dict(proc.threads(os.getpid()))[number] == "a thread"
 
 
 def make_objects(answers: Any) -> None:

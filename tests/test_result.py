@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing.util import Finalize
 from typing import Any
 
 import pytest
@@ -182,6 +183,19 @@ def test_killed(process_context: Any, number: signal.Signals) -> None:
     finish(worker)
 
 
+def answer_and_die() -> str:
+    Finalize(None, os.kill, (os.getpid(), signal.SIGKILL), exitpriority=1)
+    return "answered"
+
+
+def test_killed_after_its_answer(process_context: Any) -> None:
+    worker = process_context.Process(target=answer_and_die)
+    worker.start()
+    assert worker.result() == "answered"
+    assert worker.exitcode == -signal.SIGKILL
+    finish(worker)
+
+
 def test_unpicklable_result_names_the_path(process_context: Any) -> None:
     worker = process_context.Process(target=return_lambda)
     worker.start()
@@ -263,7 +277,7 @@ def test_overridden_run_gives_the_result() -> None:
 
 def test_result_before_start_and_after_close(process_context: Any) -> None:
     worker = process_context.Process(target=nothing)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="was never started: call start"):
         worker.result()
     worker.start()
     worker.join()

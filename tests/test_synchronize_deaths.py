@@ -6,6 +6,8 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from parties import Team, blocked, failure, kill
 
 import procession
 from procession.errors import AbandonedLockWarning, BrokenBarrierError, LockAbandoned, NotOwner, ReleaseError
-from procession.testing import wait_until
+from procession.testing import steps, wait_until
 
 COARSE = 5  # CLOCK_REALTIME_COARSE, which locks read: a second begins a few milliseconds later on it
 LOCKS = ["Lock", "RLock", "Condition"]
@@ -230,6 +232,32 @@ def test_a_value_says_so_too(fork: Any, team: Team) -> None:
     with value.get_lock().repair():
         value.value = 2
     assert value.value == 2
+
+
+def store_and_die(step: int, store: Callable[[], None]) -> None:
+    with steps(die_at=step):
+        store()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_half_a_slice_is_told_of(fork: Any, team: Team, kind: str) -> None:
+    """The array's own lock is taken for a slice, and a death in the middle is a death of its holder."""
+    numbers = fork.Array("i", 3, lock=getattr(fork, kind)())
+    letters = fork.Array("c", b"old", lock=getattr(fork, kind)())
+    halves = 0
+    for array, old, new in ((numbers, [0, 0, 0], [1, 2, 3]), (letters, b"old", b"NEW")):
+        for step in range(1, 20):
+            array[:] = old
+            child = team.start(fork, store_and_die, step, partial(array.__setitem__, slice(None), new))
+            child.join()
+            told, found = take_and_tell(array), array[:]
+            if found not in (old, new):
+                halves += 1
+                assert [str(child.pid) in line for line in told] == [True], (step, told)
+            if child.exitcode == 0:
+                break
+        assert (found, told) == (new, [])
+    assert halves == 2
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])

@@ -83,8 +83,11 @@ def pipe_throughput(rival: Rival, scale: Scale) -> Costs:
 
 
 def hand_over(rival: Rival, scale: Scale, turns: Callable[[Rival], tuple[Turn, Turn]]) -> Costs:
-    """Nanoseconds for one hand-over of a turn: two processes alternate, n times each."""
-    pairs = turns(rival)
+    """Nanoseconds for one hand-over of a turn: two processes alternate, n times each.
+
+    Each run has primitives of its own. Of those of the last one a process that has ended holds a lock, and procession
+    would let the next have it before its turn.
+    """
 
     def play(turn: Turn, n: int, meeting: Meeting) -> tuple[int, int]:
         meeting.wait()
@@ -94,7 +97,7 @@ def hand_over(rival: Rival, scale: Scale, turns: Callable[[Rival], tuple[Turn, T
         return began, perf_counter_ns()
 
     def run(n: int) -> int:
-        parties: list[Party[tuple[int, int]]] = [partial(play, turn, n) for turn in pairs]
+        parties: list[Party[tuple[int, int]]] = [partial(play, turn, n) for turn in turns(rival)]
         spans = together(rival, parties)
         return max(end for _, end in spans) - min(begin for begin, _ in spans)
 

@@ -10,11 +10,19 @@ bound when first used, modules as well: importing the package starts nothing, op
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform != "linux":  # else the first use would say that `_native` is missing
+    raise ImportError(
+        f"procession runs on Linux, whose futexes and memory files it uses, and this is {sys.platform}: use "
+        "multiprocessing here, which has the same names, or run the program in WSL 2, a container or a virtual machine"
+    )
+
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from multiprocessing.context import AuthenticationError, BufferTooShort, ProcessError
-    from typing import Any
+    from typing import Any, Final
 
+    from . import context as _context
     from .context import Process
     from .context import default as _default
     from .errors import TimeoutError
@@ -24,39 +32,43 @@ if TYPE_CHECKING:
     from .installing import uninstall as uninstall
     from .process import Thread
 
-    Array = _default.Array
-    Barrier = _default.Barrier
-    BoundedSemaphore = _default.BoundedSemaphore
-    Condition = _default.Condition
-    Event = _default.Event
-    JoinableQueue = _default.JoinableQueue
-    Lock = _default.Lock
-    Manager = _default.Manager
-    Pipe = _default.Pipe
-    Pool = _default.Pool
-    Queue = _default.Queue
-    RLock = _default.RLock
-    RawArray = _default.RawArray
-    RawValue = _default.RawValue
-    Semaphore = _default.Semaphore
-    SimpleQueue = _default.SimpleQueue
-    Value = _default.Value
-    active_children = _default.active_children
-    allow_connection_pickling = _default.allow_connection_pickling
-    cpu_count = _default.cpu_count
-    current_process = _default.current_process
-    detect_deadlocks = _default.detect_deadlocks
-    freeze_support = _default.freeze_support
-    get_all_start_methods = _default.get_all_start_methods
-    get_context = _default.get_context
-    get_logger = _default.get_logger
-    get_start_method = _default.get_start_method
-    log_to_stderr = _default.log_to_stderr
-    parent_process = _default.parent_process
-    reducer = _default.reducer
-    set_executable = _default.set_executable
-    set_forkserver_preload = _default.set_forkserver_preload
-    set_start_method = _default.set_start_method
+    AuthenticationError = _context.AuthenticationError
+    BufferTooShort = _context.BufferTooShort
+    ProcessError = _context.ProcessError
+
+    Array: Final = _default.Array
+    Barrier: Final = _default.Barrier
+    BoundedSemaphore: Final = _default.BoundedSemaphore
+    Condition: Final = _default.Condition
+    Event: Final = _default.Event
+    JoinableQueue: Final = _default.JoinableQueue
+    Lock: Final = _default.Lock
+    Manager: Final = _default.Manager
+    Pipe: Final = _default.Pipe
+    Pool: Final = _default.Pool
+    Queue: Final = _default.Queue
+    RLock: Final = _default.RLock
+    RawArray: Final = _default.RawArray
+    RawValue: Final = _default.RawValue
+    Semaphore: Final = _default.Semaphore
+    SimpleQueue: Final = _default.SimpleQueue
+    Value: Final = _default.Value
+    active_children: Final = _default.active_children
+    allow_connection_pickling: Final = _default.allow_connection_pickling
+    cpu_count: Final = _default.cpu_count
+    current_process: Final = _default.current_process
+    detect_deadlocks: Final = _default.detect_deadlocks
+    freeze_support: Final = _default.freeze_support
+    get_all_start_methods: Final = _default.get_all_start_methods
+    get_context: Final = _default.get_context
+    get_logger: Final = _default.get_logger
+    get_start_method: Final = _default.get_start_method
+    log_to_stderr: Final = _default.log_to_stderr
+    parent_process: Final = _default.parent_process
+    reducer: Any = _default.reducer
+    set_executable: Final = _default.set_executable
+    set_forkserver_preload: Final = _default.set_forkserver_preload
+    set_start_method: Final = _default.set_start_method
 
 __all__ = [
     "Array",
@@ -135,7 +147,7 @@ def __getattr__(name: str) -> Any:
         __import__(f"{__name__}.{name}")  # `importlib` would be one more module to load
         return globals()[name]
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_hint(name)}")
     if name in _ELSEWHERE:
         value = getattr(__getattr__(_ELSEWHERE[name]), name)
     else:
@@ -145,6 +157,13 @@ def __getattr__(name: str) -> Any:
     if name != "reducer":  # a property of the context that may change
         globals()[name] = value
     return value
+
+
+def _hint(name: str) -> str:
+    """Where a name is that people look for here: `procession.WorkerDied`."""
+    if name[:1].isupper() and hasattr(__getattr__("errors"), name):
+        return f"; it is {__name__}.errors.{name}"
+    return ""
 
 
 def __dir__() -> list[str]:

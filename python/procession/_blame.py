@@ -15,10 +15,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-__all__ = ["find_unpicklable", "shorten"]
+__all__ = ["advice", "find_unpicklable", "is_for_threads", "shorten"]
 
 _MAX_DEPTH = 50  # steps; arbitrary, deeper nesting is named up to here
 _MAX_REPR = 120  # characters of an object's repr in a message
+
+# What only threads can share, by the module and name of its type: what people call it, and what processes share instead
+_FOR_THREADS = {
+    ("queue", "Queue"): ("queue.Queue", "Queue"),
+    ("queue", "LifoQueue"): ("queue.LifoQueue", "Queue"),
+    ("queue", "PriorityQueue"): ("queue.PriorityQueue", "Queue"),
+    ("_queue", "SimpleQueue"): ("queue.SimpleQueue", "SimpleQueue"),
+    ("_thread", "lock"): ("threading.Lock", "Lock"),
+    ("_thread", "RLock"): ("threading.RLock", "RLock"),
+    ("threading", "Semaphore"): ("threading.Semaphore", "Semaphore"),
+    ("threading", "BoundedSemaphore"): ("threading.BoundedSemaphore", "BoundedSemaphore"),
+    ("threading", "Condition"): ("threading.Condition", "Condition"),
+    ("threading", "Event"): ("threading.Event", "Event"),
+    ("threading", "Barrier"): ("threading.Barrier", "Barrier"),
+}
 
 
 def find_unpicklable(obj: object, dumps: Callable[[object], object], path: str = "") -> tuple[str, object, Exception]:
@@ -33,6 +48,8 @@ def find_unpicklable(obj: object, dumps: Callable[[object], object], path: str =
     except Exception as failure:
         error = failure
     for _ in range(_MAX_DEPTH):
+        if is_for_threads(obj):
+            break  # deeper is its lock, which says nothing to who gave a queue
         for step, child in _children(obj):
             failure_of_child = _failure(child, dumps)
             if failure_of_child is not None and child is not obj:
@@ -41,6 +58,28 @@ def find_unpicklable(obj: object, dumps: Callable[[object], object], path: str =
         else:
             break
     return path, obj, error
+
+
+def advice(part: object, or_else: str = "") -> str:
+    """What to send in place of a part that cannot be pickled; empty where nothing better is known than the error.
+
+    `or_else`: what would do for a function, besides.
+    """
+    if is_for_threads(part):
+        theirs, ours = _FOR_THREADS[_kind(part)]
+        return f"only the threads of one process can share a {theirs}: give processes a procession.{ours}()"
+    if "<" in getattr(part, "__qualname__", "") and callable(part) and not isinstance(part, type):  # no generator
+        return f"functions and classes travel by name: define it at the top level of a module{or_else}"
+    return ""
+
+
+def is_for_threads(obj: object) -> bool:
+    """Whether it is a queue or lock of threads: a forked child has a copy of it that nobody else sees."""
+    return _kind(obj) in _FOR_THREADS
+
+
+def _kind(obj: object) -> tuple[str, str]:
+    return type(obj).__module__, type(obj).__qualname__
 
 
 def shorten(obj: object) -> str:

@@ -140,25 +140,29 @@ class Far:
 
     # What it makes, besides pools and executors
 
-    Queue = _primitive("Queue", "maxsize")
-    JoinableQueue = _primitive("JoinableQueue", "maxsize")
-    SimpleQueue = _primitive("SimpleQueue")
-    Lock = _primitive("Lock")
-    RLock = _primitive("RLock")
-    Condition = _primitive("Condition", "lock")
-    Semaphore = _primitive("Semaphore", "value")
-    BoundedSemaphore = _primitive("BoundedSemaphore", "value")
-    Event = _primitive("Event")
-    Barrier = _primitive("Barrier", "parties", "action", "timeout")
-    Value = _primitive("Value", "typecode_or_type")
-    Array = _primitive("Array", "typecode_or_type", "size_or_initializer")
+    Queue: Any = _primitive("Queue", "maxsize")
+    JoinableQueue: Any = _primitive("JoinableQueue", "maxsize")
+    SimpleQueue: Any = _primitive("SimpleQueue")
+    Lock: Any = _primitive("Lock")
+    RLock: Any = _primitive("RLock")
+    Condition: Any = _primitive("Condition", "lock")
+    Semaphore: Any = _primitive("Semaphore", "value")
+    BoundedSemaphore: Any = _primitive("BoundedSemaphore", "value")
+    Event: Any = _primitive("Event")
+    Barrier: Any = _primitive("Barrier", "parties", "action", "timeout")
+    Value: Any = _primitive("Value", "typecode_or_type")
+    Array: Any = _primitive("Array", "typecode_or_type", "size_or_initializer")
 
-    Process = _refusal("Process", "ctx.Executor().submit(f), ctx.Pool().apply_async(f), or get_context('fork').Process")
-    Thread = _refusal("Thread", "ctx.Executor().submit(f), or threading.Thread for one here")
-    Pipe = _refusal("Pipe", "two of ctx.Queue(), one for each direction")
-    Manager = _refusal("Manager", "ctx.Value, ctx.Lock and ctx.Queue, or an object of the cluster's own (an actor)")
-    RawValue = _refusal("RawValue", "ctx.Value")
-    RawArray = _refusal("RawArray", "ctx.Array, or what ctx.Pool().map returns")
+    Process: Any = _refusal(
+        "Process", "ctx.Executor().submit(f), ctx.Pool().apply_async(f), or get_context('fork').Process"
+    )
+    Thread: Any = _refusal("Thread", "ctx.Executor().submit(f), or threading.Thread for one here")
+    Pipe: Any = _refusal("Pipe", "two of ctx.Queue(), one for each direction")
+    Manager: Any = _refusal(
+        "Manager", "ctx.Value, ctx.Lock and ctx.Queue, or an object of the cluster's own (an actor)"
+    )
+    RawValue: Any = _refusal("RawValue", "ctx.Value")
+    RawArray: Any = _refusal("RawArray", "ctx.Array, or what ctx.Pool().map returns")
 
 
 def _end(engines: weakref.WeakSet[Any], cluster: Cluster) -> None:

@@ -75,9 +75,11 @@ class Outbound:
     """The sending half of an end."""
 
     def __init__(self, ring: Ring, flags: Flags, direction: int, fd: int) -> None:
-        self.ring, self.direction, self.fd = ring, direction, fd
-        self.flags = memoryview(flags)[4 * direction :]
-        self.looked = monotonic()  # when the other end was last seen alive
+        self.ring: Ring = ring
+        self.direction: int = direction
+        self.fd: int = fd
+        self.flags: memoryview = memoryview(flags)[4 * direction :]
+        self.looked: float = monotonic()  # when the other end was last seen alive
         self.large: deque[tuple[int, int]] = deque()  # sent through this object, and not known to be read: see `wait`
 
     def put(self, message: object) -> None:
@@ -127,12 +129,14 @@ class Inbound:
     """The receiving half of an end."""
 
     def __init__(self, ring: Ring, flags: Flags, direction: int, fd: int) -> None:
-        self.ring, self.direction, self.fd = ring, direction, fd
-        self.flags = memoryview(flags)[4 * direction :]
+        self.ring: Ring = ring
+        self.direction: int = direction
+        self.fd: int = fd
+        self.flags: memoryview = memoryview(flags)[4 * direction :]
         self.channel: socket.socket | None = None  # of `fd`, made when asked for
-        self.is_new = True  # nobody has watched through this object
+        self.is_new: bool = True  # nobody has watched through this object
         self.poller: select.epoll | None = None  # of `unheard` and the channel
-        self.unheard = -1  # eventfd, readable while there are messages that nobody rang for
+        self.unheard: int = -1  # eventfd, readable while there are messages that nobody rang for
 
     def get(self) -> Any:
         """Block until there is a message. Raises: EOFError when there is none and nobody can send any more."""

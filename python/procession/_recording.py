@@ -103,7 +103,8 @@ class ProcessFile:
         """The file `<pid>-<time>.records`; its labels lie beside it."""
         self.path = path
         pid, _, began = path.stem.partition("-")
-        self.pid, self.began = int(pid), int(began)
+        self.pid: int = int(pid)
+        self.began: int = int(began)
         self._labels: list[str | tuple[int, ...]] = []
         self._read = 0  # bytes of labels
 
@@ -202,13 +203,18 @@ class Recording:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         """Raises: NotARecording when there is none that this version can read."""
-        self.directory = Path(directory)
+        self.directory: Path = Path(directory)
         try:
             header = (self.directory / "header").read_bytes()
         except OSError as error:
             raise NotARecording(f"{directory}: no recording of procession's ({error.strerror})") from None
         if len(header) < 192 or header[:8] != _MAGIC:
             raise NotARecording(f"{directory}: its header is damaged, or not procession's")
+        self.what: int
+        self.created: int
+        self.created_1970: int
+        self.limit: int
+        self.creator: int
         _magic, version, self.what, self.created, self.created_1970, self.limit, self.creator = _HEADER.unpack_from(
             header
         )
@@ -216,6 +222,10 @@ class Recording:
             raise NotARecording(
                 f"{directory}: recorded by a procession with format {version}; this one reads format {_VERSION}"
             )
+        self.reserved: int
+        self.dropped: int
+        self.stopped: int
+        self.stopped_pid: int
         self.reserved, self.dropped, self.stopped, self.stopped_pid = _COUNTERS.unpack_from(header, 128)
 
     def files(self) -> list[ProcessFile]:

@@ -45,6 +45,8 @@ def check_max_bytes(max_bytes: int) -> None:
 class ThreadQueue(_PlainQueue):
     """The thread context's Queue: objects are handed over as they are, with the names of the shared one."""
 
+    unfinished_tasks: int
+
     def __init__(self, maxsize: int = 0, *, max_bytes: int = 0) -> None:
         """`max_bytes` is checked and otherwise ignored: nothing is encoded here, so there are no bytes to count."""
         super().__init__(bound(maxsize))
@@ -53,8 +55,8 @@ class ThreadQueue(_PlainQueue):
             from ._store import private_arena
 
             private_arena()  # or its waits would stand in no table
-        self.is_shutdown = False  # whether `shutdown` was called; the standard library's name from 3.13 on
-        self.closed = False  # whether `close` was called
+        self.is_shutdown: bool = False  # whether `shutdown` was called; the standard library's name from 3.13 on
+        self.closed: bool = False  # whether `close` was called
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.qsize()} items, {self.maxsize or 'unbounded'})>"
@@ -118,7 +120,7 @@ class ThreadQueue(_PlainQueue):
         await thread_queue_put(self, obj, timeout)
 
     def put_many(self, objects: Iterable[Any], block: bool = True, timeout: float | None = None) -> int:
-        """Put every object; returns how many were put before the deadline. Raises Full when none was."""
+        """Put every object; returns how many were put within `timeout` seconds. Raises: Full if none was; as `put`."""
         end = None if timeout is None else monotonic() + timeout
         count = 0
         for obj in objects:
@@ -132,7 +134,7 @@ class ThreadQueue(_PlainQueue):
         return count
 
     def get_many(self, max_items: int = 1024, block: bool = True, timeout: float | None = None) -> list[Any]:
-        """Take up to `max_items`; waits only for the first."""
+        """Take up to `max_items`; waits only for the first, `timeout` seconds at most. Raises: as `get`."""
         if max_items <= 0:
             return []
         items = [self.get(block, timeout)]

@@ -16,14 +16,7 @@ import socket
 import sys
 from multiprocessing import connection as _standard
 from multiprocessing import reduction
-from multiprocessing.connection import (  # type: ignore[attr-defined]
-    Client,
-    Connection,
-    Listener,
-    answer_challenge,
-    deliver_challenge,
-    rebuild_connection,
-)
+from multiprocessing.connection import rebuild_connection  # type: ignore[attr-defined]
 
 from . import _native
 from ._pipe import Flags, Inbound, Outbound, Ring
@@ -33,7 +26,7 @@ from ._wait import wait
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Final
 
 __all__ = [
     "Client",
@@ -48,6 +41,13 @@ __all__ = [
     "wait",
 ]
 
+
+# The standard library's own
+Client: Final = _standard.Client
+Connection = _standard.Connection
+Listener = _standard.Listener
+answer_challenge: Final = _standard.answer_challenge
+deliver_challenge: Final = _standard.deliver_challenge
 
 # They make a socket of what `fileno` gives them.
 _WANT_SOCKET = {getattr(reduction, name).__code__ for name in ("send_handle", "recv_handle")}

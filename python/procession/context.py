@@ -13,14 +13,6 @@ from __future__ import annotations
 
 import multiprocessing.context
 import threading
-from multiprocessing.context import (
-    AuthenticationError,
-    BufferTooShort,
-    ProcessError,
-    assert_spawning,
-    get_spawning_popen,
-    set_spawning_popen,
-)
 
 from . import _standard, process
 from ._factories import Factories
@@ -29,7 +21,7 @@ from .process import ForkProcess, ForkServerProcess, SpawnProcess
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from typing import Any, ClassVar
+    from typing import Any, ClassVar, Final
 
     from . import _native
     from ._output import ForwardOutput
@@ -58,6 +50,14 @@ __all__ = [
     "get_spawning_popen",
     "set_spawning_popen",
 ]
+
+# The standard library's own
+AuthenticationError = multiprocessing.context.AuthenticationError
+BufferTooShort = multiprocessing.context.BufferTooShort
+ProcessError = multiprocessing.context.ProcessError
+assert_spawning: Final = multiprocessing.context.assert_spawning
+get_spawning_popen: Final = multiprocessing.context.get_spawning_popen
+set_spawning_popen: Final = multiprocessing.context.set_spawning_popen
 
 
 class BaseContext(Factories):
@@ -189,9 +189,18 @@ class ThreadContext(BaseContext):
 
     _name = "thread"
     Process = ThreadProcess
-    current_process = staticmethod(_current)
-    parent_process = staticmethod(lambda: None)
-    active_children = staticmethod(process.active_threads)  # type: ignore[assignment]
+
+    def current_process(self) -> Any:  # type: ignore[override]
+        """The thread of ours that calls this, else this process."""
+        return _current()
+
+    @staticmethod
+    def parent_process() -> None:
+        """None: threads have no parent process."""
+
+    def active_children(self) -> list[Any]:  # type: ignore[override]
+        """The threads started here (`Thread`, `Process` of this context) that still run."""
+        return list(process.active_threads())
 
     def _arena(self) -> _native.Arena:
         from ._store import private_arena
@@ -211,7 +220,7 @@ class ThreadContext(BaseContext):
         return ThreadJoinableQueue(maxsize)
 
     def SimpleQueue(self) -> Any:
-        """A queue with get, put and empty."""
+        """An unbounded queue with `put`, `get` and `empty`, of the objects themselves."""
         from .queues import ThreadSimpleQueue
 
         return ThreadSimpleQueue()
@@ -230,7 +239,16 @@ class FarContext(Far, BaseContext):
 
 
 class Process(process.ProcessWithResult, multiprocessing.context.Process):
-    """A process started by the default method; a thread if that is 'thread'. See `ProcessWithResult`."""
+    """A process of the start method in use; a thread if that is 'thread'.
+
+        process = procession.Process(target=sum, args=([1, 2],))
+        process.start()
+        assert process.result() == 3
+
+    As `multiprocessing.Process`, and besides: `result(timeout=None)` blocks until it ends and returns what the target
+    returned, or raises what it raised, or WorkerDied when it died; `output` has its last lines, with `forward_output`;
+    `wait_async` and `result_async` wait in asyncio. It ends when its parent does. See `procession.process`.
+    """
 
     def start(self) -> None:
         """As `ProcessWithResult.start`."""
@@ -268,7 +286,17 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         self._presumed: BaseContext | None = None  # what `install` chose for a program that may choose for itself
 
     def get_context(self, method: Any = None, *, detect_deadlocks: bool | None = None) -> Any:
-        """The context named, or without a name the one in use. `detect_deadlocks` as in `BaseContext`."""
+        """The context named, or without a name the one in use: it has all the names of the package.
+
+        'fork', 'spawn' and 'forkserver' start processes, 'thread' starts threads instead. Work runs on a cluster with
+        'dask://host:port' or 'ray://host:port' ('dask', 'ray': one on this machine), 'subinterpreters', a
+        `distributed.Client`, or any `concurrent.futures.Executor`: see docs/guides/clusters.md.
+
+        `detect_deadlocks`: unless None, call `detect_deadlocks` with this value.
+
+        Raises: ValueError for another name, TypeError for another object; of a cluster EngineMissing,
+        ClusterUnreachable, VersionMismatch.
+        """
         if detect_deadlocks is not None:
             self.detect_deadlocks(detect_deadlocks)
         if method is not None:
@@ -292,11 +320,19 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         return self.get_context()._joinable_queue(maxsize, max_bytes, max_deliveries)
 
     def SimpleQueue(self) -> Any:
-        """A queue with get, put and empty."""
+        """An unbounded queue with `put`, `get`, `empty` and `close`. Else as `Queue`.
+
+        What it gives is a `procession.queues.SimpleQueue`. Raises: ArenaFull.
+        """
         return self.get_context().SimpleQueue()
 
     def Manager(self) -> SyncManager:
-        """A manager, in a process started by the method in use ('thread': by the interpreter's)."""
+        """A manager: a process of its own that holds dicts, lists and other objects, and hands out proxies of them.
+
+        Each call of a proxy is a message there and back: shared values, arrays and queues are many times quicker. It is
+        started by the method in use ('thread': by the interpreter's). When it dies, calls raise EOFError or
+        ConnectionError. `with` ends it. See `procession.managers.SyncManager`.
+        """
         manager: SyncManager = self.get_context().Manager()
         return manager
 
@@ -305,7 +341,10 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         return _current() if isinstance(self._actual_context, ThreadContext) else process.current_process()
 
     def active_children(self) -> list[Any]:  # type: ignore[override]
-        """Processes started here that still run, and threads if the start method is 'thread'. Joins the others."""
+        """The processes started by this one that still run, and its threads if the start method is 'thread'.
+
+        Never blocks. Those that have ended are joined by it, and so collected.
+        """
         threads = process.active_threads() if isinstance(self._actual_context, ThreadContext) else []
         return [*process.active_children(), *threads]
 
@@ -323,13 +362,16 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         self._presumed = None
 
     def get_start_method(self, allow_none: bool = False) -> str | None:  # type: ignore[override]
-        """Name of the method in use; with `allow_none`, None while nothing was set."""
+        """The start method in use: 'fork', 'spawn', 'forkserver' or 'thread'.
+
+        With `allow_none`, None while nothing was set. Else the interpreter's own, which differs with the version.
+        """
         if self._actual_context is not None:
             return self._actual_context._name
         return None if allow_none else self._interpreters_choice()
 
     def get_all_start_methods(self) -> list[str]:
-        """The ways to start a process on this machine, the usual one first."""
+        """The ways to start a process on this machine, the usual one first. ('thread' starts none.)"""
         return BaseContext.get_all_start_methods(self)
 
     @staticmethod

@@ -5,6 +5,6 @@ from multiprocessing import heap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from multiprocessing.heap import *  # noqa: F403
+    BufferWrapper = heap.BufferWrapper
 
 sys.modules[__name__] = heap

@@ -21,19 +21,12 @@ from multiprocessing.managers import (  # type: ignore[attr-defined]  # most are
     ArrayProxy,
     AutoProxy,
     BarrierProxy,
-    BaseProxy,
     ConditionProxy,
-    DictProxy,
     EventProxy,
     IteratorProxy,
-    ListProxy,
     MakeProxyType,
-    Namespace,
     NamespaceProxy,
     PoolProxy,
-    RemoteError,
-    Token,
-    ValueProxy,
 )
 
 from . import pool, process
@@ -67,6 +60,15 @@ __all__ = [
     "Token",
     "ValueProxy",
 ]
+
+# The standard library's own, as are those above
+BaseProxy = _standard.BaseProxy
+Namespace = _standard.Namespace
+RemoteError = _standard.RemoteError
+Token = _standard.Token
+DictProxy = _standard.DictProxy
+ListProxy = _standard.ListProxy
+ValueProxy = _standard.ValueProxy
 
 _PROCESSES: dict[str, Any] = {
     "fork": process.ForkProcess,
@@ -193,7 +195,13 @@ _SET = (
 )
 
 
-class SetProxy(_SetMethods, MakeProxyType("_SetCalls", _SET)):  # type: ignore[misc]
+if TYPE_CHECKING:
+    _SetCalls = BaseProxy
+else:
+    _SetCalls = MakeProxyType("_SetCalls", _SET)
+
+
+class SetProxy(_SetMethods, _SetCalls):
     """The proxy of a set: every method and operator of a set but equality."""
 
     _exposed_ = (*_SET, *_IN_PLACE)
@@ -201,8 +209,7 @@ class SetProxy(_SetMethods, MakeProxyType("_SetCalls", _SET)):  # type: ignore[m
 
 MutableSet.register(SetProxy)
 
-_, *_of_pools = SyncManager._registry["Pool"]
-SyncManager._registry["Pool"] = (pool.Pool, *_of_pools)
+SyncManager._registry["Pool"] = (pool.Pool, *SyncManager._registry["Pool"][1:])
 if "set" in SyncManager._registry:
     SetProxy = _standard.SetProxy  # type: ignore[attr-defined,misc]
 else:

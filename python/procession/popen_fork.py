@@ -5,6 +5,6 @@ from multiprocessing import popen_fork
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from multiprocessing.popen_fork import *  # noqa: F403
+    Popen = popen_fork.Popen
 
 sys.modules[__name__] = popen_fork

@@ -5,6 +5,6 @@ from multiprocessing import popen_forkserver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from multiprocessing.popen_forkserver import *  # noqa: F403
+    Popen = popen_forkserver.Popen
 
 sys.modules[__name__] = popen_forkserver

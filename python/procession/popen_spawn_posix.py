@@ -5,6 +5,6 @@ from multiprocessing import popen_spawn_posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from multiprocessing.popen_spawn_posix import *  # noqa: F403
+    Popen = popen_spawn_posix.Popen
 
 sys.modules[__name__] = popen_spawn_posix

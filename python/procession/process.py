@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 from multiprocessing import process as _standard
-from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
 from ._interrupts import Held, Ignored, force_at_exit, is_pending, let_end, let_raise, note
 from ._outcome import NOTHING, RAISED, UNFINISHED
@@ -27,7 +26,7 @@ from ._waits import join_process
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
+    from typing import Any, Final
 
     from ._outcome import Outcome
     from ._output import ForwardOutput
@@ -48,6 +47,12 @@ __all__ = [
     "on_start_in_child",
     "parent_process",
 ]
+
+# The standard library's own
+BaseProcess = _standard.BaseProcess
+active_children: Final = _standard.active_children
+current_process: Final = _standard.current_process
+parent_process: Final = _standard.parent_process
 
 
 def __getattr__(name: str) -> Any:
@@ -95,7 +100,12 @@ class ProcessWithResult(BaseProcess):
         daemon: bool | None = None,
         forward_output: ForwardOutput = None,
     ) -> None:
-        """As the standard one. `forward_output`: see `output`. Raises: TypeError for what that cannot be."""
+        """As the standard one. `forward_output`: see `output`.
+
+        Raises: TypeError for what that cannot be, and for a target that cannot be called.
+        """
+        if target is not None and not callable(target):
+            raise TypeError(f"target must be a function, not {target!r}: pass target=f, not its result, target=f()")
         super().__init__(group, target, name, args, kwargs, daemon=daemon)
         if forward_output is not None:
             from ._output import wanted
@@ -179,6 +189,10 @@ class ProcessWithResult(BaseProcess):
         `sys.exit(3)`); ResultUnpicklable when the answer could not be pickled; UnpicklingError when it cannot be
         rebuilt here; ValueError after `close`; AssertionError before `start` or from another process.
         """
+        self._check_closed()  # type: ignore[attr-defined]
+        assert self._popen is not None or self._parent_pid != os.getpid(), (  # type: ignore[attr-defined]
+            f"{self.name} has no result, because it was never started: call start() first"
+        )
         self.join(timeout)
         popen = self._popen
         if popen.returncode is None:

@@ -5,6 +5,9 @@ from multiprocessing import resource_sharer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from multiprocessing.resource_sharer import *  # noqa: F403
+    from typing import Final
+
+    DupFd = resource_sharer.DupFd
+    stop: Final = resource_sharer.stop
 
 sys.modules[__name__] = resource_sharer

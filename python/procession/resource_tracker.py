@@ -5,6 +5,10 @@ from multiprocessing import resource_tracker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from multiprocessing.resource_tracker import *  # noqa: F403
+    from typing import Final
+
+    ensure_running: Final = resource_tracker.ensure_running
+    register: Final = resource_tracker.register
+    unregister: Final = resource_tracker.unregister
 
 sys.modules[__name__] = resource_tracker

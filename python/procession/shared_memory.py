@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from multiprocessing import shared_memory as _standard
-from multiprocessing.shared_memory import ShareableList
 
 __all__ = ["ShareableList", "SharedMemory"]
 
 TYPE_CHECKING = False
+ShareableList = _standard.ShareableList
 if TYPE_CHECKING or sys.version_info >= (3, 13) or not hasattr(_standard, "_posixshmem"):
     SharedMemory = _standard.SharedMemory
 else:

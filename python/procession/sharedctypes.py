@@ -170,7 +170,15 @@ def copy(obj: Any) -> Any:
 # The wrapped kind
 
 
-class SynchronizedBase(_standard.SynchronizedBase):  # type: ignore[type-arg]
+if TYPE_CHECKING:  # in typeshed they are generic, at run time they are not
+    _Base = _standard.SynchronizedBase[Any]
+    _OfValue = _standard.Synchronized[Any]
+    _OfArray = _standard.SynchronizedArray[Any]
+else:
+    _Base, _OfValue, _OfArray = _standard.SynchronizedBase, _standard.Synchronized, _standard.SynchronizedArray
+
+
+class SynchronizedBase(_Base):
     """The standard wrapper, pickled at any time."""
 
     def __init__(self, obj: Any, lock: Any = None, ctx: Any = None) -> None:
@@ -190,11 +198,11 @@ class SynchronizedBase(_standard.SynchronizedBase):  # type: ignore[type-arg]
         return synchronized, (self.get_obj(), self.get_lock())
 
 
-class Synchronized(SynchronizedBase, _standard.Synchronized):  # type: ignore[type-arg]
+class Synchronized(SynchronizedBase, _OfValue):
     """The standard wrapper of a simple value."""
 
 
-class SynchronizedArray(SynchronizedBase, _standard.SynchronizedArray):  # type: ignore[type-arg]
+class SynchronizedArray(SynchronizedBase, _OfArray):
     """The standard wrapper of an array."""
 
 
@@ -240,7 +248,7 @@ class _Guarded(Shared):
 
     __slots__ = ()
 
-    __init__ = object.__init__  # not the wrappers', of which only the names are inherited
+    __init__: Any = object.__init__  # not the wrappers', of which only the names are inherited
 
     _obj = property(lambda self: self.get_obj())
     _lock = property(lambda self: self.get_lock())

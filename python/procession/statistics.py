@@ -92,9 +92,15 @@ class BarrierStatistics:
 class QueueStatistics:
     """A snapshot of a queue."""
 
-    depth: int  # items in it
-    nbytes: int  # bytes of encoded items in it, large payloads not counted
-    put: int  # items ever put, mod 2**32
-    taken: int  # items ever taken, mod 2**32
-    waiters: int  # 1 while a getter may be asleep, plus 1 while a putter may be
-    closed: bool  # whether it was shut down
+    depth: int
+    """Items in it."""
+    nbytes: int
+    """Bytes of encoded items in it, large payloads not counted."""
+    put: int
+    """Items ever put (modulo 2**32)."""
+    taken: int
+    """Items ever taken (modulo 2**32)."""
+    waiters: int
+    """1 while a getter may be asleep, plus 1 while a putter may be."""
+    closed: bool
+    """Whether it was shut down."""

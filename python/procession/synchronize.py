@@ -63,7 +63,8 @@ class SemLock(Ownable, MadeByNew):
 
     __slots__ = ()
 
-    kind, maxvalue = SEMAPHORE, 1
+    kind: int = SEMAPHORE
+    maxvalue: int = 1
 
     @property
     def _semlock(self) -> Any:
@@ -331,7 +332,10 @@ class Condition(_native.Condition, Ownable, MadeByNew):
     _wait_semaphore = _woken_count
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
-        """Wait until `predicate()` is true, calling it with the lock held after each notification. Its last value."""
+        """Wait until `predicate()` is true, calling it with the lock held after each notification. Its last value.
+
+        That is a false one when `timeout` seconds passed first (None: for ever). Raises: as `wait`; what it raises.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         while not (result := predicate()):
             left = None if end is None else end - time.monotonic()

@@ -48,8 +48,10 @@ class Leak(AssertionError):
 class Snapshot:
     """What this process held at one moment."""
 
-    descriptors: dict[int, str]  # number: what it refers to
-    children: dict[int, str]  # pid: command line
+    descriptors: dict[int, str]
+    """Number, and what it refers to."""
+    children: dict[int, str]
+    """Pid, and command line."""
 
     @classmethod
     def take(cls) -> Snapshot:
@@ -247,6 +249,7 @@ class Steps:
     """How many steps a block of `steps` took; known when it has been left."""
 
     count: int = 0
+    """How many; 0 until then."""
 
 
 @contextlib.contextmanager

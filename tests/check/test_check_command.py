@@ -53,6 +53,13 @@ def test_findings_are_told_and_the_programs_output_is_its_own(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_a_program_of_ours_is_told_of_results(tmp_path: Path) -> None:
+    ours = LOSES.replace("multiprocessing", "procession").replace("total = 0", "total = []").replace("+= 1", "+= [1]")
+    ended = run(program(tmp_path, ours), cwd=tmp_path)
+    assert "total = process.result()" in ended.stderr
+
+
+@pytest.mark.slow
 def test_exit_zero_gives_the_programs_code(tmp_path: Path) -> None:
     ended = run("--exit-zero", program(tmp_path, LOSES + "    sys.exit(7)\n"))
     assert ended.returncode == 7

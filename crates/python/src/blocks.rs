@@ -31,11 +31,13 @@ impl PyBlock {
         Ok(Self { object, readonly: false })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
@@ -85,11 +87,13 @@ impl PyHold {
         Ok(Self { object: Object::from_handle(arena.clone().unbind(), handle) })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
@@ -103,7 +107,7 @@ pub struct PyClaim {
 }
 
 impl PyClaim {
-    /// Cell `index`, or an IndexError.
+    /// Cell `index`, or an `IndexError`.
     pub fn cell(&self, index: usize) -> PyResult<&procession_core::ring::ClaimCell> {
         let count = self.object.handle().size() as usize / size_of::<procession_core::ring::ClaimCell>();
         if index >= count {
@@ -127,11 +131,13 @@ impl PyClaim {
         Ok(Self { object })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()

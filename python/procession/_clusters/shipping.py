@@ -52,7 +52,7 @@ class Shipping:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self.token = secrets.token_hex(8)
+        self.token: str = secrets.token_hex(8)
         self._has: dict[str, bool] = {}  # by module
 
     def dumps(self, thing: Any) -> bytes:

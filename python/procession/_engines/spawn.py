@@ -151,7 +151,7 @@ def _dump(process_obj: Any, buffer: io.BytesIO, pickler: Any) -> None:
 
 def _blame(process_obj: Any, error: Exception) -> Exception:
     """The error naming which argument of the process cannot be pickled."""
-    from .._blame import find_unpicklable, shorten
+    from .._blame import advice, find_unpicklable, is_for_threads, shorten
     from ..errors import PicklingError, ProcessionError
 
     dumps = context.reduction.ForkingPickler.dumps  # type: ignore[attr-defined]
@@ -163,8 +163,12 @@ def _blame(process_obj: Any, error: Exception) -> Exception:
             if isinstance(reason, ProcessionError) and not isinstance(reason, PicklingError):
                 return reason
             what = f"{path} is {shorten(part)}, which cannot be sent to a new process"
-            advice = "pass something importable, or use get_context('fork')"
-            return PicklingError(f"{process_obj.name}: {what} ({type(reason).__name__}: {reason}); {advice}", path=path)
+            instead = advice(part) or "pass something importable"
+            if not is_for_threads(part):
+                instead += ", or use get_context('fork')"
+            return PicklingError(
+                f"{process_obj.name}: {what} ({type(reason).__name__}: {reason}); {instead}", path=path
+            )
     return error
 
 

@@ -66,13 +66,22 @@ def command(pid: int) -> str:
 
 
 def threads(pid: int) -> list[tuple[int, str]]:
-    """Native id and name of each thread. (The kernel calls the first one as it calls the process.)"""
+    """Native id and name of each thread.
+
+    Until Python 3.14 tells the kernel its threads' names, they have their process's: "python" says nothing, and is
+    "a thread" here.
+    """
     try:
         ids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
     except OSError:
         return []
-    names = [(_text(f"/proc/{pid}/task/{id_}/comm") or "").strip() if id_ != pid else "MainThread" for id_ in ids]
-    return sorted(zip(ids, names, strict=True))
+    inherited = _thread_name(pid, pid)
+    names = [_thread_name(pid, id_) if id_ != pid else "MainThread" for id_ in ids]
+    return sorted((id_, "a thread" if name == inherited else name) for id_, name in zip(ids, names, strict=True))
+
+
+def _thread_name(pid: int, thread: int) -> str:
+    return (_text(f"/proc/{pid}/task/{thread}/comm") or "").strip()
 
 
 def arenas(pid: int) -> dict[int, str]:

@@ -55,16 +55,22 @@ class Access:
         site: str,
         stack: tuple[str, ...],
     ) -> None:
-        self.thread, self.kind, self.site, self.stack = thread, kind, site, stack
+        self.thread: Thread = thread
+        self.kind: int = kind
+        self.site: str = site
+        self.stack: tuple[str, ...] = stack
+        self.start: int
+        self.end: int
         self.start, self.end = span
-        self.epoch = thread.epoch
+        self.epoch: int = thread.epoch
         self.full: Clock = thread.full
         self.strict: Clock = thread.strict
-        self.locks = thread.locks
-        self.sites_of_locks = thread.sites_of_locks
+        self.locks: tuple[tuple[Key, int], ...] = thread.locks
+        self.sites_of_locks: tuple[str, ...] = thread.sites_of_locks
         """Where each of the locks was acquired."""
-        self.raw, self.slice = bool(flags & events.RAW), bool(flags & events.SLICE)
-        self.guard = guard
+        self.raw: bool = bool(flags & events.RAW)
+        self.slice: bool = bool(flags & events.SLICE)
+        self.guard: Key | None = guard
         self.read: Access | None = None
 
     @property

@@ -45,7 +45,9 @@ class Held:
     __slots__ = ("depth", "number", "site")
 
     def __init__(self, number: int, site: str, depth: int) -> None:
-        self.number, self.site, self.depth = number, site, depth
+        self.number: int = number
+        self.site: str = site
+        self.depth: int = depth
 
 
 class Thread:
@@ -54,8 +56,10 @@ class Thread:
     __slots__ = ("epoch", "full", "held", "index", "locks", "native", "pid", "sites_of_locks", "strict")
 
     def __init__(self, index: int, pid: int, native: int) -> None:
-        self.index, self.pid, self.native = index, pid, native
-        self.epoch = 1
+        self.index: int = index
+        self.pid: int = pid
+        self.native: int = native
+        self.epoch: int = 1
         self.full: Clock = NOTHING
         self.strict: Clock = NOTHING
         self.held: dict[Key, Held] = {}

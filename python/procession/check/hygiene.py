@@ -114,17 +114,17 @@ def _never_joined(run: Run) -> list[Finding]:
 
 
 _INSTEAD = {
-    "Queue": "multiprocessing.Queue()",
-    "LifoQueue": "multiprocessing.Queue()",
-    "PriorityQueue": "multiprocessing.Queue()",
-    "SimpleQueue": "multiprocessing.SimpleQueue()",
-    "lock": "multiprocessing.Lock()",
-    "RLock": "multiprocessing.RLock()",
-    "Condition": "multiprocessing.Condition()",
-    "Event": "multiprocessing.Event()",
-    "Semaphore": "multiprocessing.Semaphore(...)",
-    "BoundedSemaphore": "multiprocessing.BoundedSemaphore(...)",
-    "Barrier": "multiprocessing.Barrier(...)",
+    "Queue": "Queue()",
+    "LifoQueue": "Queue()",
+    "PriorityQueue": "Queue()",
+    "SimpleQueue": "SimpleQueue()",
+    "lock": "Lock()",
+    "RLock": "RLock()",
+    "Condition": "Condition()",
+    "Event": "Event()",
+    "Semaphore": "Semaphore(...)",
+    "BoundedSemaphore": "BoundedSemaphore(...)",
+    "Barrier": "Barrier(...)",
 }
 
 
@@ -139,11 +139,12 @@ def _threads_only(run: Run) -> list[Finding]:
         kind = "Lock" if event["kind"] == "lock" else event["kind"]
         stack, target = event["stack"], event["target"]
         places = [Place.at("handed to the child here", stack[0] if stack else "", process=event["who"], stack=stack)]
+        package = run.program.package(target[0]) if target else "multiprocessing"
         if target:
             site = f"{target[0]}:{target[2]} in {target[1]}"
             places.append(Place.at("the child, which has one of its own", site))
         title = f"a {module}.{kind} is for the threads of one process: a child's is another one"
-        advice = (f"# {module}.{kind} does not reach another process; this one does:", instead)
+        advice = (f"# {module}.{kind} does not reach another process; this one does:", f"{package}.{instead}")
         details = {"argument": str(event["argument"]), "kind": f"{module}.{kind}"}
         found.append(Finding("lost-write", title, tuple(places), advice, details))
     return found

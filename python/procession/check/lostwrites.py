@@ -56,7 +56,7 @@ class Run:
                 self.tasks[pid].append((event["function"][0], event["function"][1]))
             else:
                 self.others[kind].append(event)
-        self.program = Program(modules)
+        self.program: Program = Program(modules)
 
     def child_functions(self, pid: int) -> set[Where]:
         """What a child can run: its target, its tasks, and all that they may call."""
@@ -181,7 +181,9 @@ class _Case:
         details = {"variable": name, "file": self.key[0], "before": event["before"], "after": event["after"]}
         known = event["before"] and event["before"] != event["after"]
         values = f", from {event['before']} to {event['after']}" if known else ""
-        advice = _advice(name, event, bool(self.run.tasks[event["pid"]]), _line(write))
+        advice = _advice(
+            name, event, bool(self.run.tasks[event["pid"]]), _line(write), self.run.program.package(self.key[0])
+        )
         places = (
             Place.at(f"changed here in the child{values}", _site(write), process=self.run.who[event["pid"]]),
             Place.at("read here in its parent", _site(read), process=self.run.who[self.parent]),
@@ -204,12 +206,12 @@ def _line(write: Use) -> str:
     return linecache.getline(write.within[0], write.line).split("  #")[0].strip()
 
 
-def _advice(name: str, event: Event, is_task: bool, line: str) -> tuple[str, ...]:
+def _advice(name: str, event: Event, is_task: bool, line: str, package: str) -> tuple[str, ...]:
     plain, function = name.rpartition(".")[2], event["target"][1] if event["target"] else "work"
     if event["after"].startswith(("a Queue", "a SimpleQueue", "a LifoQueue", "a PriorityQueue")):
         return (
             "# queue.Queue is for the threads of one process. For processes:",
-            f"{plain} = multiprocessing.Queue()",
+            f"{plain} = {package}.Queue()",
             f"process = Process(target={function}, args=(..., {plain}))",
         )
     if is_task:
@@ -226,11 +228,20 @@ def _advice(name: str, event: Event, is_task: bool, line: str) -> tuple[str, ...
         written = f"self.{plain}" if f"self.{plain}" in line else name
         return (
             "# A number that all processes share:",
-            f'{written} = multiprocessing.Value("{kind}", {zero})',
+            f'{written} = {package}.Value("{kind}", {zero})',
             f"process = Process(target={function}, args=(..., {name.partition('.')[0]}))",
             "",
             f"with {written}.get_lock():  # in the child",
             "    " + re.sub(rf"(?<![\w.]){re.escape(written)}\b", f"{written}.value", line),
+        )
+    if package == "procession":
+        return (
+            "# Return it, and ask the child for it:",
+            f"def {function}(...):",
+            "    ...",
+            "    return value",
+            "",
+            f"{plain} = process.result()",
         )
     return (
         "# Send it back, and put it together in the parent:",

@@ -47,7 +47,8 @@ class Pair:
     """Two accesses that are in conflict, the one that tells more first."""
 
     def __init__(self, one: Access, other: Access) -> None:
-        self.one, self.other = one, other
+        self.one: Access = one
+        self.other: Access = other
 
     @property
     def sites(self) -> frozenset[str]:
@@ -60,7 +61,7 @@ class Detector:
     """Takes the records in the order of tickets, and gives findings at the end."""
 
     def __init__(self) -> None:
-        self.state = State()
+        self.state: State = State()
         self.names: dict[tuple[int, int], str] = {}
         self._objects: dict[Key, Memory] = {}
         self._unseen: set[int] = set()

@@ -31,7 +31,8 @@ class Paint:
     """Colours, or none; and how wide it may be."""
 
     def __init__(self, coloured: bool, width: int) -> None:
-        self.coloured, self.width = coloured, max(MOST_NARROW, width)
+        self.coloured: bool = coloured
+        self.width: int = max(MOST_NARROW, width)
 
     def __call__(self, style: str, text: str) -> str:
         return f"\033[{_STYLES[style]}m{text}\033[0m" if self.coloured and text else text

@@ -65,9 +65,12 @@ class Function:
 
 
 class _Module:
+    """What is known of one source file."""
+
     def __init__(self, file: str, name: str) -> None:
-        self.file, self.name = file, name
-        self.tree = tree_of(file) or ast.Module([], [])
+        self.file: str = file
+        self.name: str = name
+        self.tree: ast.Module = tree_of(file) or ast.Module([], [])
         self.functions: dict[str, ast.AST] = {MODULE: self.tree}
         self.classes: dict[str, ast.ClassDef] = {}
         self.globals: set[str] = set()
@@ -151,6 +154,11 @@ class Program:
             node = module.functions.get(where[1])
             self._functions[where] = None if node is None else _Reader(self, module, where, node).read()
         return self._functions[where]
+
+    def package(self, file: str) -> str:
+        """What a file imports its processes from: "procession", or "multiprocessing"."""
+        imports = self.module(file).imports
+        return "procession" if imports.get("procession") == ("procession", "") else "multiprocessing"
 
     def reachable(self, begin: Iterable[Where], *, by_name: bool) -> set[Where]:
         """These functions and all that they call. `by_name`: of unknown objects too, any method of that name."""

@@ -15,9 +15,13 @@ class CheckpointStatistics:
     """What a call found in its checkpoint, and wrote."""
 
     path: str
-    resumed: int  # items that were done before, and not done again
-    failed_before: int  # items that had failed before, and were not tried again
-    written: int  # items that were done, or failed, in this call
+    """The journal's file."""
+    resumed: int
+    """Items that were done before, and not done again."""
+    failed_before: int
+    """Items that had failed before, and were not tried again."""
+    written: int
+    """Items that were done, or failed, in this call."""
 
 
 class Checkpoint:
@@ -39,8 +43,10 @@ class Checkpoint:
         """Opens nothing. Raises: TypeError for what is no path, ValueError for an interval that is not above zero."""
         if not interval > 0:
             raise ValueError(f"interval is a number of seconds above 0, not {interval!r}")
-        self.path = os.fsdecode(os.fspath(path))
-        self.retry_failed, self.reset, self.interval = retry_failed, reset, interval
+        self.path: str = os.fsdecode(os.fspath(path))
+        self.retry_failed: bool = retry_failed
+        self.reset: bool = reset
+        self.interval: float = interval
         self.last: CheckpointStatistics | None = None  # of the last call
 
     def __repr__(self) -> str:

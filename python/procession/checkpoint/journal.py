@@ -70,9 +70,12 @@ class Journal:
 
         Raises: CheckpointMismatch, CheckpointInUse, NotACheckpoint, CheckpointFull, CheckpointError.
         """
-        self.checkpoint = Checkpoint.of(checkpoint)
-        self.path, self._what, self._first = self.checkpoint.path, what, first
-        self.resumed = self.failed_before = self.written = 0
+        self.checkpoint: Checkpoint = Checkpoint.of(checkpoint)
+        self.path: str = self.checkpoint.path
+        self._what = what
+        self._first = first
+        self.written: int = 0
+        self.resumed = self.failed_before = 0
         self._lock = threading.Lock()
         self._pending: list[tuple[int, bytes, int, bytes]] = []
         self._pending_bytes = 0
@@ -84,7 +87,7 @@ class Journal:
         self._error: CheckpointError | None = None
         self._page: dict[int, tuple[bytes, int, bytes | None]] = {}
         self._page_end = 0  # the first number of which nothing has been read
-        self.notes = dict(notes or {})
+        self.notes: dict[str, str] = dict(notes or {})
         self._open(identity)
 
     def __repr__(self) -> str:

@@ -231,6 +231,7 @@ def save(answer: mapreduce.Answer, path: str) -> None:
 
 
 def bar(options: argparse.Namespace, label: str) -> Bar:
+    """The progress bar of a command, on standard error."""
     return Bar(os.path.basename(label), sys.stderr, show=not options.no_progress)
 
 

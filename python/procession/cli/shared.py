@@ -162,6 +162,7 @@ def output(path: str | None) -> Iterator[TextIO]:
 
 
 def current_umask() -> int:
+    """This process's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,9 +1,9 @@
 """Every exception of the package.
 
-Each class also derives from what users of `multiprocessing`, `queue` and `threading` already catch, so an `except
-queue.Full` written years ago still works. An error carries its facts as fields (the path inside the object, the pid,
-the exit code) besides a message that names the culprit and the mend, and survives pickling with its fields, because
-many of these travel from a child to its parent.
+Each class also derives from what users of `multiprocessing`, `queue` and `threading` already catch, so an old
+`except queue.Full` still works. An error carries its facts as fields (the path inside the object, the pid, the exit
+code) besides a message that names the culprit and the mend, and survives pickling with its fields, because many of
+these travel from a child to its parent.
 
 The facts of a class are its annotated attributes with a default; the constructor takes a message and any of them by
 keyword. Both sides raise these: the Rust module looks them up here by name. This package imports nothing of ours.
@@ -34,7 +34,7 @@ from .far import ClusterError, ClusterLost, ClusterUnreachable, EngineMissing, V
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, Self
 
 __all__ = [
@@ -303,7 +303,8 @@ def _describe_abandoned(kind: str, pid: int, name: str | None, since: float | No
 class AbandonedLockWarning(RuntimeWarning):
     """The last owner of a lock died holding it; the data the lock guards may be half-changed."""
 
-    describe = staticmethod(_describe_abandoned)
+    describe: Callable[[str, int, str | None, float | None], str] = staticmethod(_describe_abandoned)
+    """The text: of the kind of object, the pid and name of its holder, and since when that had it (`time.time()`)."""
 
 
 class DeadlockError(ProcessionError, RuntimeError):

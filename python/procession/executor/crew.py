@@ -74,10 +74,10 @@ class Crew(Supervisor):
         self.state: CrewState = state
         self.limits = limits  # of each call
         # Held while a call is submitted or withdrawn, and while workers are started or seen to have ended
-        self.lock = lock
+        self.lock: Any = lock
         self.helper: threading.Thread | None = None
         self._pid = os.getpid()
-        self.is_foreign = False
+        self.is_foreign: bool = False
         self._bell = threading.Lock()  # what the helper sleeps on: released by who wakes it
         self._bell.acquire()
         self._asleep = False  # the helper, until the next call is submitted
@@ -239,6 +239,7 @@ class Crew(Supervisor):
                 self.wake()
 
     def heed(self, news: list[Any]) -> None:
+        """Take in what workers say; a nudge only woke whoever reads."""
         for entry in news:
             if type(entry) is tuple:
                 if entry[0] != NUDGE:
@@ -255,6 +256,7 @@ class Crew(Supervisor):
                 self._fail_all(self._broken("the workers were ended by hand"))
 
     def loss(self, number: int, worker: Any, what: str) -> BaseException:
+        """The error for a call whose worker ended: one that programs for `concurrent.futures` catch."""
         error = super().loss(number, worker, what)
         try:
             from .broken import lost

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["crews", "exiting", "finish", "finish_all"]
 
 crews: weakref.WeakSet[Crew] = weakref.WeakSet()  # of this process
-exiting = False  # the interpreter is ending
+exiting: bool = False  # the interpreter is ending
 
 
 def _disown() -> None:

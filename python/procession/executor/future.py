@@ -76,7 +76,7 @@ class _LazyCondition(_Lazily):
         return super().__get__(future, owner)
 
 
-class CallFuture(Future, _native.Job):  # type: ignore[type-arg]
+class CallFuture(Future["Any"], _native.Job):
     """The result of one call, perhaps still to come."""
 
     _condition = _LazyCondition(threading.Condition)

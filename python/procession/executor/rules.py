@@ -19,6 +19,7 @@ class CrewState(PoolState):
     ending = False  # workers were ended by hand: none is replaced
 
     def begin(self) -> list[Instruction]:
+        """Nothing: workers start when they are needed."""
         return []
 
     def more(self, worker: int) -> list[Instruction]:
@@ -26,6 +27,7 @@ class CrewState(PoolState):
         return [self._start(worker)]
 
     def ended(self, event: Any, outstanding: frozenset[int], has_more: Any = None) -> list[Instruction]:
+        """As of a pool; while it ends, no worker takes the place."""
         instructions = super().ended(event, outstanding, has_more)
         if self.ending:
             instructions = [one for one in instructions if not isinstance(one, Start)]

@@ -40,8 +40,8 @@ def call_chunk(fn: Callable[..., Any], chunk: Iterable[tuple[Any, ...]]) -> list
     return [fn(*args) for args in chunk]
 
 
-for function in (invoke, call_chunk):
-    function.__dict__["_calls_its_argument"] = True  # on the timeline their tasks are called after that
+for _function in (invoke, call_chunk):
+    _function.__dict__["_calls_its_argument"] = True  # on the timeline their tasks are called after that
 
 
 def initialize(initializer: Callable[..., object], *initargs: Any) -> None:

@@ -40,9 +40,10 @@ class Budget:
     __slots__ = ("ahead_bytes", "named", "table_bytes", "total_bytes")
 
     def __init__(self, total_bytes: int, workers: int, *, named: bool) -> None:
-        self.total_bytes, self.named = total_bytes, named
-        self.table_bytes = max(SMALLEST_TABLE, total_bytes // (4 * workers))
-        self.ahead_bytes = min(MOST_AHEAD, max(LEAST_AHEAD, total_bytes // 64))
+        self.total_bytes: int = total_bytes
+        self.named: bool = named
+        self.table_bytes: int = max(SMALLEST_TABLE, total_bytes // (4 * workers))
+        self.ahead_bytes: int = min(MOST_AHEAD, max(LEAST_AHEAD, total_bytes // 64))
 
     def spool_on_disk(self, in_memory_bytes: int, running: int, input_bytes: int | None) -> bool:
         """Whether the next share's spool is to be on disk: so much is in memory, so many shares run besides."""

@@ -28,7 +28,7 @@ _MISTAKEN = {getattr(builtins, name): name for name in BUILT_IN if hasattr(built
 
 
 class Reducer:
-    """One way to make a key's value from its values."""
+    """One way to make a key's value from its values: its `name`, the `n` of "top", the functions where it has any."""
 
     __slots__ = ("combine", "n", "name", "reduce")
 
@@ -39,7 +39,10 @@ class Reducer:
         combine: Callable[[Any, Any], Any] | None = None,
         reduce: Callable[[Any, Any], Any] | None = None,
     ) -> None:
-        self.name, self.n, self.combine, self.reduce = name, n, combine, reduce
+        self.name: str = name
+        self.n: int = n
+        self.combine: Callable[[Any, Any], Any] | None = combine
+        self.reduce: Callable[[Any, Any], Any] | None = reduce
 
     def __repr__(self) -> str:
         return self.label

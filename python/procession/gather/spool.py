@@ -52,7 +52,9 @@ class Spool:
 
     def __init__(self, fd: int, directory: str | None = None, *, reopened: bool = False) -> None:
         """Owns `fd` from now on. `directory` is where the space is taken from, None for memory."""
-        self.fd, self.directory, self._reopened = fd, directory, reopened
+        self.fd: int = fd
+        self.directory: str | None = directory
+        self._reopened = reopened
         _open.add(self)
         status = os.fstat(fd)
         self._identity = status.st_dev, status.st_ino

@@ -23,12 +23,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     import joblib  # type: ignore[import-not-found, import-untyped, unused-ignore]
-except ImportError as error:
-    raise ImportError("procession.joblib needs joblib: pip install procession[joblib]") from error
+except ImportError as _error:
+    raise ImportError("procession.joblib needs joblib: pip install procession[joblib]") from _error
 from joblib.parallel import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
     AutoBatchingMixin,
     FallbackToBackend,
@@ -47,15 +47,36 @@ _MAX_NBYTES = 1 << 20  # joblib's default for what is large
 _FROM_JOBLIB = {"context", "idle_worker_timeout", "temp_folder", "verbose"}  # given to every backend; no use here
 
 
-class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+if TYPE_CHECKING:
+
+    class _Base:
+        """What is used here of joblib's classes, which have no types."""
+
+        backend_kwargs: dict[str, Any]
+        inner_max_num_threads: int | None
+        nesting_level: int
+        parallel: Any
+
+        def in_main_thread(self) -> bool:
+            """Whether the calling thread is the main one."""
+
+        def reset_batch_stats(self) -> None:
+            """Forget how long batches took."""
+else:
+
+    class _Base(AutoBatchingMixin, ParallelBackendBase):
+        """Both that a backend derives from."""
+
+
+class ProcessionBackend(_Base):
     """See the module. One of these serves one `Parallel` at a time, which calls all of its methods.
 
     Options: `start_method` ("fork", "spawn", "forkserver"); `initializer` and `initargs`, called in each worker first
     (such workers are not kept).
     """
 
-    supports_retrieve_callback = True
-    supports_inner_max_num_threads = True
+    supports_retrieve_callback: bool = True
+    supports_inner_max_num_threads: bool = True
 
     _crew: Crew | None = None
 

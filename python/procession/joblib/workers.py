@@ -6,6 +6,7 @@ that run at the same time share a crew or have one each. `shutdown`, or the end 
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import pickle
@@ -61,7 +62,9 @@ class Packed:
 
     def __init__(self, batch: Any, message: bytes, buffers: list[Any]) -> None:
         """`batch` is what was packed, for messages; it stays here."""
-        self._batch, self.message, self.buffers = batch, message, buffers
+        self._batch = batch
+        self.message: bytes = message
+        self.buffers: list[Any] = buffers
 
     def __repr__(self) -> str:
         """The calls, as far as they fit in a message."""
@@ -126,8 +129,11 @@ class Wishes:
         initargs: tuple[Any, ...],
     ) -> None:
         """`threads`: of numeric libraries in each; None: an equal share of the cores."""
-        self.context, self.count, self.threads = context, count, threads
-        self.initializer, self.initargs = initializer, initargs
+        self.context: Any = context
+        self.count: int = count
+        self.threads: int | None = threads
+        self.initializer: Callable[..., object] | None = initializer
+        self.initargs: tuple[Any, ...] = initargs
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Wishes) or self.initializer is not None or other.initializer is not None:
@@ -135,7 +141,7 @@ class Wishes:
         mine, its = (wish.context.get_start_method() for wish in (self, other))
         return (mine, self.count, self.threads) == (its, other.count, other.threads)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: None = None  # type: ignore[assignment]
 
 
 class Crew:
@@ -143,10 +149,10 @@ class Crew:
 
     def __init__(self, wishes: Wishes) -> None:
         self.wishes = wishes
-        self.users = 0
+        self.users: int = 0
         forked = wishes.context.get_start_method() == "fork"
         initargs = (wishes.threads, forked, wishes.initializer, wishes.initargs)
-        self.pool = Pool(wishes.count, _begin, initargs, context=wishes.context)
+        self.pool: Pool = Pool(wishes.count, _begin, initargs, context=wishes.context)
 
     def leave(self, abort: bool = False) -> None:
         """One user less. With `abort` its work is dropped: workers that nobody else uses are ended."""
@@ -194,6 +200,10 @@ def shutdown() -> None:
     with _lock:
         _end_idle()
         _crews.clear()
+
+
+# The crew that is kept is nobody's mistake: without this, the interpreter's end would warn of a pool left unclosed.
+atexit.register(shutdown)
 
 
 def _forget_after_fork() -> None:

@@ -47,8 +47,11 @@ class Carried:
 
     def __init__(self, piece: Piece, data: Sequence[bytes] | None = None) -> None:
         """`data`: of each of its spans; None where the piece has not travelled."""
-        self.piece, self.data = piece, data
-        self.order, self.size_bytes, self.place = piece.order, piece.size_bytes, piece.place
+        self.piece: Piece = piece
+        self.data: Sequence[bytes] | None = data
+        self.order: int = piece.order
+        self.size_bytes: int = piece.size_bytes
+        self.place: str = piece.place
 
     def read(self, form: Form) -> Iterator[Stretch]:
         """As `read_piece`."""

@@ -65,8 +65,8 @@ class Grouping(Folding):
 
     def __init__(self, source: JobSource, files: Any) -> None:
         super().__init__(source, files)
-        self.reducer = reducer_for(source.load())
-        self.step = STEPS.get(self.reducer.name) or self.reducer.combine
+        self.reducer: Reducer = reducer_for(source.load())
+        self.step: Callable[[Any, Any], Any] | None = STEPS.get(self.reducer.name) or self.reducer.combine
         self.values: dict[Any, Any] = {}
 
     def add(self, piece: Any) -> int:

@@ -133,8 +133,8 @@ def map_block(function: str, raw: bool, errors: str, on_error: str, block: bytes
     return LineMap(function, raw, errors, on_error)(block)
 
 
-encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-ascii_encoder = json.JSONEncoder(allow_nan=False)
+encoder: json.JSONEncoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+ascii_encoder: json.JSONEncoder = json.JSONEncoder(allow_nan=False)
 
 
 def written(result: Any) -> str:

@@ -76,35 +76,40 @@ def words(text: str) -> list[str]:
 class WordCount:
     """How often each word occurs, a word being a run of letters, in lower case."""
 
-    columns = ("word", "count")
+    columns: tuple[str, str] = ("word", "count")
     reduce = "count"
     takes = "bytes"
     utf8 = True
     errors = "strict"
 
     def map(self, text: Any) -> Any:
+        """The words of a text, as keys to count."""
         return _native.Words(text, self.errors)
 
     def plain(self, text: Text) -> Any:
+        """The same in Python, by which the native one is checked."""
         return words(text)
 
 
 class Index:
     """In which files each word occurs: an inverted index."""
 
-    columns = ("word", "files")
+    columns: tuple[str, str] = ("word", "files")
     reduce = "set"
     takes = "bytes"
     utf8 = True
     errors = "strict"
 
     def map(self, text: Any) -> Any:
+        """The words of a text, each with its file."""
         return _native.Words(text, self.errors, value=text.path, unique=True)
 
     def plain(self, text: Text) -> Any:
+        """The same in Python, by which the native one is checked."""
         return [(word, text.path) for word in set(words(text))]
 
     def rows(self, word: str, files: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+        """A word, and its files in order."""
         yield word, sorted(files)
 
 
@@ -123,22 +128,25 @@ class GroupBy:
     errors = "strict"
 
     def __init__(self, by: str, of: str = "", how: str = "") -> None:
-        self.by = next(csv.reader([by]), [])
+        self.by: list[str] = next(csv.reader([by]), [])
         self.of = of
-        self.how = self.reduce = how or ("mean" if of else "count")
+        self.how: str = how or ("mean" if of else "count")
+        self.reduce: str = self.how
         if self.how not in HOW:
             raise JobIncomplete(f"groupby has no {how!r}; it has: {', '.join(HOW)}")
         if bool(of) == (self.how == "count"):
             needs = "counts records, and takes no column" if of else f"needs the column to take the {self.how} of"
             raise JobIncomplete(f"groupby {needs}: --of")
-        self.columns = (*self.by, f"{self.how} of {of}" if of else "count")
+        self.columns: tuple[str, ...] = (*self.by, f"{self.how} of {of}" if of else "count")
 
     def map(self, text: Any) -> Any:
+        """The columns of a piece of CSV, as keys and numbers."""
         keys, of = self.places(text)
         key = keys[0] if len(keys) == 1 else tuple(keys)
         return _native.Columns(text, key, of, text.delimiter, skip_header=False, errors=self.errors)
 
     def plain(self, text: CsvText) -> Any:
+        """The same in Python, by which the native one is checked."""
         keys, of = self.places(text)
         csv.field_size_limit(sys.maxsize)
         for number, record in enumerate(text.rows(), 1):
@@ -176,6 +184,7 @@ class GroupBy:
         return [header.index(name) for name in self.by], header.index(self.of) if self.of else None
 
     def rows(self, key: Any, value: Any) -> Iterator[tuple[Any, ...]]:
+        """The fields of the key, and its number."""
         yield (*key, value) if isinstance(key, tuple) else (key, value)
 
 
@@ -188,29 +197,35 @@ class Grep:
 
     def __init__(self, pattern: str, how: str = "lines", ignore_case: bool = False) -> None:
         try:
-            self.pattern = re.compile(pattern, re.MULTILINE | (re.IGNORECASE if ignore_case else 0))
+            self.pattern: re.Pattern[str] = re.compile(pattern, re.MULTILINE | (re.IGNORECASE if ignore_case else 0))
         except re.error as error:
             raise JobIncomplete(f"the pattern {pattern!r} is none: {error}") from None
         if how not in ("lines", "count"):
             raise JobIncomplete(f"grep has no {how!r}; it has: lines, count")
         self.how = how
         self.reduce = "list" if how == "lines" else "count"
-        self.columns = ("file", "count", "line") if how == "lines" else ("file", "count")
-        self.find = by_line if DIFFERS_IN_WHOLE.search(pattern) else in_whole
+        self.columns: tuple[str, ...] = ("file", "count", "line") if how == "lines" else ("file", "count")
+        self.find: Callable[[re.Pattern[str], str], Iterator[str]] = (
+            by_line if DIFFERS_IN_WHOLE.search(pattern) else in_whole
+        )
 
     def map(self, text: Text) -> Any:
+        """The lines found in a text, or how many, with its file."""
         return self.pairs(text, self.find(self.pattern, text))
 
     def plain(self, text: Text) -> Any:
+        """The same line by line, by which the quicker way is checked."""
         return self.pairs(text, by_line(self.pattern, text))
 
     def pairs(self, text: Text, lines: Iterable[str]) -> Any:
+        """What `map` gives for these lines of a text."""
         if self.how == "count":
             return {text.path: count} if (count := sum(1 for _ in lines)) else None
         # Where a line stands: pieces are done in any order
         return [(text.path, (text.offset, number, line)) for number, line in enumerate(lines)]
 
     def rows(self, key: str, value: Any) -> Iterator[tuple[Any, ...]]:
+        """A file and its number of lines, or a row for each line in the order of the file."""
         if self.how == "count":
             yield key, value
             return

@@ -58,7 +58,7 @@ class _Numbered(InputError):
 
     def __init__(self, number: int | None, reason: str | None, path: str) -> None:
         super().__init__(number, reason, path)
-        self.path = path
+        self.path: str = path
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.errno, self.strerror, self.path)
@@ -77,7 +77,7 @@ class InputChanged(InputError):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path}: changed while it was being read; the answer would mix two versions of it")
-        self.path = path
+        self.path: str = path
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path,)
@@ -93,7 +93,7 @@ class InputOutOfReach(InputError):
             "have the same path there: put it on a file system that the machines share, or send it along: "
             "procession mapreduce JOB - < FILE"
         )
-        self.path = path
+        self.path: str = path
         self.host = host
         self.reason = reason
 
@@ -107,7 +107,7 @@ class InputBroken(InputError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
-        self.path = path
+        self.path: str = path
         self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -131,7 +131,7 @@ class InputNotText(InputError, UnicodeError):
             f"{path}: byte {offset}{of} is not {encoding} ({reason}); "
             "choose another --encoding, or --errors replace to read on"
         )
-        self.path = path
+        self.path: str = path
         self.offset = offset
         self.encoding = encoding
         self.reason = reason

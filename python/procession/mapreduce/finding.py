@@ -34,7 +34,7 @@ class Finder:
 
     def __init__(self, form: Form) -> None:
         self.form = form
-        self.binary_files = 0  # met in directories, and left out
+        self.binary_files: int = 0  # met in directories, and left out
         self.copies: list[IO[bytes]] = []
 
     def find(self, inputs: Sequence[str]) -> Iterator[Source]:

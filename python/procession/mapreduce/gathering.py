@@ -41,8 +41,9 @@ class Folding:
     """A partial answer in the making: adds pieces to it one after another."""
 
     def __init__(self, source: JobSource, files: Files) -> None:
-        self.source, self.files = source, files
-        self.has_total = False
+        self.source: JobSource = source
+        self.files: Files = files
+        self.has_total: bool = False
         self.total: Any = None
 
     def add(self, piece: Any) -> int:
@@ -235,7 +236,8 @@ class Portion:
 
     def __init__(self, source: JobSource, files: Any) -> None:
         """`files`: what reads the pieces, as `Files.afar` gives it."""
-        self.source, self.files = source, files
+        self.source: JobSource = source
+        self.files: Any = files
         self.__qualname__ = f"{source.name}.map"
 
     def __call__(self, pieces: list[Any]) -> Partial:

@@ -47,7 +47,7 @@ class Files:
     ) -> None:
         """Raises ValueError for what cannot be, LookupError for an encoding or `errors` that there is not."""
         self._paths = [os.fspath(path) for path in paths]
-        self.form = Form(takes, encoding, errors, delimiter, header, binary, unpack)
+        self.form: Form = Form(takes, encoding, errors, delimiter, header, binary, unpack)
 
     def divide(self, workers: int = 1) -> Plan:
         """Finds the files and divides them for so many workers. Raises what `plan.divide` raises."""

@@ -112,7 +112,7 @@ class KeptPieces:
         identity |= {"call": "procession mapreduce", "arguments": repr(sorted(source.arguments.items()))}
         identity |= {name: str(value) for name, value in vars(files.form).items() if name in FORM}
         given = Checkpoint.of(checkpoint)
-        self.interval = given.interval
+        self.interval: float = given.interval
         self._journal = Journal(given, identity, {"workers": str(workers)}, what="piece", first=1)
         self._numbers: list[int] = []  # in the plan, by order
         self._orders: list[int] = []  # by number in the plan

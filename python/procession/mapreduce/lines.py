@@ -62,7 +62,7 @@ class Blocks:
         self._at = 0  # what of `_held` was handed out
         self._started: list[bytes] = []  # a line whose end has not been read
         self.goal_bytes = 1
-        self.ended = False
+        self.ended: bool = False
 
     def has_more(self) -> bool:
         """Whether `fill` would not block."""
@@ -171,7 +171,7 @@ class Run:
         self._looked = 0.0  # when answers were last looked at for the checkpoint
         self._lines = 0  # sent
         self._largest = 1  # bytes in the largest block answered
-        self.done = LinesDone(workers=workers)
+        self.done: LinesDone = LinesDone(workers=workers)
 
     def __call__(self, progress: Progress | None) -> None:
         """Everything, to the end of the input. Raises LineFailed, LineNotReadable, WorkerDied, OSError."""

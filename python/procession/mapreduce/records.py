@@ -44,7 +44,7 @@ class Chain:
 
     def __init__(self, delimiter: bytes) -> None:
         self._delimiter = delimiter.decode()
-        self.inside = False  # the next chunk begins inside quotes
+        self.inside: bool = False  # the next chunk begins inside quotes
 
     def add(self, chunk: bytes) -> int:
         """Where the first record begins in the next chunk; its length if none does.

@@ -200,6 +200,7 @@ def write_json(rows: Iterable[Row], columns: list[str], out: TextIO) -> None:
 
 
 def as_json(value: Any) -> str:
+    """A value as a line of JSON; what is no number becomes null."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=as_plain)
     except ValueError:
@@ -212,6 +213,7 @@ def as_plain(value: Any) -> Any:
 
 
 def without_nan(value: Any) -> Any:
+    """A value with None in the place of every float that JSON cannot write."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -157,6 +157,7 @@ def run(
 
 
 def pids_of(pool: Any) -> list[int]:
+    """The processes of a pool's workers."""
     return [worker.pid for worker in pool._pool if worker.pid is not None]
 
 
@@ -167,7 +168,8 @@ class JobMap:
     """The map function of a job by key, as it travels to the workers."""
 
     def __init__(self, source: JobSource, errors: str) -> None:
-        self.source, self.errors = source, errors
+        self.source: JobSource = source
+        self.errors: str = errors
         self.__qualname__ = f"{source.name}.map"  # how messages call it
 
     def __call__(self, text: Any) -> Any:
@@ -189,7 +191,8 @@ class JobMethod:
     """A method of a job, as it travels to the workers."""
 
     def __init__(self, source: JobSource, name: str) -> None:
-        self.source, self.name = source, name
+        self.source: JobSource = source
+        self.name: str = name
         self.__qualname__ = f"{source.name}.{name}"
 
     def __call__(self, *values: Any) -> Any:
@@ -200,7 +203,8 @@ class Planned:
     """An input that was divided already; what it was divided into stays the caller's."""
 
     def __init__(self, files: Files, plan: Plan) -> None:
-        self.files, self.plan = files, plan
+        self.files: Files = files
+        self.plan: Plan = plan
 
     def divide(self, workers: int = 1) -> contextlib.AbstractContextManager[Plan]:
         """The plan, for any number of workers."""

@@ -26,7 +26,7 @@ class Usage:
         self._before = {os.getpid(): cpu_seconds(os.getpid())}
         self._cpu: dict[int, float] = {}
         self._looked = float("-inf")
-        self.peak_bytes = 0
+        self.peak_bytes: int = 0
 
     @property
     def cpu_seconds(self) -> float:

@@ -18,7 +18,7 @@ def escaped(text: str) -> str:
 class Line(Static):
     """Text with markup, drawn again when it is another."""
 
-    shown = ""
+    shown: str = ""
 
     def put(self, markup: str) -> None:
         """Show this."""

@@ -48,12 +48,13 @@ class Dialog(ModalScreen[None]):
         Binding("home", "scroll(-100000)", show=False),
         Binding("end", "scroll(100000)", show=False),
     ]
-    DEFAULT_CSS = STYLE.format(name="Dialog")
+    DEFAULT_CSS: ClassVar[str] = STYLE.format(name="Dialog")
     HINT = "Esc close"
 
     def __init__(self, title: str, text: Text | None = None) -> None:
         super().__init__()
-        self.heading, self.text = visible(title), text or Text()
+        self.heading: str = visible(title)
+        self.text: Text = text or Text()
 
     def compose(self) -> ComposeResult:
         """A box around what scrolls."""
@@ -167,11 +168,12 @@ class EndScreen(ModalScreen[str]):
         Binding("k", "answer('kill')", show=False),
         Binding("escape,q,n", "answer('')", show=False),
     ]
-    DEFAULT_CSS = STYLE.format(name="EndScreen")
+    DEFAULT_CSS: ClassVar[str] = STYLE.format(name="EndScreen")
 
     def __init__(self, question: str, explained: str) -> None:
         super().__init__()
-        self.question, self.explained = question, explained
+        self.question: str = question
+        self.explained: str = explained
 
     def compose(self) -> ComposeResult:
         """The question and the three answers."""

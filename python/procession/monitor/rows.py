@@ -124,7 +124,7 @@ class ThreadRow(CpuRow):
     def see(self, info: ThreadInfo, sample: ThreadSample | None, now: float) -> None:
         """Takes what a look found."""
         self.info, self.sample = info, sample
-        self.haystack = f"{self.name} {info.native_id} {self.process.info.name}".lower()
+        self.haystack: str = f"{self.name} {info.native_id} {self.process.info.name}".lower()
         if sample is not None:
             self.see_cpu(sample.cpu_s, now)
 
@@ -183,7 +183,7 @@ class ProcessRow(CpuRow):
                     sample.pid, sample.cpu_s, sample.state, sample.rss, kept.uss, kept.pss, sample.threads
                 )
             self.sample = sample
-        self.haystack = f"{info.name} {info.pid} {self.stands_for}".lower()
+        self.haystack: str = f"{info.name} {info.pid} {self.stands_for}".lower()
         samples = sample.threads if sample else {}
         for thread in info.threads:
             row = self.threads.get(thread.native_id)
@@ -233,7 +233,7 @@ class ObjectRow(Row):
             self.group = "lock"
         else:
             self.group = "other"
-        self.haystack = f"{info.kind} {info.name} {info.site or ''}".lower()
+        self.haystack: str = f"{info.kind} {info.name} {info.site or ''}".lower()
 
     @property
     def statistics(self) -> Any:
@@ -322,7 +322,7 @@ class PoolRow(Row):
     def see(self, info: PoolInfo, now: float) -> None:
         """Takes what a look found."""
         self.info = info
-        self.haystack = f"{info.name} {info.title}".lower()
+        self.haystack: str = f"{info.name} {info.title}".lower()
         if self._window and info.done < self._window[-1][1]:
             self._window.clear()
         self._window.append((now, info.done))

@@ -58,8 +58,8 @@ COLOURS = {  # of the summary's pieces, as the themes name them
 class Top(App[None]):
     """The task manager."""
 
-    TITLE = "procession top"
-    ENABLE_COMMAND_PALETTE = False
+    TITLE: str | None = "procession top"
+    ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             # What is typed behind `/` is for the filter, so that key may not wait in the list's queue
@@ -69,7 +69,7 @@ class Top(App[None]):
         ),
         *(Binding(str(number), f"show_tab({number - 1})", show=False) for number in range(1, len(TABS) + 1)),
     ]
-    CSS = """
+    CSS: ClassVar[str] = """
     Screen { background: $background; }
     ModalScreen { background: $background 60%; }
     #summary { height: 3; padding: 0 1; }
@@ -85,13 +85,14 @@ class Top(App[None]):
 
     def __init__(self, watch: Watch, interval_s: float = 1.0) -> None:
         super().__init__()
-        self.watch_program, self.interval_s = watch, interval_s
-        self.model = Model(keep=watch.pid is not None)
-        self.tab = 0
-        self.choices = [Choice(tab.first, tab.columns[tab.first].falling) for tab in TABS]
+        self.watch_program: Watch = watch
+        self.interval_s: float = interval_s
+        self.model: Model = Model(keep=watch.pid is not None)
+        self.tab: int = 0
+        self.choices: list[Choice] = [Choice(tab.first, tab.columns[tab.first].falling) for tab in TABS]
         self.cursors: list[object] = [None] * len(TABS)
-        self.filter = ""
-        self.paused = False
+        self.filter: str = ""
+        self.paused: bool = False
         self._looking = False
         for theme in (DARK, LIGHT):
             self.register_theme(theme)

@@ -43,7 +43,7 @@ class Table(ScrollView, can_focus=True):
         Binding("enter", "choose", "Details", show=False),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"table--{name}" for name in ("title", "order", "cursor", "row", *TINTS)}
-    DEFAULT_CSS = """
+    DEFAULT_CSS: ClassVar[str] = """
     Table {
         background: $background; color: $foreground; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
         & > .table--row { color: $foreground; }
@@ -140,7 +140,7 @@ class Table(ScrollView, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         """Other columns may fit."""
         self._fit()
-        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self.virtual_size: Size = Size(self.size.width, len(self._rows) + 1)
         self.refresh()
 
     def notify_style_update(self) -> None:

@@ -25,7 +25,7 @@ class Watch:
     def __init__(self, pid: int | None = None) -> None:
         """Raises: NoSuchProgram if the number is of no program that can be watched, and says why."""
         self.pid = pid
-        self.sampler = Sampler()
+        self.sampler: Sampler = Sampler()
         self._registry = _registry.Watch()
         self._program = self._registry.program(pid) if pid is not None else None
 

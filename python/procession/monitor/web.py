@@ -76,8 +76,8 @@ class Site(Server):
 
     def __init__(self, command: str, port: int) -> None:
         super().__init__(command, HOST, port, "procession top")
-        self.secret = secrets.token_urlsafe(16)
-        self.address = f"http://{HOST}:{port}/{self.secret}/"
+        self.secret: str = secrets.token_urlsafe(16)
+        self.address: str = f"http://{HOST}:{port}/{self.secret}/"
 
     async def application(self) -> web.Application:
         """Our own around theirs."""

@@ -60,6 +60,8 @@ STATES = ("waiting", "map", "spill", "reduce")
 
 
 class _Memory(_native.Block, Shared):
+    """The board's memory."""
+
     __slots__ = ()
 
 
@@ -70,7 +72,7 @@ class Board:
 
     def __init__(self, memory: _Memory) -> None:
         self._memory = memory
-        self.words = memoryview(memory).cast("q")
+        self.words: memoryview = memoryview(memory).cast("q")
 
     @classmethod
     def of(cls, slots: int, *, shared: bool) -> Board:

@@ -88,10 +88,11 @@ class Call:
     """One call of map_reduce_by_key, from begin to end: a context manager."""
 
     def __init__(self, core: Supervisor, options: Options) -> None:
-        self.core, self.options = core, options
-        self.began = perf_counter()
-        self.shared = core.engine.method != "thread"
-        self.board = Board.of(2 * core.size, shared=self.shared)
+        self.core: Supervisor = core
+        self.options: Options = options
+        self.began: float = perf_counter()
+        self.shared: bool = core.engine.method != "thread"
+        self.board: Board = Board.of(2 * core.size, shared=self.shared)
         self.spools: list[_Written] = []
         self.owned: list[Spool] = []  # closed at the end
         self.stopping: list[Callable[[], None]] = []  # called when the call ends early

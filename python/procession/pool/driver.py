@@ -29,7 +29,9 @@ class Driver:
 
     if TYPE_CHECKING:
 
-        def wait(self, ready: Callable[[], bool], timeout: float | None = None) -> bool: ...
+        def wait(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
+            """The supervisor's."""
+
         def _wake_followers(self) -> None: ...
         def _tell(self, job: Any) -> None: ...
 

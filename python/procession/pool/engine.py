@@ -97,6 +97,8 @@ class Engine(Protocol):
 
 
 class _Ring(_native.Ring, Shared):
+    """A ring that workers inherit or get by its address."""
+
     __slots__ = ()
 
 
@@ -107,7 +109,8 @@ class _Claims(_native.Claim, Shared):
 class ProcessEngine(Control):
     """Workers in processes of a context."""
 
-    pace, encode = NEAR, staticmethod(_native.encode)
+    pace: Pace = NEAR
+    encode: Callable[..., Any] = staticmethod(_native.encode)
 
     def __init__(
         self,
@@ -122,12 +125,12 @@ class ProcessEngine(Control):
         arena = shared_arena()
         self.method: str = context.get_start_method()
         self._context, self._make = context, make
-        self.tasks = self._tasks = _Ring(arena)
-        self.answers = _Ring(arena)
-        self.claims = _Claims(arena, CELLS * size)
-        self.marks = Marks()
+        self.tasks: Any = _Ring(arena)
+        self.answers: _Ring = _Ring(arena)
+        self.claims: Any = _Claims(arena, CELLS * size)
+        self.marks: Marks = Marks()
         self._marking = threading.Lock()
-        self.reports = Reports()
+        self.reports: Reports = Reports()
         self.inherited: dict[int, int] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
         self._threads = threads_each(size)
@@ -136,17 +139,17 @@ class ProcessEngine(Control):
         self.workers: dict[int, Any] = {}
         self._closed = False
         self._forward: Any = False
-        self.dispatcher = _native.Dispatcher(self._tasks, self.answers)
+        self.dispatcher: Any = _native.Dispatcher(self.tasks, self.answers)
         dispatcher = self.dispatcher
         known = typed_in() if main_is_typed_in() and self.method == "fork" else ()
         self.wrap: Any = _Wrap(known) if main_is_typed_in() else None
-        self.functions = FunctionTable(arena, lambda: dispatcher.outstanding, known)
-        self.registration = Registration.of_processes(arena, self, size)
+        self.functions: FunctionTable = FunctionTable(arena, lambda: dispatcher.outstanding, known)
+        self.registration: Registration = Registration.of_processes(arena, self, size)
 
     @property
     def waiting(self) -> int:
         """Tasks no worker has taken."""
-        return self._tasks.qsize()
+        return int(self.tasks.qsize())
 
     def forward_output(self, given: Any) -> Callable[[], None] | None:
         """Before the first worker: what becomes of their output. Returns what has it passed on, if it is."""
@@ -162,7 +165,7 @@ class ProcessEngine(Control):
             self.inherited[number] = _native.own_memory(os.getpid()) or 0
         given = Surroundings(
             number,
-            self._tasks,
+            self.tasks,
             self.answers,
             self.claims,
             self.marks,
@@ -202,7 +205,7 @@ class ProcessEngine(Control):
         worker = self.workers.pop(number)
         self.registration.enter(number, 0)
         claim = self.claims[CELLS * number + CLAIM]
-        taken = self._tasks.position[0]
+        taken = self.tasks.position[0]
         others = frozenset(self.claims[CELLS * other + CLAIM] for other in self.workers)
         described = describe_exit(worker.exitcode)
         reason = _reason(worker) if worker.exitcode == 1 and self.method != "fork" else None
@@ -218,11 +221,11 @@ class ProcessEngine(Control):
     def withdraw(self, numbers: list[int]) -> list[int]:
         """See `Engine`, and `marks`."""
         with self._marking:
-            return self.marks.withdraw(numbers, lambda: self._tasks.position)
+            return self.marks.withdraw(numbers, lambda: self.tasks.position)
 
     def has_taken(self, number: int) -> bool:
         """Whether a worker has taken this task."""
-        return is_before(number, self._tasks.position[0])
+        return is_before(number, self.tasks.position[0])
 
     def watch(self, tell: Callable[[], None]) -> int | None:
         """See `Engine`."""
@@ -238,7 +241,7 @@ class ProcessEngine(Control):
         """See `Engine`."""
         if not self._closed:
             self._closed = True
-            self._tasks.shutdown()
+            self.tasks.shutdown()
 
     def kill(self) -> None:
         """See `Engine`. SIGTERM first; what is still there a second later gets SIGKILL."""

@@ -87,11 +87,14 @@ class _Functions(Functions):
 class _Dispatcher(Dispatcher):
     """Hands tasks to a cluster, and takes the calls that have ended."""
 
+    failed: int
+
     def __init__(self, cluster: Cluster, initializer: Callable[[], object] | None) -> None:
         """Raises: PicklingError for the initializer."""
         super().__init__()
-        self._cluster, self.shipping = cluster, Shipping(cluster)
-        self.functions = _Functions(cluster, self.shipping)
+        self._cluster = cluster
+        self.shipping: Shipping = Shipping(cluster)
+        self.functions: _Functions = _Functions(cluster, self.shipping)
         self._serve: Any = serve_near if cluster.is_near else serve
         self.prepare: tuple[Any, ...] = ()
         if initializer is not None:
@@ -104,6 +107,7 @@ class _Dispatcher(Dispatcher):
     def submit(
         self, job: Any, function: Any, kind: int, index: int, payloads: Iterable[Any], most_bytes: int = ANY
     ) -> int:
+        """As `Dispatcher.submit`, of calls on the cluster."""
         return len(self.submit_numbered(job, function, kind, index, payloads, most_bytes))
 
     def submit_numbered(
@@ -228,6 +232,7 @@ class _Dispatcher(Dispatcher):
             entry[0].weigh(size, come)
 
     def fail(self, number: int, status: int, value: Any, nanos: int = 0) -> Any:
+        """As `Dispatcher.fail`; its call is of no interest any more."""
         self._let_go(number)
         return super().fail(number, status, value, nanos)
 
@@ -238,6 +243,7 @@ class _Dispatcher(Dispatcher):
         return job if job is not None and job.replaced() else None
 
     def forget(self, numbers: list[int]) -> None:
+        """As `Dispatcher.forget`."""
         for number in numbers:
             self._let_go(number)
         super().forget(numbers)
@@ -296,6 +302,7 @@ class _Waiting:
         self.qsize = count
 
     def empty(self) -> bool:
+        """Whether none waits."""
         return self.qsize() == 0
 
 
@@ -321,13 +328,16 @@ class FarEngine(Watched):
                 f"a worker of {cluster.name} is not this program's to end after some tasks: "
                 "use get_context('fork'), or let the cluster restart its workers"
             )
-        self.cluster, self.method = cluster, cluster.name
+        self.cluster: Cluster = cluster
+        self.method: str = cluster.name
         prepare = None if initializer is None else partial(initializer, *initargs)
         self.dispatcher = _Dispatcher(cluster, prepare)
-        self.functions, self.encode = self.dispatcher.functions, self.dispatcher.shipping.dumps
-        self.tasks, self.answers = _Waiting(lambda: self.waiting), self.dispatcher.answers
-        self.registration = self.dispatcher.registration = Registration.of_threads(shared_arena(), size, self.method)
-        self.functions.registration = self.registration
+        self.functions: Any = self.dispatcher.functions
+        self.encode: Callable[[Any], bytes] = self.dispatcher.shipping.dumps
+        self.tasks: Any = _Waiting(lambda: self.waiting)
+        self.answers: Any = self.dispatcher.answers
+        self.registration: Registration = Registration.of_threads(shared_arena(), size, self.method)
+        self.dispatcher.registration = self.functions.registration = self.registration
         self.workers: dict[int, Any] = {}
         self._size = size
         context.engines.add(self)

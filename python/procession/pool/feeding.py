@@ -50,7 +50,7 @@ class Feeder:
         self._mean_bytes = 0  # of a chunk
         self._recent = (0, 0)  # items, and the nanoseconds they took, lately
         self._seen = (0, 0)
-        self.queue = self._new_queue()
+        self.queue: Any = self._new_queue()
 
     def _new_queue(self) -> Any:
         if self._shared:

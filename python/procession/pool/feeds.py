@@ -37,7 +37,7 @@ class Items:
 
     total: int | None = None  # items, when known
     input_bytes: int | None = None  # the same of bytes
-    exhausted = False  # all chunks were made
+    exhausted: bool = False  # all chunks were made
 
     def make(self, size: int) -> int | None:
         """Make the next chunk, of up to `size` items, and return its number; None when there is none.
@@ -72,9 +72,11 @@ class Items:
 class Sequenced(Items):
     """Of a sequence, which is kept by reference: it must not change meanwhile."""
 
+    exhausted: bool
+
     def __init__(self, items: Sequence[Any]) -> None:
         self._items = items
-        self.total = len(items)
+        self.total: int = len(items)
         self._starts = [0]  # item at which each chunk begins, and where the next one will
         self.exhausted = self.total == 0
 
@@ -99,6 +101,8 @@ class Sequenced(Items):
 
 class Streamed(Items):
     """Of an iterator: chunks are kept until they are committed."""
+
+    exhausted: bool
 
     def __init__(self, items: Iterable[Any]) -> None:
         """Raises: TypeError for what cannot be iterated over."""

@@ -29,7 +29,8 @@ class FoldChunk:
     """What a worker calls: maps the items of a chunk and folds the values."""
 
     def __init__(self, map_function: Callable[[Any], Any], reduce_function: Callable[[Any, Any], Any]) -> None:
-        self.map_function, self.reduce_function = map_function, reduce_function
+        self.map_function: Callable[[Any], Any] = map_function
+        self.reduce_function: Callable[[Any, Any], Any] = reduce_function
         self.__qualname__ = f"map_reduce of {getattr(map_function, '__qualname__', map_function)}"
 
     def __call__(self, items: list[Any]) -> tuple[int, Any]:

@@ -99,23 +99,28 @@ class Run:
     __slots__ = ("bytes", "described", "sizes")
 
     def __init__(self, spool: int, description: bytes, tables: int) -> None:
-        self.described = spool, description
-        self.sizes = [_native.run_slots(description, which) for which in range(tables)]  # of each table, by slot
-        self.bytes = sum(map(sum, self.sizes))
+        self.described: tuple[int, bytes] = spool, description
+        # Of each table, by slot
+        self.sizes: list[list[int]] = [_native.run_slots(description, which) for which in range(tables)]
+        self.bytes: int = sum(map(sum, self.sizes))
 
 
 class Mapping:
     """The map phase."""
 
     def __init__(self, call: Call, source: Items, share: MapShare, chunksize: int | None) -> None:
-        self.call, self.source, self._share = call, source, share
+        self.call: Call = call
+        self.source: Items = source
+        self._share = share
         ahead = call.options.budget.ahead_bytes
         self._feeder = Feeder(source, call.core.size, chunksize, ahead, shared=call.shared)
         call.stopping.append(self._feeder.stop)
-        self.rounds = MapRounds(call.core.size, call.options.retries)
+        self.rounds: MapRounds = MapRounds(call.core.size, call.options.retries)
         self.runs: list[Run] = []  # of one share in the order in which they were written
-        self.items = self.bytes = self.pairs = 0  # of shares that returned
-        self.seconds = 0.0
+        self.items: int = 0  # of shares that returned, as are the two below
+        self.bytes: int = 0
+        self.pairs: int = 0
+        self.seconds: float = 0.0
         self._tables = 2 if share.reducer.shape == SET else 1
         self._spool_of: dict[int, int] = {}  # by slot
         self._asked = 0  # bytes kept when shares were last asked to return

@@ -23,7 +23,9 @@ class Lead:
 
     def __init__(self) -> None:
         lock: Any = threading.RLock()
-        self.acquire, self.release, self.is_mine = lock.acquire, lock.release, lock._is_owned
+        self.acquire: Any = lock.acquire
+        self.release: Any = lock.release
+        self.is_mine: Any = lock._is_owned
 
     def give_back(self) -> None:
         """Let go of it, if this thread has it."""

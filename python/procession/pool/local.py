@@ -17,7 +17,7 @@ from .. import _native
 from .._store import shared_arena
 from ..errors import WorkerDied
 from ..process import ThreadProcess
-from .chunks import NEAR
+from .chunks import NEAR, Pace
 from .limits import PARTS
 from .registration import Registration
 from .state import BROKEN, RAISED, READY, VALUE, Ended
@@ -38,6 +38,7 @@ class Functions:
     _last = 0  # `id` of the function seen last: not the function, which may be about to go
 
     def address(self, function: Any) -> Any:
+        """What stands for the function. Raises: TypeError for what cannot be called."""
         if not callable(function):
             raise TypeError(f"a pool calls functions, and {function!r} cannot be called")
         self.note(function)
@@ -64,16 +65,18 @@ class Dispatcher:
         self.watchers: list[Callable[[], None]] = []  # of event loops: called after each answer
         self._out: dict[int, tuple[Any, int, int]] = {}  # by number: the job, where its results go, how many items
         self._next = 0
-        self.failed = 0
+        self.failed: int = 0
         self.registration: Registration | None = None
 
     @property
     def outstanding(self) -> int:
+        """Tasks without an answer."""
         return len(self._out)
 
     def submit(
         self, job: _native.Job, function: Any, kind: int, index: int, payloads: Iterable[Any], most_bytes: int = 0
     ) -> int:
+        """Put tasks for the workers; returns how many. See `_native.Dispatcher.submit`."""
         tasks = []
         for payload in payloads:
             items = len(payload) if kind & MANY else 0
@@ -90,6 +93,7 @@ class Dispatcher:
         return len(tasks)
 
     def submit_one(self, job: _native.Job, function: Any, kind: int, payload: Any) -> int:
+        """Put one task."""
         return self.submit(job, function, kind, 0, (payload,))
 
     def answer(self, answer: tuple[int, int, Any, int]) -> None:
@@ -99,6 +103,7 @@ class Dispatcher:
             tell()
 
     def collect(self, most: int, timeout: float | None) -> list[Any] | None:
+        """Jobs that have ended, and news; None after `timeout` seconds without any."""
         finished: list[Any] = []
         try:
             answer = self.answers.get(True, timeout)
@@ -128,6 +133,7 @@ class Dispatcher:
             finished.append(job)
 
     def fail(self, number: int, status: int, value: Any, nanos: int = 0) -> Any:
+        """Note the answer of a task, whatever it is; its job, if that has ended by it."""
         job, index, items = self._out.pop(number, (None, 0, 0))
         self.failed += status == RAISED
         if job is None:
@@ -155,16 +161,20 @@ class Dispatcher:
         return done
 
     def owner(self, number: int) -> tuple[Any, int, int, int] | None:
+        """The job of a task that is out, where its result goes, how many items; None: it is not out."""
         entry = self._out.get(number)
         return None if entry is None else (*entry, 0)
 
     def is_out(self, number: int) -> bool:
+        """Whether a task has no answer."""
         return number in self._out
 
     def numbers(self, job: Any = None) -> list[int]:
+        """The tasks that are out, of one job or of all."""
         return [number for number, entry in list(self._out.items()) if job is None or entry[0] is job]
 
     def forget(self, numbers: list[int]) -> None:
+        """These tasks are out no longer; nothing is noted of them."""
         for number in numbers:
             self._out.pop(number, None)
 
@@ -232,17 +242,19 @@ class LocalEngine(Watched):
     """Workers in threads; see `engine.Engine`."""
 
     method = "thread"
-    pace, encode = NEAR, staticmethod(_native.encode)
+    pace: Pace = NEAR
+    encode: Callable[..., Any] = staticmethod(_native.encode)
     wrap: Any = None  # objects are handed over themselves
 
     def __init__(
         self, size: int, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...], most_tasks: int
     ) -> None:
-        self.dispatcher = Dispatcher()
-        self.tasks, self.answers = self.dispatcher.tasks, self.dispatcher.answers
-        self.functions = Functions()
-        self.registration = self.dispatcher.registration = Registration.of_threads(shared_arena(), size)
-        self.functions.registration = self.registration
+        self.dispatcher: Dispatcher = Dispatcher()
+        self.tasks: queue.SimpleQueue[Any] = self.dispatcher.tasks
+        self.answers: queue.SimpleQueue[Any] = self.dispatcher.answers
+        self.functions: Functions = Functions()
+        self.registration: Registration = Registration.of_threads(shared_arena(), size)
+        self.dispatcher.registration = self.functions.registration = self.registration
         self.workers: dict[int, Any] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
         self._closed = False

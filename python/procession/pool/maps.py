@@ -63,6 +63,10 @@ class Maps:
     ) -> list[R]:
         """Call `func` with every item, return the results in order. Blocks until all are there.
 
+        `chunksize` items travel together; by default chunks follow the measured time of an item. `retries` and
+        `timeout` (seconds for one item) take the place of the pool's. `progress`: True or a title for a bar, a
+        function that is called with a `procession.progress.Snapshot`, tqdm, rich: see docs/guides/progress.md.
+
         With `return_exceptions` the exception of an item that failed stands in its place. Otherwise, once all others
         are done, raises: what `func` raised for the first item that failed or, with `on_error="group"`, TaskErrors, an
         ExceptionGroup of all failures whose `results` has the results as well. Also raises: as `apply_async`.
@@ -146,7 +150,9 @@ class Maps:
         """An iterator over the results, in order. The input is read a little ahead of what was taken from it.
 
         An item that fails, or cannot be pickled, is raised in its place; an error of the iterable in that of the chunk
-        it ended. The iteration may go on behind it.
+        it ended. The iteration may go on behind it. `chunksize` items travel together; `retries` and `timeout` (seconds
+        for one item) take the place of the pool's. `next(timeout=None)` of the iterator raises TimeoutError, and may be
+        called again.
         """
         given = func, iterable, chunksize, retries, timeout
         return self._imap(IMapIterator(self), *given) if progress is None else self._shown_imap(True, progress, *given)

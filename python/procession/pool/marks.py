@@ -38,10 +38,14 @@ def is_before(number: int, other: int) -> bool:
 
 
 class _Cells(_native.Claim, Shared):
+    """The counters of the marks."""
+
     __slots__ = ()
 
 
 class _Memory(_native.Block, Shared):
+    """The table of the marks."""
+
     __slots__ = ()
 
 
@@ -52,7 +56,7 @@ class Marks:
 
     def __init__(self, cells: _Cells | None = None, lock: Lock | None = None) -> None:
         arena = shared_arena()
-        self.cells = _Cells(arena, 4) if cells is None else cells
+        self.cells: _Cells = _Cells(arena, 4) if cells is None else cells
         self._lock = Lock(arena=arena) if lock is None else lock
         self._serial = 0
         self._memory: _Memory | None = None

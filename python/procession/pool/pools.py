@@ -203,7 +203,7 @@ class Pool(Maps, Inherited):
         if self._foreign or core.error is not None or not core.state.accepts:
             self._check_running()
         given = (tuple(args), dict(kwds) if kwds else _NO_KEYWORDS)
-        job = new_job(AsyncResult, -1)
+        job: AsyncResult = new_job(AsyncResult, -1)
         job._core, job._function, job._given, job._outcome, job._callbacks = core, func, given, None, None
         job._limits, job._tries = self._limits, None
         if retries is not None or timeout is not None:

@@ -54,7 +54,7 @@ class Tally:
 
     def __init__(self, total: int | None) -> None:
         self.done = self.failed = 0
-        self.worked = 0  # of those done: by workers, in this run
+        self.worked: int = 0  # of those done: by workers, in this run
         self.total = total
 
     def __call__(self) -> tuple[int, int, int | None]:

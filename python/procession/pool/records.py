@@ -15,10 +15,17 @@ __all__ = ["PoolStatistics"]
 class PoolStatistics:
     """A snapshot of a pool."""
 
-    workers: int  # processes or threads there are
-    serving: int  # of these, ready to take tasks
-    started: int  # workers ever started
-    deaths: int  # workers that took a task with them or died before they served
-    waiting: int  # tasks that no worker has taken
-    outstanding: int  # tasks without an answer, the waiting among them
-    functions: int  # functions shipped
+    workers: int
+    """Processes or threads there are."""
+    serving: int
+    """Of these, ready to take tasks."""
+    started: int
+    """Workers ever started."""
+    deaths: int
+    """Workers that took a task with them or died before they served."""
+    waiting: int
+    """Tasks that no worker has taken."""
+    outstanding: int
+    """Tasks without an answer, the waiting among them."""
+    functions: int
+    """Functions shipped."""

@@ -31,7 +31,7 @@ class Reports:
     """The file of one pool. Travels to the workers by where it is found in `/proc`."""
 
     def __init__(self) -> None:
-        self.fd = -1
+        self.fd: int = -1
         self._owner = os.getpid()
         self._identity: tuple[int, int] | None = None
         if hasattr(os, "memfd_create") and ASK is not None:

@@ -34,7 +34,7 @@ NO_LIMITS = Limits()
 
 AHEAD = 64 << 20  # bytes of tasks and of answers on their way; more only for a task in each worker and one to come
 
-new_job = _native.Job.__new__  # skips the constructors below, which are for programs that know the standard ones
+new_job: Any = _native.Job.__new__  # skips the constructors below, which are for programs that know the standard ones
 
 
 def name_of(function: Any) -> str:

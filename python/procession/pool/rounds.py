@@ -87,10 +87,11 @@ class MapRounds:
     """
 
     def __init__(self, workers: int, retries: int) -> None:
-        self.workers, self.retries = workers, retries
+        self.workers: int = workers
+        self.retries: int = retries
         self.left: set[int] = set()  # chunks that were given out and that no share returned
-        self.done = 0  # chunks returned
-        self.deaths = 0
+        self.done: int = 0  # chunks returned
+        self.deaths: int = 0
         self._fruitless = 0  # deaths since a share returned something
         self._charged: dict[tuple[int, int], int] = {}  # deaths, by chunk and item in it
         self._free = list(range(workers - 1, -1, -1))  # slots at which no share is
@@ -154,8 +155,8 @@ class ReduceRounds:
 
     def __init__(self, parts: int, slots: int, retries: int) -> None:
         self.retries = retries
-        self.deaths = 0
-        self.left = parts
+        self.deaths: int = 0
+        self.left: int = parts
         self._waiting = list(range(parts - 1, -1, -1))
         self._free = list(range(slots - 1, -1, -1))
         self._charged: dict[int, int] = {}

@@ -81,7 +81,9 @@ class MapShare:
 
     def __init__(self, function: Callable[[Any], Any], reducer: Reducer, reader: Any) -> None:
         """`reader`: the divided input that reads pieces; None for plain items."""
-        self.function, self.reducer, self.reader = function, reducer, reader
+        self.function: Callable[[Any], Any] = function
+        self.reducer: Reducer = reducer
+        self.reader: Any = reader
         self.__qualname__ = f"map_reduce_by_key of {getattr(function, '__qualname__', function)}"
 
     def __call__(self, work: MapWork) -> Mapped:

@@ -155,11 +155,11 @@ class PoolState:
         self.size = size
         self.serving: set[int] = set()  # workers that said so
         self.starting: set[int] = set()  # workers started that have not
-        self.stillbirths = 0  # ended in a row without serving
-        self.killed = 0  # of these, from outside
-        self.deaths = 0  # workers that took a task with them, or never served
-        self.started = 0  # workers ever
-        self.accepts = True  # new tasks are taken
+        self.stillbirths: int = 0  # ended in a row without serving
+        self.killed: int = 0  # of these, from outside
+        self.deaths: int = 0  # workers that took a task with them, or never served
+        self.started: int = 0  # workers ever
+        self.accepts: bool = True  # new tasks are taken
         self.broken: str | None = None
 
     def begin(self) -> list[Instruction]:

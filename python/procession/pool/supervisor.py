@@ -46,17 +46,18 @@ class Supervisor(Driver):
         self, engine: Engine, size: int, attended: bool, state: PoolState | None = None, watch: Watch | None = None
     ) -> None:
         """`attended`: somebody must always look after the workers. `watch` does, where they are processes."""
-        self.engine, self.watch = engine, watch
+        self.engine: Engine = engine
+        self.watch: Watch | None = watch
         self.size = size
-        self.state = state or PoolState(size)
-        self.dispatcher = engine.dispatcher
+        self.state: PoolState = state or PoolState(size)
+        self.dispatcher: Any = engine.dispatcher
         self._address, self._wrap = engine.functions.address, engine.wrap
         self.feeding: weakref.WeakSet[Any] = weakref.WeakSet()  # imaps whose input is not exhausted
         self.error: BaseException | None = None  # why the pool is of no use
         self._lead = Lead()
         self._news: list[list[Any] | None] = []  # read, and not yet heeded
         self._due: deque[tuple[Instruction, Any]] = deque()  # not yet carried out: that may fail, or be interrupted
-        self.vacancies = Vacancies(engine)
+        self.vacancies: Vacancies = Vacancies(engine)
         self._followers: dict[Any, bool] = {}  # what each sleeps on: a lock that is released to wake it
         self._checked = monotonic()
         self._begin_driving(attended)

@@ -5,14 +5,20 @@ A file of its own because the standard library's pool is slow to import and this
 
 from __future__ import annotations
 
-from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
-
 from ..errors import ResultUnpicklable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+
+    class MaybeEncodingError(Exception):
+        """The standard library's, which typeshed does not know."""
+else:
+    from multiprocessing.pool import MaybeEncodingError
 
 __all__ = ["ResultNotSent", "unsendable_exception", "unsendable_result"]
 
 
-class ResultNotSent(ResultUnpicklable, MaybeEncodingError):  # type: ignore[misc]
+class ResultNotSent(ResultUnpicklable, MaybeEncodingError):
     """A task ended, but what it returned or raised cannot be pickled. `exc` says why, `value` shows what it was."""
 
     exc: str = ""

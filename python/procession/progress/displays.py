@@ -56,7 +56,7 @@ class TerminalBar:
     """A line among the live ones of a terminal. The last one remains, unless a bar that began before is live still."""
 
     own = True
-    interval = 1.05 * REDRAW_SECONDS  # never refused by the screen, which counts from the end of a drawing
+    interval: float = 1.05 * REDRAW_SECONDS  # never refused by the screen, which counts from the end of a drawing
 
     def __init__(self, out: TextIO, view: View) -> None:
         self._out, self._view = out, view

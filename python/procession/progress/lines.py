@@ -30,7 +30,9 @@ class View:
 
     def __init__(self, title: str, part: float | None, numbers: Sequence[str]) -> None:
         """`part`: how much is done, from 0 to 1, None if unknown. `numbers`: the same in less and less words."""
-        self.title, self.part, self.numbers = title, part, numbers
+        self.title: str = title
+        self.part: float | None = part
+        self.numbers: Sequence[str] = numbers
 
 
 def line(view: View, columns: int, marks: tuple[str, str, str] = MARKS) -> str:

@@ -34,13 +34,16 @@ class Meter:
         self, display: Display, title: str, read: Callable[[], Count], known: Callable[[], int] = lambda: 0
     ) -> None:
         """Begins to show. `known` tells how many of those done an earlier run did: they say nothing about the rate."""
-        self.display, self._title, self._read, self._known = display, title, read, known
+        self.display: Display = display
+        self._title = title
+        self._read = read
+        self._known = known
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        self.ended = False
+        self.ended: bool = False
         self._began = monotonic()
         self._rate = Rate(self._began)
-        self.due = self._began + display.interval  # when it is time to tell
+        self.due: float = self._began + display.interval  # when it is time to tell
         display.begin(self._now())
 
     def __del__(self) -> None:

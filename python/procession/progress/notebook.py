@@ -35,7 +35,7 @@ class NotebookBar:
     """An output of the cell that runs. It stays, unless a bar that began before is live still."""
 
     own = True
-    interval = 0.2  # each snapshot is a message to the browser
+    interval: float = 0.2  # each snapshot is a message to the browser
 
     def __init__(self, view: Callable[[Any, bool], lines.View]) -> None:
         self._view = view

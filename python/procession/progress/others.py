@@ -19,7 +19,7 @@ class TqdmBar:
     """
 
     own = False
-    interval = 0.1  # it has its own view of how often it is to be drawn
+    interval: float = 0.1  # it has its own view of how often it is to be drawn
 
     def __init__(self, given: Any) -> None:
         self._given = given
@@ -63,7 +63,7 @@ class RichTask:
     """A task of a `rich.progress.Progress`, which the caller has started."""
 
     own = False
-    interval = 0.1
+    interval: float = 0.1
 
     def __init__(self, progress: Any) -> None:
         self._progress = progress

@@ -117,7 +117,7 @@ class _Shown:
     def __init__(self, label: str, out: TextIO, *, show: bool = True) -> None:
         """`show=False`, a file that is no terminal and a terminal called "dumb" get nothing."""
         off = os.environ.get("TERM") == "dumb" or os.environ.get("PROCESSION_PROGRESS") == "0"
-        self.shows = show and not off and is_terminal(out)
+        self.shows: bool = show and not off and is_terminal(out)
         self._label, self._out = label, out
         self._marks = lines.MARKS if encodes(out, "".join(lines.MARKS)) else lines.ASCII
         self._screen: Any = None

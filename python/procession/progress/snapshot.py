@@ -11,11 +11,19 @@ __all__ = ["Snapshot"]
 class Snapshot:
     """How far a call is."""
 
-    done: int  # items that a worker has answered, those that failed among them
-    total: int | None  # None for an input whose length nobody knows yet
-    failed: int  # of those done
-    elapsed: float  # seconds since the call
-    rate: float | None  # items a second: of late, at the end of the whole; None as long as nothing is done
-    left: float | None  # seconds until everything is done, at this rate; None where nobody knows
+    done: int
+    """Items that a worker has answered, those that failed among them."""
+    total: int | None
+    """All items; None for an input whose length nobody knows yet."""
+    failed: int
+    """How many of those done."""
+    elapsed: float
+    """Seconds since the call."""
+    rate: float | None
+    """Items a second: of late, at the end of the whole; None as long as nothing is done."""
+    left: float | None
+    """Seconds until everything is done, at this rate; None where nobody knows."""
     title: str
-    ended: bool  # everything is done: this is the last one
+    """What was given as `progress`, or the name of the function."""
+    ended: bool
+    """Everything is done: this is the last one."""

@@ -21,7 +21,7 @@ from typing import Any
 from .. import _recording
 from .._recording import ACTIONS, SUBMITTED, TASK, TASK_DONE, WAIT, WAIT_DONE, WORKER, Recording
 from .lives import Life, lives
-from .samples import samples
+from .samples import Sample, samples
 
 __all__ = ["Event", "Run"]
 
@@ -49,15 +49,15 @@ class Run:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         """Raises: NotARecording."""
-        self.recording = Recording(directory)
-        self.lives = lives(self.recording)
-        self.samples = list(samples(directory))
+        self.recording: Recording = Recording(directory)
+        self.lives: list[Life] = lives(self.recording)
+        self.samples: list[Sample] = list(samples(directory))
         self._origin: int = min([self.recording.created, *(life.began for life in self.lives)])
         self._arrows = 0
         self._arrived: set[str] = set()
         self._waiting: dict[int, Counter[int]] = {}  # by process that hands in: changes of how many wait, by bin
         ends = [life.ended for life in self.lives]
-        self.duration = max([self._origin, *ends, *(sample.time for sample in self.samples)]) - self._origin
+        self.duration: int = max([self._origin, *ends, *(sample.time for sample in self.samples)]) - self._origin
 
     @property
     def about(self) -> dict[str, Any]:

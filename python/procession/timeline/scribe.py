@@ -42,8 +42,9 @@ class Wishes:
         """
         if "-" in (trace, report, keep):
             raise ValueError("- is no file for a trace or a report: standard output is the program's")
-        self.trace, self.report = (None if path is None else os.path.abspath(path) for path in (trace, report))
-        self.keep = None if keep is None else os.path.abspath(keep)
+        self.trace: str | None = None if trace is None else os.path.abspath(trace)
+        self.report: str | None = None if report is None else os.path.abspath(report)
+        self.keep: str | None = None if keep is None else os.path.abspath(keep)
 
     def check(self) -> None:
         """Raises: OSError, ValueError for what cannot be written; nothing is changed."""

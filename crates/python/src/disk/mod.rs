@@ -169,11 +169,13 @@ impl PyDiskQueue {
         Ok(Self { queue, state: object, options, path: path.to_owned(), spare: Spare::default(), closed, users })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.state.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.state.address()
@@ -289,10 +291,12 @@ impl PyDiskQueue {
         Ok(self.queue.len())
     }
 
+    /// Whether there was nothing to take a moment ago.
     fn empty(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.qsize(py)? == 0)
     }
 
+    /// Whether one more item would have been refused a moment ago, as far as the bound on items tells.
     fn full(&self, py: Python<'_>) -> PyResult<bool> {
         let _using = self.enter(py)?;
         Ok(self.queue.is_full())
@@ -316,11 +320,13 @@ impl PyDiskQueue {
         Ok(self.queue.unfinished())
     }
 
+    /// The bound on items; 0 for none.
     #[getter]
     fn max_items(&self) -> u64 {
         self.options.max_items
     }
 
+    /// Whether `shutdown` was called, by any process.
     #[getter]
     fn is_shutdown(&self) -> bool {
         self.queue.is_shut_down()

@@ -134,24 +134,32 @@ impl PyRing {
         Ok(Self::around(object))
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
     }
 
-    /// Put an object. It is encoded at once; when this returns it is in shared memory. One that cannot be encoded goes to
-    /// the class's `_unsendable(error, obj)`, if it has that.
+    /// Put an object. It is encoded at once; when this returns it is in shared memory, whatever becomes of this process.
+    ///
+    /// Waits while the bounds leave no room: until something is taken, or `timeout` seconds have passed (None: for
+    /// ever). With `block` false it does not wait. One that cannot be encoded goes to the class's
+    /// `_unsendable(error, obj)`, if it has that.
+    ///
+    /// Raises: Full; `ItemTooLarge`, which no waiting helps; `PicklingError` naming the part; `ShutDown`; Closed;
+    /// `ArenaFull`.
     #[pyo3(signature = (obj, block = true, timeout = None))]
     fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
         Self::put_weighed(slf, obj, block, timeout).map(|_| ())
     }
 
-    /// The same, and tell the bytes that it takes in shared memory: encoded, and beside the ring.
+    /// As `put`, and tell the bytes that it takes in shared memory: encoded, and beside the ring.
     #[pyo3(signature = (obj, block = true, timeout = None))]
     fn put_weighed(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<u64> {
         let (py, mut encoder) = (slf.py(), Encoder::take());
@@ -166,7 +174,9 @@ impl PyRing {
         }
     }
 
-    /// Put every object of a sequence; returns how many were put before the deadline. Raises Full when none was.
+    /// Put every object of an iterable, many at a time; returns how many were put before the deadline.
+    ///
+    /// Raises: Full when none was; else as `put`.
     #[pyo3(signature = (objects, block = true, timeout = None))]
     fn put_many(
         &self,
@@ -208,13 +218,19 @@ impl PyRing {
         result
     }
 
-    /// Take an object.
+    /// Take the oldest object, and make it again in this process.
+    ///
+    /// Waits while there is none: until one is put, `shutdown` is called, or `timeout` seconds have passed (None: for
+    /// ever). With `block` false it does not wait. Getters are not told when all putters have died: more may come.
+    ///
+    /// Raises: Empty; `ShutDown` when nothing is left; Closed; `UnpicklingError` for an object that cannot be made
+    /// again here.
     #[pyo3(signature = (block = true, timeout = None))]
     fn get(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         self.get_one(py, block, timeout)
     }
 
-    /// Take up to `max_items` objects; waits only for the first.
+    /// Take up to `max_items` objects, oldest first; waits only for the first, as `get`. Raises: as `get`.
     #[pyo3(signature = (max_items = 1024, block = true, timeout = None))]
     fn get_many<'py>(
         &self,
@@ -257,6 +273,7 @@ impl PyRing {
         self.watch_side(py, Side::Room)
     }
 
+    /// The same for room: this handle watches no longer.
     fn unwatch_room(&self) {
         self.object.home().unwatch(self.object.get(), Side::Room, &self.watching);
     }
@@ -267,12 +284,14 @@ impl PyRing {
         self.object.len()
     }
 
+    /// Whether there was nothing to take a moment ago.
     fn empty(&self, py: Python<'_>) -> bool {
         self.look_after_takers(py);
         self.object.home().settle_watch(self.object.get(), Side::Items);
         self.object.is_empty()
     }
 
+    /// Whether one more item would have been refused a moment ago, as far as the bound on items tells.
     fn full(&self) -> bool {
         self.object.is_full()
     }
@@ -288,6 +307,7 @@ impl PyRing {
         self.object.position()
     }
 
+    /// The bound on items; 0 for none.
     #[getter]
     fn max_items(&self) -> u32 {
         self.object.max_items()
@@ -310,12 +330,15 @@ impl PyRing {
         self.closed.load(Ordering::Relaxed)
     }
 
+    /// Whether `shutdown` was called, by any process.
     #[getter]
     fn is_shutdown(&self) -> bool {
         self.object.is_closed()
     }
 
-    /// Let nothing more be put; `immediate` also drops what is there, as done.
+    /// Let nothing more be put: `put` raises `ShutDown`, and `get` does once nothing is left. Wakes all who wait.
+    ///
+    /// `immediate` also drops what is there, as done. For every process that has the queue.
     #[pyo3(signature = (immediate = false))]
     fn shutdown(&self, py: Python<'_>, immediate: bool) {
         let ring = self.object.get();

@@ -2,6 +2,7 @@
 
 use crate::once::name;
 use procession_core::arena::Kind;
+use procession_core::failpoint::step;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -130,19 +131,31 @@ impl PyArray {
         Ok(self.bits(py, 0, 1, self.cells.count)?.into_iter().map(|bits| bits as u8).collect())
     }
 
+    /// Store bits into cells, one after the other: a death in between leaves a part, and the next holder is told.
+    fn store_many(&self, py: Python<'_>, mut cells: impl Iterator<Item = (usize, u64)>) -> PyResult<()> {
+        self.guard.write_many(py, || {
+            if let Some((i, bits)) = cells.next() {
+                self.cells.store(i, bits);
+            }
+            step();
+            cells.for_each(|(i, bits)| self.cells.store(i, bits));
+        })
+    }
+
     /// Store bytes from the start on; what is beyond them stays, save for one closing zero.
     fn fill(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<()> {
         if bytes.len() > self.cells.count {
             return Err(PyValueError::new_err("byte string too long"));
         }
         self.note_many(py, WRITE, 0, 1, (bytes.len() + 1).min(self.cells.count));
-        self.guard.write(py, || {
-            bytes.iter().enumerate().for_each(|(i, byte)| self.cells.store(i, (*byte).into()));
-            if bytes.len() < self.cells.count {
-                self.cells.store(bytes.len(), 0);
-            }
-        })
+        let end = (bytes.len() < self.cells.count).then_some((bytes.len(), 0));
+        self.store_many(py, cells_of(bytes).chain(end))
     }
+}
+
+/// The cells that bytes go to, from the first one on.
+fn cells_of(bytes: &[u8]) -> impl Iterator<Item = (usize, u64)> {
+    bytes.iter().map(|byte| u64::from(*byte)).enumerate()
 }
 
 #[inline(always)]
@@ -188,11 +201,13 @@ impl PyArray {
         Ok(Self { cells, guard, shape, strides })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.cells.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.cells.object.address()
@@ -239,11 +254,8 @@ impl PyArray {
                     return Err(PyValueError::new_err("Can only assign sequence of same size"));
                 }
                 self.note_many(py, WRITE, start, step, n);
-                self.guard.write(py, || {
-                    for (i, bits) in bits.iter().enumerate() {
-                        self.cells.store((start + step * i as isize) as usize, *bits);
-                    }
-                })
+                let places = (0..).map(|i| (start + step * i) as usize);
+                self.store_many(py, places.zip(bits))
             }
         }
     }
@@ -296,9 +308,7 @@ impl PyArray {
             return Err(PyValueError::new_err("byte string too long"));
         }
         self.note_many(value.py(), WRITE, 0, 1, bytes.len());
-        self.guard.write(value.py(), || {
-            bytes.iter().enumerate().for_each(|(i, byte)| self.cells.store(i, (*byte).into()));
-        })
+        self.store_many(value.py(), cells_of(bytes))
     }
 
     /// Its lock.

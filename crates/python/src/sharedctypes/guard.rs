@@ -9,7 +9,7 @@ use crate::once::name;
 use procession_core::arena::Kind;
 use procession_core::mutex::Mutex;
 use procession_core::sys::thread_ident;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use std::sync::atomic::{Ordering, fence};
 
@@ -106,9 +106,24 @@ impl Guard {
         }
     }
 
+    /// A `change` of many cells, as for `write`. The holder is entered, so whoever comes after a death in it is told.
+    pub fn write_many<R>(&self, py: Python<'_>, change: impl FnOnce() -> R) -> PyResult<R> {
+        if self.mutex.is_locked() && self.is_mine() {
+            return Ok(change());
+        }
+        if !self.mutex.try_acquire(self.mutex.me(), thread_ident()) {
+            return self.locked(py, change);
+        }
+        let changed = change();
+        self.mutex
+            .release()
+            .map_err(|_| PyRuntimeError::new_err("the lock was released by somebody else meanwhile"))?;
+        Ok(changed)
+    }
+
     /// The ordinary way: through the lock's own methods, which wait without the GIL and let signals in.
     #[cold]
-    fn locked<R>(&self, py: Python<'_>, mut work: impl FnMut() -> R) -> PyResult<R> {
+    fn locked<R>(&self, py: Python<'_>, work: impl FnOnce() -> R) -> PyResult<R> {
         let lock = self.lock.bind(py);
         quietly(|| {
             lock.call_method0(name!(py, "acquire"))?;

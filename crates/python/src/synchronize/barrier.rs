@@ -74,31 +74,37 @@ impl PyBarrier {
         Ok(Self { object: opened(arena, Kind::Barrier, address, || Barrier::new(parties))? })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
     }
 
+    /// How many have to arrive.
     #[getter]
     fn parties(&self) -> u32 {
         self.object.parties()
     }
 
+    /// How many have arrived and wait, at this moment.
     #[getter]
     fn n_waiting(&self) -> u32 {
         self.object.waiting()
     }
 
+    /// Whether it is broken: `wait` raises `BrokenBarrierError` until `reset`.
     #[getter]
     fn broken(&self) -> bool {
         self.object.is_broken()
     }
 
+    /// Parties, waiters and state, as a dict.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("parties", self.object.parties())?;
@@ -108,7 +114,8 @@ impl PyBarrier {
         Ok(dict)
     }
 
-    /// Arrive, wait for the others, and tell as which one; the last one calls `action` before the others go on.
+    /// Arrive, wait for the others (`timeout` seconds at most), and tell as which one; the last one calls `action` before the
+    /// others go on.
     #[pyo3(signature = (action = None, timeout = None))]
     fn pass_through(&self, py: Python<'_>, action: Option<&Bound<'_, PyAny>>, timeout: Option<f64>) -> PyResult<u32> {
         let (barrier, me, life) = (self.object.get(), self.object.me(), self.object.life());
@@ -122,10 +129,12 @@ impl PyBarrier {
         }
     }
 
+    /// Break the barrier: all who wait, and all who come, get `BrokenBarrierError` until `reset`. Never blocks.
     fn abort(&self) {
         self.object.abort();
     }
 
+    /// Make the barrier whole again. Whoever waits there gets `BrokenBarrierError`. Never blocks.
     fn reset(&self) {
         self.object.reset();
     }

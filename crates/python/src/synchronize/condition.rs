@@ -123,16 +123,19 @@ impl PyCondition {
         Ok(Self { object: opened(arena, Kind::Condition, address, Condition::new)?, guard })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
     }
 
+    /// The Lock or `RLock` that it is on.
     #[getter]
     fn lock(&self, py: Python<'_>) -> Py<PyAny> {
         match &self.guard {
@@ -141,6 +144,7 @@ impl PyCondition {
         }
     }
 
+    /// Waiters and counter, as a dict.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("waiters", self.object.waiters())?;
@@ -148,11 +152,13 @@ impl PyCondition {
         Ok(dict)
     }
 
+    /// Take the lock. Blocks as the lock's own `acquire`, for `timeout` seconds at most (None: for ever).
     #[pyo3(signature = (block = None, timeout = None))]
     fn acquire(&self, py: Python<'_>, block: Option<&Bound<'_, PyAny>>, timeout: Option<f64>) -> PyResult<bool> {
         self.guard.take(py, || deadline(block.map_or(Ok(true), Bound::is_truthy)?, timeout))
     }
 
+    /// Give the lock back. Raises: as the lock's own `release`.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         self.guard.give(py)
     }
@@ -172,6 +178,12 @@ impl PyCondition {
         self.guard.give(py)
     }
 
+    /// Release the lock, sleep until notified, and take the lock again. False if `timeout` seconds passed first.
+    ///
+    /// The lock is held again when this ends, however it ends: that may take longer than the timeout.
+    ///
+    /// Raises: `NotOwner`, an `AssertionError`, unless the calling thread holds the lock; `TooManyWaiters`;
+    /// `LockAbandoned`, with the lock held, where its holder died and it was made with `on_abandoned="raise"`.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         self.assert_mine(py, "wait")?;
@@ -201,6 +213,11 @@ impl PyCondition {
         notified
     }
 
+    /// End the wait of the `n` threads that have waited longest. Never blocks.
+    ///
+    /// They go on once the caller releases the lock. A waiter that has died passes its notification on.
+    ///
+    /// Raises: `NotOwner`, an `AssertionError`, unless the calling thread holds the lock.
     #[pyo3(signature = (n = 1))]
     fn notify(&self, py: Python<'_>, n: i64) -> PyResult<()> {
         self.assert_mine(py, "notify")?;
@@ -208,6 +225,7 @@ impl PyCondition {
         Ok(())
     }
 
+    /// End every wait. Never blocks. Raises: as `notify`.
     fn notify_all(&self, py: Python<'_>) -> PyResult<()> {
         self.assert_mine(py, "notify_all")?;
         self.object.notify(u32::MAX);

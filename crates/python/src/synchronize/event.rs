@@ -23,20 +23,24 @@ impl PyEvent {
         Ok(Self { object: opened(arena, Kind::Event, address, Event::new)? })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
     }
 
+    /// Whether it is set now.
     fn is_set(&self) -> bool {
         self.object.is_set()
     }
 
+    /// Flag, count and waiters, as a dict.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("is_set", self.object.is_set())?;
@@ -45,6 +49,10 @@ impl PyEvent {
         Ok(dict)
     }
 
+    /// Block until it is set; True then. False if `timeout` seconds passed first (None: for ever).
+    ///
+    /// Who was waiting when it was set goes on, even if it is cleared at once. The death of whoever should set it wakes
+    /// nobody.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let event = self.object.get();
@@ -60,10 +68,12 @@ impl PyEvent {
             .is_some())
     }
 
+    /// Set it, and let all go on who wait. Never blocks.
     fn set(&self) {
         self.object.set();
     }
 
+    /// Make it unset: who comes from now on waits. Never blocks.
     fn clear(&self) {
         self.object.clear();
     }

@@ -27,8 +27,14 @@ pub fn add_to_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     add::<PyRLock>(module.py())
 }
 
-const ACQUIRE: &CStr = c"acquire($self, block=True, timeout=None)\n--\n\nTake it. True if it is the caller's now.";
-const RELEASE: &CStr = c"release($self)\n--\n\nGive it back, and wake one who waits.";
+const ACQUIRE: &CStr = c"acquire($self, block=True, timeout=None)\n--\n\n\
+Take it; True then. Waits while another holds it, `timeout` seconds at most (None: for ever), then False.\n\n\
+With `block` false it does not wait. If the holder's process dies, one who waits takes it over within a few\n\
+milliseconds, with an AbandonedLockWarning; of one made with on_abandoned=\"raise\" it raises LockAbandoned.\n\
+Where deadlocks are looked for, DeadlockError may end the wait.";
+const RELEASE: &CStr = c"release($self)\n--\n\n\
+Give it back, and wake one who waits. Never blocks.\n\n\
+Raises: ReleaseError, a ValueError, when it is free; of an RLock NotOwner, an AssertionError, in another thread.";
 const ENTER: &CStr = c"__enter__($self)\n--\n\nTake it, however long that takes.";
 const EXIT: &CStr = c"__exit__($self, *args)\n--\n\nGive it back.";
 

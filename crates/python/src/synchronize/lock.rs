@@ -145,11 +145,13 @@ impl PyLock {
         Ok(Self { object: opened(arena, Kind::Lock, address, || mutex(raises, left_by))? })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
@@ -172,6 +174,7 @@ impl PyLock {
         Ok((self.inherit(py)?, 0))
     }
 
+    /// The end of a repair. `whole`: what the lock guards is as it should be again. Releases it.
     fn _end_repair(&self, py: Python<'_>, _token: u32, whole: bool) -> PyResult<()> {
         if whole {
             self.object.repaired();
@@ -185,14 +188,17 @@ impl PyLock {
         self.object.statistics().abandoned
     }
 
+    /// Whether anybody holds it now.
     fn locked(&self) -> bool {
         self.object.is_locked()
     }
 
+    /// Whether the calling thread holds it.
     fn _is_mine(&self) -> bool {
         self.object.is_mine(self.object.me(), sys::thread_ident())
     }
 
+    /// Holder, waiters and counters, as a dict.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         lock_statistics(py, &self.object)
     }
@@ -221,11 +227,13 @@ impl PyRLock {
         Ok(Self { object: opened(arena, Kind::RLock, address, || mutex(raises, left_by))? })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
@@ -248,6 +256,7 @@ impl PyRLock {
         Ok((self.inherit(py)?, 0))
     }
 
+    /// The end of a repair. `whole`: what the lock guards is as it should be again. Releases it.
     fn _end_repair(&self, py: Python<'_>, _token: u32, whole: bool) -> PyResult<()> {
         if whole {
             self.object.repaired();
@@ -267,14 +276,17 @@ impl PyRLock {
         self.object.statistics().abandoned
     }
 
+    /// Whether anybody holds it now.
     fn locked(&self) -> bool {
         self.object.is_locked()
     }
 
+    /// Whether the calling thread holds it.
     fn _is_mine(&self) -> bool {
         self.object.is_mine(self.object.me(), sys::thread_ident())
     }
 
+    /// Holder, waiters and counters, as a dict.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         lock_statistics(py, &self.object)
     }

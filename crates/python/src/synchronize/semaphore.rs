@@ -33,11 +33,13 @@ impl PySemaphore {
         Ok(Self { object: opened(arena, Kind::Semaphore, address, init)? })
     }
 
+    /// The memory that it lies in.
     #[getter]
     fn arena(&self, py: Python<'_>) -> Py<PyArena> {
         self.object.arena(py)
     }
 
+    /// Where it lies in the arena: offset and serial number. What is pickled of it.
     #[getter]
     fn address(&self) -> (u64, u64) {
         self.object.address()
@@ -49,10 +51,12 @@ impl PySemaphore {
         self.object.maximum()
     }
 
+    /// Permits that are free now.
     fn get_value(&self) -> u32 {
         self.object.value()
     }
 
+    /// Value, maximum and waiters, as a dict.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("value", self.object.value())?;
@@ -62,6 +66,10 @@ impl PySemaphore {
         Ok(dict)
     }
 
+    /// Take a permit; True then. Waits while there is none, `timeout` seconds at most (None: for ever), then False.
+    ///
+    /// With `block` false it does not wait. The permit is nobody's: it stays taken if this process dies (one of a `with` block
+    /// does not). Who gets one that a dead process held is told as by a Lock.
     #[pyo3(signature = (block = None, timeout = None))]
     fn acquire(&self, py: Python<'_>, block: Option<&Bound<'_, PyAny>>, timeout: Option<f64>) -> PyResult<bool> {
         if self.object.try_acquire() {
@@ -70,6 +78,9 @@ impl PySemaphore {
         self.take(py, false, deadline(block.map_or(Ok(true), Bound::is_truthy)?, timeout)?)
     }
 
+    /// Give `n` permits back, and wake as many who wait. Never blocks.
+    ///
+    /// Raises: `ValueError` for less than one; `ReleaseError`, a `ValueError`, beyond a bounded semaphore's first value.
     #[pyo3(signature = (n = 1))]
     fn release(&self, py: Python<'_>, n: i64) -> PyResult<()> {
         if n < 1 {
@@ -117,6 +128,7 @@ impl PySemaphore {
         Ok((self.thing().found(py, taken)?, burials))
     }
 
+    /// The end of a repair. `whole`: what the semaphore guards is as it should be again. Releases the permit.
     fn _end_repair(&self, py: Python<'_>, token: u32, whole: bool) -> PyResult<()> {
         if whole {
             self.object.repaired(token);

@@ -222,7 +222,7 @@ class RecordedRLock:
         return repr(self._lock)
 
 
-class RecordedSimpleQueue(queue.SimpleQueue):  # type: ignore[type-arg]
+class RecordedSimpleQueue(queue.SimpleQueue["Any"]):
     """A `queue.SimpleQueue` that records."""
 
     _token: int

@@ -51,7 +51,7 @@ demo: setup  ## word count over the text this machine already has, against one p
 
 test: setup  ## every test: the core in Rust, then the package
 	cargo test --quiet -p procession-core -p procession-disk -p procession-gather
-	$(BIN)/python -m pytest -q $(TESTS)
+	$(BIN)/python scripts/suite.py $(TESTS)
 
 # SUITE, CONTEXT and ONLY choose; FLAGS gives the rest, e.g.  make conformance CONTEXT=fork FLAGS='--jobs 2'
 conformance: setup  ## CPython's own tests of multiprocessing and concurrent.futures on procession (10 minutes)

@@ -32,6 +32,7 @@ extensions = [
     "sphinx_copybutton",
     "docstrings",
     "repository_files",
+    "sidebar",
 ]
 exclude_patterns = ["_site"]
 templates_path: list[str] = []

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,8 @@ SPEED = (
 REASONS = (
     (
         r"start\.pool-fork-numpy",
-        "each forked worker is told how many threads BLAS may use, some 4 ms of processor time; "
-        "`PROCESSION_WORKER_THREADS=0` leaves that out",
+        "each forked worker is told how many threads BLAS may use, upon which OpenBLAS starts its threads anew, some "
+        "4 ms of processor time; `PROCESSION_WORKER_THREADS=0` leaves that out",
     ),
     (
         r"handover\.",
@@ -273,10 +274,23 @@ def machine(name: str, run: dict[str, Any]) -> str:
     about, scale = run["machine"], run["scale"]
     packages = ", ".join(f"{package} {version}" for package, version in sorted(about["packages"].items()))
     return (
-        f"Of {about['date'][:10]}, commit {about['commit']}: {about['cpu']}, {about['cores']} cores, "
+        f"The run of {about['date'][:10]}, commit {about['commit']}: {about['cpu']}, {about['cores']} cores, "
         f"{about['memory_gib']} GiB, {about['kernel']}, {about['python']}; load before the run {about['load']}; "
         f"{scale['rounds']} rounds of samples of {scale['seconds']:g} s; {packages}. "
         f"[All rows](../../benchmarks/results/{name}.txt), [as data](../../benchmarks/results/{name}.json)."
+    )
+
+
+def measured(name: str, run: dict[str, Any]) -> str:
+    """What README says before its table."""
+    about = run["machine"]
+    day = datetime.fromisoformat(about["date"])
+    python = about["python"].removeprefix("CPython ").rpartition(".")[0]
+    when = f"{day.day} {day:%B %Y}, Python {python}"
+    return (
+        f"Against the standard library, in one run on {about['cores']} cores ({when}):\n"
+        f"[pictures, rivals, and what fell short](docs/explanation/benchmarks.md), "
+        f"[every row](benchmarks/results/{name}.txt)."
     )
 
 
@@ -336,6 +350,7 @@ def sections() -> tuple[dict[str, str], dict[str, str]]:
     known, told = index(results), list(verdicts(results))
     texts = {
         "machine": machine(name, run),
+        "measured": measured(name, run),
         "speed": speed(known),
         "counted": counted(told),
         "fallen": fallen(told),

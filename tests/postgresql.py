@@ -7,6 +7,7 @@ is tested is who reads what when, not how it survives. `server` says why if ther
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pwd
 import shutil
@@ -38,10 +39,12 @@ class NoServer(Exception):
 
 def programs() -> Path:
     """The directory with `initdb` and `postgres`, installing them if that is possible. Raises: NoServer."""
-    found = _found()
-    if found is None:
-        _install()
+    with open(__file__) as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # another process of the same run may be at it
         found = _found()
+        if found is None:
+            _install()
+            found = _found()
     if found is None:
         raise NoServer(f"PostgreSQL was installed, and there is no initdb in {DEBIAN}/*/bin")
     return found

@@ -254,6 +254,26 @@ def test_a_lambda_is_named_with_advice() -> None:
         pass
 
     assert isinstance(unpicklable(local), AttributeError)
+    assert "top level" in str(unpicklable(local))
+
+
+def test_what_travels_in_no_way_gets_no_advice_to_move_it() -> None:
+    error = unpicklable([(number for number in ())])
+    assert "generator" in str(error)
+    assert "top level" not in str(error)
+
+
+def test_a_name_that_the_main_module_lacks_is_named_with_advice() -> None:
+    def late() -> None:
+        pass
+
+    main = sys.modules["__main__"]
+    late.__module__, late.__qualname__ = "__main__", "late"
+    main.late = late  # type: ignore[attr-defined]
+    message, _ = _native.encode([late])
+    del main.late  # type: ignore[attr-defined]
+    with pytest.raises(UnpicklingError, match=r"attribute 'late' on <module .*above what starts processes"):
+        _native.decode(message)
 
 
 def test_paths_through_other_containers() -> None:

@@ -121,6 +121,13 @@ def test_programs_count_exactly(path: str) -> None:
         assert procession.Value("q", path=path).value == 6000
 
 
+def test_a_store_outlives_everybody(path: str) -> None:
+    with Stranger() as other:
+        other.do(f"value = procession.Value('q', path={path!r})\nvalue.value = 7")
+        other.kill()
+    assert procession.Value("q", path=path).value == 7
+
+
 def test_a_killed_holder_of_its_lock_frees_it(path: str) -> None:
     value = procession.Value("i", path=path)
     with Stranger() as other:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+
+import procession
+from procession.executor import Executor
+from procession.mapreduce import Files
+from procession.pool import AsyncResult, Pool
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -48,13 +56,59 @@ def test_the_crash_model_names_a_test_for_nearly_every_row() -> None:
 def test_the_benchmarks_page_is_that_of_the_stored_results() -> None:
     """`python scripts/benchmark_page.py` makes it anew, README's table and the pictures too."""
     texts, pictures = benchmark_page.sections()
-    for path in (benchmark_page.PAGE, benchmark_page.README):
-        page = path.read_text()
+    pages = [path.read_text() for path in (benchmark_page.PAGE, benchmark_page.README)]
+    for page in pages:
         assert benchmark_page.filled(page, texts) == page
-    page = benchmark_page.PAGE.read_text()
-    assert all(f"<!-- {name} -->" in page for name in texts), "a section has no place"
+    for name in texts:
+        assert any(f"<!-- {name} -->" in page for page in pages), f"{name} has no place"
+    page = pages[0]
     for name, picture in pictures.items():
         assert (benchmark_page.PICTURES / name).read_text() == picture
         assert f"pictures/{name}" in page
         ElementTree.fromstring(picture)
     assert "not looked into yet" not in page
+
+
+# What a name in the column "You write here" is an instance of, or is.
+WORDS: dict[str, Any] = {
+    **{name: getattr(procession, name) for name in procession.__all__},
+    "pool": Pool,
+    "executor": Executor,
+    "process": procession.Process,
+    "result": AsyncResult,
+    "Files": Files,
+}
+
+
+def calls(page: Path) -> list[ast.Call]:
+    """Calls in the second column of the page's tables."""
+    rows = re.findall(r"^\|(?:[^|\n]*)\|([^|\n]*)\|(?:[^|\n]*)\|$", page.read_text(), re.MULTILINE)
+    found = []
+    for code in re.findall(r"`([^`]+)`", " ".join(rows)):
+        try:
+            tree = ast.parse(code)
+        except SyntaxError:  # a command, or half of a statement
+            continue
+        found += [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return found
+
+
+def named(function: ast.expr) -> Any:
+    """What of ours a call calls; None for the result of another call, and for what is not ours."""
+    if isinstance(function, ast.Attribute):
+        if isinstance(function.value, ast.Name) and function.value.id == "procession":
+            return getattr(procession, function.attr)
+        owner = named(function.value)
+        return None if owner is None else getattr(owner, function.attr)
+    return WORDS.get(function.id) if isinstance(function, ast.Name) else None
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/explanation/coming-from").glob("[!i]*.md")), ids=lambda p: p.name)
+def test_what_one_is_told_to_write_exists(page: Path) -> None:
+    """Names and keywords of ours, in what such a page has one write instead."""
+    ours = [(call, target) for call in calls(page) if (target := named(call.func)) is not None]
+    for call, target in ours:
+        keywords = {keyword.arg for keyword in call.keywords}
+        unknown = keywords - set(inspect.signature(target).parameters)
+        assert not unknown, f"{page.name}: {ast.unparse(call)} has {unknown}"
+    assert len(ours) >= 3

@@ -65,3 +65,12 @@ def test_import_is_light(module: str) -> None:
     text = f"import {module}, sys; print(*[m for m in ('ctypes', 'typing', 'tempfile', '_native') if m in sys.modules])"
     ended = subprocess.run([sys.executable, "-I", "-c", text], capture_output=True, text=True, timeout=50, check=True)
     assert ended.stdout.split() == []
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+def test_another_system_is_named_at_once(platform: str) -> None:
+    program = f"import sys; sys.platform = {platform!r}; import procession"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: procession runs on Linux")
+    assert f"this is {platform}: use multiprocessing here" in done.stderr

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import multiprocessing
 import multiprocessing.pool
+import os
 import threading
 from typing import Any
 
 import pytest
 
+from procession import _native, get_context
 from procession.errors import (
     PicklingError,
     RemoteTraceback,
@@ -52,6 +55,36 @@ def test_a_function_is_shipped_once(fork_pool: Pool) -> None:
         fork_pool.map(double, range(10), 1)
         fork_pool.apply(add, (1, 2))
     assert fork_pool.statistics().functions == 2
+
+
+def look_at(arrays: list[Any], number: int) -> tuple[list[float], bool, int]:
+    """What arrived, whether the first can be written to, and how much memory the worker has of its own."""
+    sums = [float(array[number:].sum()) for array in arrays]
+    return sums, arrays[0].flags.writeable, _native.own_memory(os.getpid()) or 0
+
+
+def test_arrays_of_a_function_are_shared(fork_pool: Pool) -> None:
+    numpy = pytest.importorskip("numpy")
+    arrays = [numpy.ones(size, dtype="u1") for size in (65_537, 70_001, 10)]  # of lengths that end anywhere
+    look = functools.partial(look_at, arrays)
+    for first in (1, 5):
+        arrays[1][0] = first  # another function, by what it holds
+        for sums, writeable, _ in fork_pool.map(look, [0, 0]):
+            assert sums == [65_537, 70_000 + first, 10]
+            assert not writeable
+    before = fork_pool.statistics().functions
+    fork_pool.map(look, [0, 0])
+    assert fork_pool.statistics().functions == before
+
+
+@pytest.mark.slow
+def test_workers_have_no_copy_of_a_function_s_arrays() -> None:
+    numpy = pytest.importorskip("numpy")
+    large = numpy.ones(8 << 20)  # 64 MiB
+    with get_context("spawn").Pool(1) as pool:
+        ((_, _, before),) = pool.map(functools.partial(look_at, [large[:10]]), [0])
+        ((_, _, after),) = pool.map(functools.partial(look_at, [large]), [0])
+    assert after - before < large.nbytes / 2
 
 
 def test_what_is_no_function(pool: Pool) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing.util import Finalize
 from typing import Any
 
 import pytest
@@ -179,6 +180,19 @@ def test_killed(process_context: Any, number: signal.Signals) -> None:
     assert (caught.value.name, caught.value.pid, caught.value.signal) == ("victim", pid, number.name)
     assert isinstance(caught.value, ChildProcessError)
     assert worker.exitcode == -number
+    finish(worker)
+
+
+def answer_and_die() -> str:
+    Finalize(None, os.kill, (os.getpid(), signal.SIGKILL), exitpriority=1)
+    return "answered"
+
+
+def test_killed_after_its_answer(process_context: Any) -> None:
+    worker = process_context.Process(target=answer_and_die)
+    worker.start()
+    assert worker.result() == "answered"
+    assert worker.exitcode == -signal.SIGKILL
     finish(worker)
 
 

@@ -25,14 +25,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--fail-on-warning", "--keep-going", "--nitpicky", "--quiet", "--doctree-dir", built.parent / "doctrees"]
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", *options, ROOT / "docs", built],
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True, text=True, check=False, timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return built
 
 
 @pytest.mark.slow
-@pytest.mark.watchdog(150)
+@pytest.mark.watchdog(450)
 def test_every_link_leads_somewhere(site: Path) -> None:
     assert check_links.broken(site) == []
 

@@ -29,13 +29,12 @@ AS_SPHINX = {  # the classes that the theme knows
     "</table>": "</table></div>",
     "<code>": '<code class="docutils literal notranslate">',
 }
+PICTURES = {".svg", ".png"}
 LARGEST_BYTES = 200_000  # of a file, the rest is cut off: arbitrary
 
 
 def page_of(path: Path) -> str:
     """The name of the site's page for a file, as `get_relative_uri` takes it."""
-    if path == ROOT / "README.md":
-        return "index"
     if path.is_relative_to(DOCS) and path.suffix == ".md":
         return path.relative_to(DOCS).with_suffix("").as_posix()
     if path.is_dir():
@@ -77,7 +76,7 @@ class Pages:
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any], str]]:
         while self.waiting:
             path = self.waiting.pop()
-            if not path.is_relative_to(DOCS) and path != ROOT / "README.md":
+            if not path.is_relative_to(DOCS):
                 title = str(path.relative_to(ROOT))
                 yield page_of(path), {"title": title, "body": self._body(path, title)}, "page.html"
 
@@ -104,16 +103,24 @@ class Pages:
         tokens = markdown.parse(text)
         for token in tokens:
             for inner in token.children or ():
-                target = str(inner.attrs.get("href", ""))
-                if target and "://" not in target and not target.startswith("#"):
-                    name, hashed, anchor = target.partition("#")
-                    inner.attrs["href"] = (
-                        self._address(path, Path(os.path.normpath(path.parent / name))) + hashed + anchor
-                    )
+                for leads in {"href", "src"} & inner.attrs.keys():
+                    inner.attrs[leads] = self._lead(path, str(inner.attrs[leads]))
         made = str(markdown.renderer.render(tokens, markdown.options, {}))
         for plain, styled in AS_SPHINX.items():
             made = made.replace(plain, styled)
         return made
+
+    def _lead(self, path: Path, target: str) -> str:
+        """From the page of a Markdown file to where one of its links leads."""
+        if "://" in target or target.startswith("#"):
+            return target
+        name, hashed, anchor = target.partition("#")
+        led = Path(os.path.normpath(path.parent / name))
+        if led.suffix in PICTURES and led.is_relative_to(DOCS):
+            builder: Any = self.app.builder  # it copies what stands in `images` after these pages are made
+            image = builder.images.setdefault(str(led.relative_to(DOCS)), led.name)
+            return os.path.relpath(f"_images/{image}", os.path.dirname(page_of(path)))
+        return self._address(path, led) + hashed + anchor
 
     def _address(self, source: Path, target: Path) -> str:
         if target not in self.made:

@@ -10,6 +10,14 @@ bound when first used, modules as well: importing the package starts nothing, op
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform != "linux":  # else the first use would say that `_native` is missing
+    raise ImportError(
+        f"procession runs on Linux, whose futexes and memory files it uses, and this is {sys.platform}: use "
+        "multiprocessing here, which has the same names, or run the program in WSL 2, a container or a virtual machine"
+    )
+
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from typing import Any, Final

@@ -60,13 +60,16 @@ def find_unpicklable(obj: object, dumps: Callable[[object], object], path: str =
     return path, obj, error
 
 
-def advice(part: object) -> str:
-    """What to send in place of a part that cannot be pickled; empty where nothing better is known than the error."""
+def advice(part: object, or_else: str = "") -> str:
+    """What to send in place of a part that cannot be pickled; empty where nothing better is known than the error.
+
+    `or_else`: what would do for a function, besides.
+    """
     if is_for_threads(part):
         theirs, ours = _FOR_THREADS[_kind(part)]
         return f"only the threads of one process can share a {theirs}: give processes a procession.{ours}()"
-    if "<" in getattr(part, "__qualname__", "") and not isinstance(part, type):
-        return "functions and classes travel by name: define it at the top level of a module"
+    if "<" in getattr(part, "__qualname__", "") and callable(part) and not isinstance(part, type):  # no generator
+        return f"functions and classes travel by name: define it at the top level of a module{or_else}"
     return ""
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copyreg
 import pickle
+import sys
 import time
 from multiprocessing import reduction
 from multiprocessing.reduction import ForkingPickler
@@ -151,12 +152,20 @@ def blame(obj: object, error: Exception, dumps: Callable[[object], object]) -> E
         return error
     path, part, cause = find_unpicklable(obj, dumps)
     where = f" at {path}" if path else ""
-    instead = f" ({advice(part)})" if advice(part) else ""
+    or_else = (
+        ", or install cloudpickle" if dumps is _dumps_by_value and new_pickler_by_value(_Nowhere()) is None else ""
+    )
+    told = advice(part, or_else)
+    instead = f" ({told})" if told else ""
     kind = next((ours for theirs, ours in _ENCODING if isinstance(error, theirs)), PicklingError)
     failure = kind(f"cannot pickle {shorten(part)}{where}: {type(cause).__name__}: {cause}{instead}", path=path)
     failure.__cause__ = error
     cause.__traceback__ = None  # its frames hold the object and this error: without this, both live until the next gc
     return failure
+
+
+_MAIN_ADVICE = """ (this process was started before that was defined, or imported the main module without it: \
+define it at the top level, above what starts processes, and outside of `if __name__ == "__main__"`)"""
 
 
 def _dumps(obj: object) -> None:
@@ -209,7 +218,8 @@ def decoding_failed(why: str, error: Exception | None) -> Exception:
     if isinstance(error, EOFError | ConnectionError):
         time.sleep(_DYING_S)
     kind = next((ours for theirs, ours in _DECODING if isinstance(error, theirs)), UnpicklingError)
-    failure = kind(f"cannot rebuild the received object: {type(error).__name__}: {error}")
+    instead = _MAIN_ADVICE if str(error).endswith(f" on {sys.modules.get('__main__')!r}") else ""
+    failure = kind(f"cannot rebuild the received object: {type(error).__name__}: {error}{instead}")
     failure.__cause__ = error
     return failure
 

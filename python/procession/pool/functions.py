@@ -3,6 +3,9 @@
 A function is identified by its pickle, so calling `map` with the same function (or an equal closure) again ships
 nothing. A function found by its name in a module is recognised without pickling; for all others, which may have
 changed since, the pickle is made anew and compared. Lambdas, closures and functions typed at a prompt need cloudpickle.
+
+Arrays and other large buffers in it (of a `partial` over a data frame, say) lie in the block as they are. Workers see
+them there, read-only and without a copy of their own; to know them again the parent keeps their hash.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from .._prompt import ByValue, has_cloudpickle, is_typed_in, main_is_typed_in
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from .registration import Registration
@@ -40,6 +43,41 @@ def _message(function: Any, known: Iterable[Any]) -> tuple[bytes, list[Any]]:
         function = ByValue(function, known)
     data, buffers = _native.encode(function, True)
     return data, buffers
+
+
+_ALIGNED = 64  # bytes; what numpy and Arrow like
+_LENGTH = 8  # bytes at the beginning of a block: how long the pickle is that follows
+
+
+def _places(start: int, sizes: list[int]) -> Iterator[slice]:
+    """Where buffers of these sizes lie, one behind the other, when what is before them ends at `start`."""
+    for size in sizes:
+        start = -(-start // _ALIGNED) * _ALIGNED
+        yield slice(start, start + size)
+        start += size
+
+
+def _identity(head: bytes, buffers: list[memoryview]) -> bytes:
+    """What two messages have in common if they are equal, and else have not."""
+    if not buffers:
+        return head
+    from hashlib import blake2b
+
+    digest = blake2b(head)
+    for buffer in buffers:
+        digest.update(buffer)
+    return digest.digest()
+
+
+def _store(arena: _native.Arena, head: bytes, buffers: list[memoryview]) -> _native.Block:
+    """A block with a message: length of the head, head, buffers; see `load`."""
+    places = list(_places(_LENGTH + len(head), [buffer.nbytes for buffer in buffers]))
+    block = _native.Block(arena, places[-1].stop if places else _LENGTH + len(head))
+    room = memoryview(block)
+    room[: _LENGTH + len(head)] = len(head).to_bytes(_LENGTH, "little") + head
+    for place, buffer in zip(places, buffers, strict=True):
+        room[place] = buffer
+    return block
 
 
 class FunctionTable:
@@ -77,11 +115,12 @@ class FunctionTable:
             self._by_identity.clear()
             self._by_content.clear()
         data, buffers = _message(function, self._known)
-        content = pickle.dumps((data, [bytes(buffer) for buffer in buffers]), 5)
+        raw = [memoryview(buffer).cast("B") for buffer in buffers]
+        head = pickle.dumps((data, [buffer.nbytes for buffer in raw]), 5)
+        content = _identity(head, raw)
         known = self._by_content.get(content)
         if known is None:
-            block = _native.Block(self._arena, len(content))
-            memoryview(block)[: len(content)] = content
+            block = _store(self._arena, head, raw)
             if self.registration is not None:
                 self.registration.take_in(block)
             # The function is kept too: shared objects that its pickle mentions live as long as it does.
@@ -94,6 +133,7 @@ class FunctionTable:
 
 def load(arena: _native.Arena, offset: int, serial: int) -> Any:
     """In a worker: the function at an address. Raises: UnpicklingError when this process cannot make it."""
-    block = _native.Block(arena, address=(offset, serial))
-    data, buffers = pickle.loads(memoryview(block))
-    return _native.decode(data, buffers)
+    room = memoryview(_native.Block(arena, address=(offset, serial))).toreadonly()  # what lies in it is all workers'
+    end = _LENGTH + int.from_bytes(room[:_LENGTH], "little")
+    data, sizes = pickle.loads(room[_LENGTH:end])
+    return _native.decode(data, [room[place] for place in _places(end, sizes)])

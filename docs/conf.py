@@ -28,7 +28,6 @@ version = release
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "docstrings",
     "repository_files",
@@ -51,7 +50,9 @@ smartquotes = False  # what is quoted is often code
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
+autodoc_preserve_defaults = (
+    False  # values say more than names of constants; and True loses a parameter of bound methods
+)
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"

@@ -3,7 +3,7 @@
 * Pages are named as files, `docs/guides/disk.md`: here these are links, and so are the names of procession's errors.
 * An indented example after a blank line is code.
 * The names of the package are methods of a context: Sphinx would take their first parameter for `self`. Parameters that
-  only unpickling uses (`arena`, `address`) are left out.
+  only unpickling uses (`arena`, `address`, `memory`) are left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from procession import errors
 _PAGE = re.compile(r"`{0,2}\bdocs/([\w/-]+)\.md\b`{0,2}")
 _NAMES = [name for name in errors.__all__ if re.match(r"([A-Z][a-z]+){2,}", name) and name != "TimeoutError"]
 _ERROR = re.compile(rf"(?<![`\w.:~])`?({'|'.join(_NAMES)})\b`?(?![`\w(])")
-_INTERNAL = {"arena", "address"}
+_INTERNAL = {"arena", "address", "memory"}
 
 
 def enrich(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -39,9 +39,11 @@ def enrich(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: lis
 
 
 def resign(app: Sphinx, what: str, name: str, obj: Any, options: Any, given: str, returned: str) -> Any:
-    """The signature that is shown; None for Sphinx's own."""
+    """The signature that is shown; None for Sphinx's own. Errors take a message and any of their fields: none is shown."""
+    if what == "exception":
+        return "", None
     try:
-        found = signature(obj.__func__, bound_method=True) if inspect.ismethod(obj) else signature(obj)
+        found = signature(obj, bound_method=inspect.ismethod(obj))
     except (TypeError, ValueError):
         return None
     shown = [parameter for parameter in found.parameters.values() if parameter.name not in _INTERNAL]

@@ -186,7 +186,8 @@ class Corrupted(ProcessionError, RuntimeError):
     """
 
     what: str | None = None
-    offset: int | None = None  # in the arena, or what was taken for a place in it
+    offset: int | None = None
+    """In the arena, or what was taken for a place in it."""
 
 
 class TooManyProcesses(ProcessionError, OSError):
@@ -278,7 +279,8 @@ class TooManyWaiters(ProcessionError, RuntimeError):
 class BrokenBarrierError(ProcessionError, threading.BrokenBarrierError):
     """The barrier was aborted, reset while someone waited, or timed out, or a party died while it waited there."""
 
-    pid: int | None = None  # of the party whose death broke it
+    pid: int | None = None
+    """Of the party whose death broke it."""
     name: str | None = None
 
     @classmethod
@@ -329,10 +331,13 @@ class LockAbandoned(ProcessionError, RuntimeError):
     raises this until a block `with lock.repair():` has ended without an exception.
     """
 
-    kind: str | None = None  # "Lock", "RLock", "Semaphore" or "Condition"
-    pid: int | None = None  # of the process that died
+    kind: str | None = None
+    """"Lock", "RLock", "Semaphore" or "Condition"."""
+    pid: int | None = None
+    """Of the process that died."""
     name: str | None = None
-    since: float | None = None  # when it had acquired the lock: `time.time()` rounded down to a second
+    since: float | None = None
+    """When it had acquired the lock: `time.time()` rounded down to a second."""
 
     @classmethod
     def of(cls, kind: str, pid: int, name: str | None, since: float | None) -> LockAbandoned:
@@ -499,8 +504,10 @@ class TimeoutError(ProcessionError, multiprocessing.TimeoutError, builtins.Timeo
 class SpillFull(ProcessionError, OSError):
     """The disk (or memory) in which a map_reduce_by_key keeps what it gathered is full. Nothing was left behind."""
 
-    directory: str | None = None  # None for memory
-    written_bytes: int | None = None  # what was there when it was full
+    directory: str | None = None
+    """None for memory."""
+    written_bytes: int | None = None
+    """What was there when it was full."""
 
 
 # Checkpoints

@@ -39,9 +39,9 @@ def enrich(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: lis
 
 
 def resign(app: Sphinx, what: str, name: str, obj: Any, options: Any, given: str, returned: str) -> Any:
-    """The signature that is shown; None for Sphinx's own. Errors take a message and any of their fields: none is shown."""
+    """The signature that is shown; None for Sphinx's own. An error takes a message and any of its fields: not shown."""
     if what == "exception":
-        return "", None
+        return ("", None) if given else None
     try:
         found = signature(obj, bound_method=inspect.ismethod(obj))
     except (TypeError, ValueError):

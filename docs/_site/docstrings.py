@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from typing import Any
@@ -46,11 +47,12 @@ def resign(app: Sphinx, what: str, name: str, obj: Any, options: Any, given: str
         found = signature(obj, bound_method=inspect.ismethod(obj))
     except (TypeError, ValueError):
         return None
-    shown = [parameter for parameter in found.parameters.values() if parameter.name not in _INTERNAL]
-    if not inspect.ismethod(obj) and len(shown) == len(found.parameters):
+    is_shared = _INTERNAL & found.parameters.keys() >= {"arena", "address"}  # elsewhere an address is another's
+    is_block = getattr(getattr(obj, "__code__", None), "co_filename", None) == contextlib.__file__
+    if not (inspect.ismethod(obj) or is_shared or is_block):
         return None
-    found = found.replace(parameters=shown)
-    if what == "class":
+    found = found.replace(parameters=[each for each in found.parameters.values() if each.name not in _INTERNAL])
+    if what == "class" or is_block:  # a function for `with` gives no iterator
         found = found.replace(return_annotation=found.empty)
     whole = stringify_signature(found, unqualified_typehints=True)
     arguments, arrow, value = whole.rpartition(" -> ")

@@ -76,7 +76,7 @@ class Snapshot:
 
 @contextlib.contextmanager
 def check_leaks(settle_s: float = _SETTLE_S) -> Iterator[None]:
-    """Fail if the block leaves a descriptor or a child behind that does not vanish within `settle_s` seconds.
+    """For `with`: fail if the block leaves a descriptor or a child behind that is still there after `settle_s` seconds.
 
     The fork server, the resource tracker and the descriptors the package keeps for good do not count.
 
@@ -209,7 +209,7 @@ class Sequencer:
 
 @contextlib.contextmanager
 def chaos(seed: int, rate: float, deeds: str = "both", log: str | os.PathLike[str] | None = None) -> Iterator[None]:
-    """Let processes started within the block die (SIGKILL) or dawdle (up to 5 ms) at steps of the shared memory.
+    """For `with`: let processes started in the block die (SIGKILL) or dawdle (up to 5 ms) at steps of shared memory.
 
     `rate` is the share of steps, 0 to 1, at which something happens; `deeds` is "kill", "delay" or "both". The calling
     process is spared. The n-th step of the r-th process to join the arena in the block always draws the same for a
@@ -254,7 +254,7 @@ class Steps:
 
 @contextlib.contextmanager
 def steps(die_at: int = 0) -> Iterator[Steps]:
-    """Count the calling thread's steps in the block; at step `die_at` (from 1; 0: never) its process dies by SIGKILL.
+    """For `with`: count the calling thread's steps in the block; at step `die_at` (from 1; 0: never) SIGKILL ends it.
 
     A step is a moment between two stores into shared memory that a death may separate. Count those of an operation
     once, then let a child die at each: afterwards the others must be able to go on.

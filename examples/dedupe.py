@@ -49,7 +49,7 @@ def link(original, copy):
 
 def make_sample(folder):
     for number, text in enumerate(["one", "two", "six", "one", "one", "three", "two", "seven"]):
-        Path(folder, f"{number}.txt").write_text(text * 1_000_000)
+        Path(folder, f"{number}.txt").write_text(text * 100_000)
     return [folder]
 
 

@@ -59,7 +59,7 @@ def formula() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--error", type=float, default=0.004, help="stop at this standard error (default: 0.004)")
+    parser.add_argument("--error", type=float, default=0.005, help="stop at this standard error (default: 0.005)")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--workers", type=int, help="default: as many as there are CPUs")
     parser.add_argument("--engine", help="fork, spawn, forkserver, thread, dask, ray (default: Python's own)")

@@ -44,8 +44,8 @@ def shrink(source: Path, target: Path, size: int, name: Path) -> str:
 
 def make_sample(folder: Path) -> None:
     """Photographs of nothing in particular, and a file that is none."""
-    for number in range(24):
-        gradient = Image.linear_gradient("L").rotate(15 * number).resize((1600, 1200))
+    for number in range(12):
+        gradient = Image.linear_gradient("L").rotate(30 * number).resize((1600, 1200))
         Image.merge("RGB", (gradient, gradient.rotate(90), gradient.rotate(180))).save(folder / f"{number:02}.jpg")
     (folder / "broken.jpg").write_bytes((folder / "00.jpg").read_bytes()[:3000])
     (folder / "text.png").write_text("no picture")

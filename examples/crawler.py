@@ -36,7 +36,7 @@ class Site(BaseHTTPRequestHandler):
 
 
 def serve(address):
-    Site.log_message = lambda *args: None
+    Site.log_message = lambda *args: None  # type: ignore[method-assign]
     with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
         address.put(f"http://127.0.0.1:{server.server_port}/1")
         server.serve_forever()
@@ -48,7 +48,7 @@ def crawl(found, pages, lock, polite):
             try:
                 with polite, urlopen(url, timeout=10) as answer:
                     text = answer.read().decode(errors="replace")
-                title = re.search("<title>(.*)</title>", text)[1]
+                title = "".join(re.findall("<title>(.*?)</title>", text))
             except Exception as error:
                 text, title = "", f"failed: {error}"
             if url.endswith(DEADLY) and procession.parent_process() and found.delivery_count == 1:

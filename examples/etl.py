@@ -61,13 +61,12 @@ if __name__ == "__main__":
     parser.add_argument("--engine", help="fork, spawn, forkserver, thread (default: Python's own)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, procession.get_context(args.engine).Pool(args.workers) as pool:
-        paths = [str(path.resolve()) for path in args.files or make_sample(folder)]
+        counts, paths = [], [str(path.resolve()) for path in args.files or make_sample(folder)]
         with closing(connect(args.database)) as connection:
             connection.execute(TABLE)
             if args.database.startswith("postgresql:"):
-                counts = list(pool.imap_unordered(partial(copy, args.database), paths, retries=1))
+                counts.extend(pool.imap_unordered(partial(copy, args.database), paths, retries=1))
             else:
-                counts = []
                 for path, rows, rejected in pool.imap_unordered(clean, paths, retries=1):
                     with connection:  # commits, or rolls back
                         connection.execute("DELETE FROM sales WHERE file = ?", [path])
@@ -75,5 +74,6 @@ if __name__ == "__main__":
                     counts.append((len(rows), rejected))
             stored = dict(connection.execute("SELECT file, count(*) FROM sales GROUP BY file").fetchall())
     loaded, rejected = map(sum, zip(*counts, strict=True))
-    assert loaded == sum(stored.get(path, 0) for path in paths), "the table has not what was loaded"
+    if loaded != sum(stored.get(path, 0) for path in paths):
+        raise SystemExit("the table has not what was loaded")
     print(f"{len(paths)} files: {loaded:,} rows are in the table, {rejected} were rejected")

@@ -13,6 +13,7 @@ Needs scikit-learn: pip install scikit-learn
 import argparse
 import itertools
 import sys
+from typing import Any
 
 import procession
 from procession.errors import TaskTimeout
@@ -26,8 +27,10 @@ try:
 except ImportError:
     raise SystemExit("this example needs scikit-learn: pip install scikit-learn") from None
 
-GRID = {"scaled": [True, False], "kernel": ["rbf", "poly"], "C": [0.1, 1.0, 10.0, 100.0]}
+GRID: dict[str, list[Any]] = {"scaled": [True, False], "kernel": ["rbf", "poly"], "C": [0.1, 1.0, 10.0, 100.0]}
 SLOW = {"scaled": False, "kernel": "linear", "C": 1000.0}
+best: Any
+data: Any
 
 
 def begin(value):

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,7 @@ from documents import matches
 from test_examples import EXAMPLES, run, session
 
 import procession
-from procession.errors import WorkerDied
+from procession.errors import AbandonedLockWarning, WorkerDied
 from procession.testing import chaos, descendants, wait_until
 
 pytestmark = pytest.mark.slow
@@ -58,6 +59,37 @@ def test_the_bank_is_right_whoever_dies_at_whatever_step(fork: Any) -> None:
     assert sum(books.done) == transfers
     assert sum(books.balances) == bank.ACCOUNTS * bank.OPENING
     assert list(books.balances) == [books.by_the_books(account) for account in range(bank.ACCOUNTS)]
+
+
+def test_the_crawler_reads_every_page_whoever_dies_at_whatever_step(fork: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import crawler
+
+    monkeypatch.setattr(crawler, "DEADLY", "nobody is killed on purpose")
+    found, address = fork.JoinableQueue(), fork.Queue()
+    server = fork.Process(target=crawler.serve, args=(address,), daemon=True)
+    server.start()
+    found.put(start := address.get())
+    try:
+        with (
+            warnings.catch_warnings(action="ignore", category=AbandonedLockWarning),
+            fork.Manager() as manager,
+            chaos(seed=8, rate=0.004, deeds="kill"),
+            fork.Pool(2, retries=100) as pool,
+        ):
+            pages = manager.dict({start: ""})
+            crawls = pool.starmap_async(crawler.crawl, [(found, pages, fork.Lock(), fork.Semaphore(2))] * 2)
+            found.join(30)
+            found.shutdown()
+            crawls.get(30)
+            assert pool.statistics().deaths > 0
+            titles = pages.values()
+    finally:
+        server.kill()
+        server.join()
+    assert len(titles) == 2 * crawler.PAGES + 1
+    assert sorted(title for title in titles if title.startswith("Page")) == sorted(
+        f"Page {number}" for number in range(1, crawler.PAGES + 1)
+    )
 
 
 def die(*args: Any) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import COMMAND, left_behind, procession
+from commands import COMMAND, complaint, left_behind, procession
 
 import procession as package
 from procession.gather.result import KeyedResult
@@ -201,7 +201,7 @@ def test_what_a_user_can_get_wrong(arguments: list[str], code: int, says: str, c
     (corpus / "own.py").write_text(OWN)
     done = procession("mapreduce", *arguments, cwd=corpus, input="")
     assert done.returncode == code, done.stderr
-    assert says in done.stderr.splitlines()[-1]
+    assert says in complaint(done.stderr)
     assert done.stdout == ""
     assert "procession/mapreduce" not in done.stderr, "no frame of ours in a traceback"
 

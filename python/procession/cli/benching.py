@@ -12,52 +12,55 @@ from datetime import date
 from typing import Any
 
 from procession._cpu import cpu_count
-from procession.cli.shared import EXIT_FAILED, EXIT_OK, EXIT_USAGE, columns, complain, output
+from procession.cli.arguments import Parser, one_of, whole
+from procession.cli.codes import EXIT_FAILED, EXIT_OK
+from procession.cli.manual import Manual
+from procession.cli.shared import columns, output
 from procession.progress import words
 
-__all__ = ["add_bench"]
+__all__ = ["MANUAL", "parser"]
 
 NAME, RATE, TIMES = 20, 9, 8  # columns
 BOLD, GREEN, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
 STANDARD = "multiprocessing"
 
-HELP = """\
-Runs eight workloads with procession, with the standard library and with those
-of billiard, joblib and mpire that are installed, in turn, and prints the
-medians: units of work in a second, how many times as many as the standard
-library's, and bars of those on a logarithmic scale. Takes less than a minute;
-what else the machine does meanwhile is measured with it.
+MANUAL = Manual(
+    "bench",
+    "[OPTIONS]",
+    "Measure procession and its rivals on this machine: eight workloads, with procession, with the standard library "
+    "and with those of billiard, joblib and mpire that are installed. Takes less than a minute.",
+    (
+        "procession bench",
+        "procession bench --quick --context spawn",
+        "procession bench --json > figures.json",
+    ),
+    (
+        "Prints the median of units of work in a second, how many times as many as the standard library's, and bars on "
+        "a logarithmic scale. What else the machine does meanwhile is measured with it.",
+    ),
+)
 
-Exit code: 0; 1 a workload of procession failed; 2 wrong usage.
 
-Examples:
-    procession bench
-    procession bench --quick --context spawn
-    procession bench --json > figures.json"""
-
-
-def add_bench(commands: Any) -> None:
-    """The entry of `procession bench` in the list of commands."""
-    one = commands.add_parser(
-        "bench",
-        help="measure procession against the standard library, here, in a minute",
-        description="Measures procession and its rivals on this machine.",
-        epilog=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser() -> Parser:
+    """The arguments of `procession bench`."""
+    one = Parser(MANUAL)
     one.set_defaults(command=run_bench)
-    one.add_argument("--context", choices=("fork", "spawn", "forkserver"), default="fork", help="how processes start")
-    one.add_argument("--rounds", metavar="N", type=int, default=3, help="of each workload (3); the median counts")
+    one.add_argument(
+        "--context",
+        **one_of(("fork", "spawn", "forkserver"), "start method"),
+        default="fork",
+        help="how processes start (fork)",
+    )
+    one.add_argument("--rounds", metavar="N", type=whole(1), default=3, help="of each workload (3); the median counts")
     one.add_argument("--quick", action="store_true", help="a tenth of the work, once: a look, no result")
     one.add_argument("--json", action="store_true", help="the figures, for programs")
+    return one
 
 
 def run_bench(options: argparse.Namespace) -> int:
     """Measures and prints."""
     from procession.comparison import compare
 
-    if options.rounds < 1:
-        return complain("--rounds is at least 1", EXIT_USAGE)
     signal.signal(
         signal.SIGTERM, signal.SIG_DFL
     )  # forked workers of the standard pool are ended by it, and inherit ours

@@ -6,37 +6,35 @@ import argparse
 import textwrap
 from typing import Any
 
-from procession.cli.shared import EXIT_FAILED, EXIT_OK, columns, output
+from procession.cli.arguments import Parser
+from procession.cli.codes import EXIT_FAILED, EXIT_OK
+from procession.cli.manual import Manual
+from procession.cli.shared import columns, output
 
-__all__ = ["add_doctor"]
+__all__ = ["MANUAL", "parser"]
 
 RED, GREEN, BOLD, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 
-HELP = """\
-Tries what can be tried: starts a process by every method, shares memory, reads
-a program from outside. Reads the rest from the kernel: processors and quotas,
-limits, rights, versions, extras, variables of the environment. For what does
-not work it says what to do.
+MANUAL = Manual(
+    "doctor",
+    "[OPTIONS]",
+    "Say what this machine and this installation allow. What can be tried is tried: a process is started by every "
+    "method, memory is shared, a program is read from outside. The rest is read from the kernel: processors and "
+    "quotas, limits, rights, versions, extras, variables of the environment.",
+    ("procession doctor", "procession doctor --json > machine.json"),
+    (
+        "Each line begins with a verdict: ok; limited, where something works with less than the machine has; missing, "
+        "what is optional and not there; broken, what does not work. Below it is what follows, and what to do.",
+    ),
+)
 
-Exit code: 0 nothing stands in the way; 1 something does not work; 2 wrong
-usage.
 
-Examples:
-    procession doctor
-    procession doctor --json > machine.json"""
-
-
-def add_doctor(commands: Any) -> None:
-    """The entry of `procession doctor` in the list of commands."""
-    one = commands.add_parser(
-        "doctor",
-        help="what this machine allows: processors, memory, start methods, limits, extras",
-        description="Examines this machine and this installation.",
-        epilog=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser() -> Parser:
+    """The arguments of `procession doctor`."""
+    one = Parser(MANUAL)
     one.set_defaults(command=run_doctor)
     one.add_argument("--json", action="store_true", help="the same for programs: a list of findings")
+    return one
 
 
 def run_doctor(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from procession._sizes import parse_size
 from procession.cli.manual import Manual, show
-from procession.cli.mistakes import no_option, none_of, refuse
+from procession.cli.mistakes import meant, no_option, refuse
 
 __all__ = ["Parser", "one_of", "positive_seconds", "size", "whole"]
 
@@ -77,15 +77,15 @@ class Parser(argparse.ArgumentParser):
         refuse(self.manual.name, told)
 
 
-def one_of(known: Sequence[str], what: str) -> dict[str, Any]:
+def one_of(*known: str) -> dict[str, Any]:
     """For `add_argument`: one of these words; the error names the one that was meant."""
 
     def check(text: str) -> str:
         if text not in known:
-            raise argparse.ArgumentTypeError(none_of(text, known, what))
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}{meant(text, known)}")
         return text
 
-    return {"choices": tuple(known), "type": check}
+    return {"choices": known, "type": check}
 
 
 def whole(least: int, what: str = "") -> Callable[[str], int]:

@@ -97,7 +97,7 @@ def parser() -> Parser:
     """The arguments of `procession completion`."""
     one = Parser(MANUAL)
     one.set_defaults(command=run_completion)
-    one.add_argument("shell", **one_of(tuple(SCRIPTS), "shell"), help="which shell's")
+    one.add_argument("shell", **one_of(*SCRIPTS), help="which shell's")
     return one
 
 

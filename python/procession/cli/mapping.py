@@ -59,13 +59,13 @@ def parser() -> Parser:
     one.add_argument("--unordered", action="store_true", help="results in the order they come")
     one.add_argument(
         "--on-error",
-        **one_of(mapreduce.ON_ERROR, "way to go on"),
+        **one_of(*mapreduce.ON_ERROR),
         default="stop",
         help="a line that fails: end with its number (stop), leave it out (skip), or write null",
     )
     one.add_argument(
         "--errors",
-        **one_of(ERRORS, "way with such bytes"),
+        **one_of(*ERRORS),
         default="strict",
         help="bytes that are no UTF-8: the line fails (strict), read them as �, or leave them out",
     )

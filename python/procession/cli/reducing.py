@@ -142,7 +142,7 @@ def add_input(group: Any) -> None:
     group.add_argument("--encoding", metavar="ENCODING", default="utf-8", help="how the text is encoded (utf-8)")
     group.add_argument(
         "--errors",
-        **one_of(ERRORS, "way with such bytes"),
+        **one_of(*ERRORS),
         default="strict",
         help="bytes that are no text: end with the file and offset (strict), read them as �, or leave them out",
     )
@@ -152,9 +152,7 @@ def add_output(group: Any) -> None:
     """What is written where."""
     group.add_argument("--top", type=whole(0), metavar="N", help=f"the first N rows; 0: all (table: {DEFAULT_TOP})")
     group.add_argument("--output", metavar="FILE", help="write there instead of standard output; - is standard output")
-    group.add_argument(
-        "--format", **one_of(tuple(mapreduce.FORMATS), "format"), default="table", help="how to print rows (table)"
-    )
+    group.add_argument("--format", **one_of(*mapreduce.FORMATS), default="table", help="how to print rows (table)")
     group.add_argument(
         "--save", metavar="FILE", help="keep the whole answer of a job by key, for procession.KeyedResult.open(FILE)"
     )

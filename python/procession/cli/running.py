@@ -35,7 +35,7 @@ MANUAL = Manual(
         "procession run simulate.py --steps 1000",
         "procession run --context forkserver -m mypackage.train",
         "procession run --trace run.json --report run.html simulate.py",
-        "procession run -c 'import multiprocessing; print(multiprocessing.Pool(2))'",
+        "procession run -c 'import multiprocessing; print(multiprocessing.cpu_count())'",
         "python -X dev -m procession run simulate.py",
     ),
     ("The files are written when the program has ended, by whatever: its end, an error, Ctrl-C, a crash, kill -9.",),

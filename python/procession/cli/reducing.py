@@ -53,7 +53,7 @@ MANUAL = Manual(
         """\
     class Spellings:
         columns = ("word", "spellings")
-        reduce = "set"        # or count sum mean min max first list; or method
+        reduce = "set"  # or count sum mean min max first list; or method
 
         def map(self, text):  # a str of whole lines; pairs of a key and a value
             for word in text.split():
@@ -67,7 +67,7 @@ MANUAL = Manual(
             lines = text.splitlines()
             return max(((len(line), line) for line in lines), default=(0, ""))
 
-        def reduce(self, left, right):    # two partial answers, in any order
+        def reduce(self, left, right):  # two partial answers, in any order
             return max(left, right)""",
         "On a cluster each worker reads its part of the files itself, so they must lie at the same paths there; "
         "standard input is sent along. A job of your own travels to the workers.",

@@ -20,6 +20,7 @@ from procession.cli.completing import MANUAL as COMPLETION
 from procession.cli.manual import Manual, shown
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
+PICTURES = {"doctor": "a verdict for each line: ok, limited, missing or broken"}
 LITERAL = (
     r"--[a-z][a-z-]+(=FILE)?|__\w+__(\.py)?|sys\.argv\[1:\]|pip install '[^']+'|[\w.]+\.db\.runs-\*|NAME=VALUE|=FILE"
 )
@@ -101,6 +102,8 @@ def section(name: str) -> Iterator[str]:
     yield f"```none\nprocession {name} {manual.usage}\n```\n"
     examples = "\n".join(manual.examples)
     yield f"Examples:\n\n```none\n{examples}\n```\n"
+    if name in PICTURES:
+        yield f"![procession {name}: {PICTURES[name]}](../pictures/{name}.svg)\n"
     for title, options in groups:
         yield f"| {title} | |\n| --- | --- |"
         yield from (f"| `{cell(shown(one))}` | {cell(one.help or '')} |" for one in options)

@@ -176,7 +176,7 @@ def test_a_saved_answer_and_a_budget(corpus: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["groupby", "one.csv"], 2, "groupby cannot be made without: by"),
+        (["groupby", "one.csv"], 2, "groupby needs --by; procession mapreduce --help has an example"),
         (["groupby", "one.csv", "--by", "town"], 2, "one.csv has no column 'town'; it has: city, price, n"),
         (["groupby", "one.csv", "--by", "city", "--how", "mean"], 2, "groupby needs the column to take the mean of"),
         (["groupby", "one.csv", "--by", "city", "--of", "price", "--how", "count"], 2, "takes no column"),

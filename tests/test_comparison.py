@@ -63,7 +63,6 @@ def test_everybody_does_every_workload(tmp_path: Path) -> None:
 
 
 def test_how_figures_look() -> None:
-    assert [_times(*pair) for pair in ((120.0, 10.0), (9.0, 10.0), (0.5, 10.0), (3.0, 0.0))] == [
-        "12 x", "0.9 x", "1/20", ""
-    ]  # fmt: skip
+    pairs = [(120.0, 10.0), (9.0, 10.0), (0.5, 10.0), (3.0, 0.0), (12345.0, 1.0), (1.0, 12345.0)]
+    assert [_times(*pair) for pair in pairs] == ["12 x", "0.9 x", "1/20", "", "12,345 x", "1/12,345"]
     assert (_bar(2.5, "▏▎▍▌▋▊▉█"), _bar(3.0, "#")) == ("██▌", "###")

@@ -70,19 +70,21 @@ class Row:
         return self.workload.units / self.seconds if self.seconds else 0.0
 
 
-def _put_all(queue: Any, item: Any, count: int) -> None:
+def _put_all(queue: Any, begin: Any, item: Any, count: int) -> None:
+    begin.wait()
     for _ in range(count):
         queue.put(item)
 
 
 def _through_queue(contender: Contender, count: int, item: Any) -> float | None:
+    """From the first put to the last get: both ends count, and nothing is in the queue before."""
     if contender.made("Queue") is None:
         return None
-    queue = contender.context.Queue()
-    child = contender.context.Process(target=_put_all, args=(queue, item, count + 1))
+    queue, begin = contender.context.Queue(), contender.context.Barrier(2)
+    child = contender.context.Process(target=_put_all, args=(queue, begin, item, count))
     child.start()
     try:
-        queue.get(timeout=PATIENCE_S)  # the child is there: from here on it counts
+        begin.wait(PATIENCE_S)
         began = perf_counter()
         for _ in range(count):
             queue.get(timeout=PATIENCE_S)
@@ -266,7 +268,8 @@ def _mpire(method: str) -> Contender:
 def _faster_fifo(method: str) -> Contender:
     queue = importlib.import_module("faster_fifo").Queue
     context: Any = multiprocessing.get_context(method)
-    return Contender("faster-fifo", SimpleNamespace(Process=context.Process, Queue=lambda: queue(FIFO_BYTES)))
+    made = SimpleNamespace(Process=context.Process, Barrier=context.Barrier, Queue=lambda: queue(FIFO_BYTES))
+    return Contender("faster-fifo", made)
 
 
 def _dask(_method: str) -> Contender:

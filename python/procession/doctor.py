@@ -32,13 +32,13 @@ FEW_DESCRIPTORS = 256  # a pool of 64 workers needs about as many
 ENOUGH_DESCRIPTORS = 4096
 FEW_PROCESSES = 64  # processes and threads count
 EXTRAS = {  # what is optional, and what it is for
-    "cloudpickle": ("pickle", "lambdas and closures as functions of a pool"),
+    "cloudpickle": ("pickle", "lambdas and closures in pools"),
     "joblib": ("joblib", "joblib on procession"),
     "pyarrow": ("arrow", "answers as Arrow"),
     "distributed": ("dask", "contexts and commands on Dask"),
     "ray": ("ray", "contexts and commands on Ray"),
     "textual": ("top", "procession top"),
-    "psutil": ("top", "processor time and memory in procession top"),
+    "psutil": ("top", "CPU and memory in procession top"),
     "py-spy": ("top", "Python stacks in procession top"),
     "textual-serve": ("top", "procession top --web"),
     "backports.zstd": ("zstd", "input compressed with zstd"),

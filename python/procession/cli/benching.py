@@ -26,7 +26,7 @@ from procession.progress import words
 
 __all__ = ["MANUAL", "parser"]
 
-NAME, RATE, SPREAD, TIMES = 20, 9, 6, 8  # columns
+NAME, RATE, SPREAD, TIMES = 19, 9, 6, 9  # columns
 LEAST = 60  # of the whole
 ASCII, SIGNS = "#", ("±", "~")
 STANDARD = "multiprocessing"
@@ -79,11 +79,12 @@ def run_bench(options: argparse.Namespace) -> int:
         if not options.json:
             print(_wrapped(f"{_machine()}, load {began:.1f}; {options.context}, medians of {rounds}", wide), file=out)
         done = []
-        for rows in compare(there, rounds, scale, _reporting(wide)):
+        report = _reporting(wide)
+        for rows in compare(there, rounds, scale, report):
             done.append(rows)
+            report("")
             if not options.json:
                 print("\n".join(_told(rows, wide, paint, blocks, rounds)), file=out, flush=True)
-        _reporting(wide)("")
         if not options.json:
             print(f"\n{_wrapped(_noise(done, rounds, began, os.getloadavg()[0]), wide)}", file=out)
         for place in filter(None, (out if options.json else None, kept)):
@@ -185,7 +186,10 @@ def _told(rows: list[Any], wide: int, paint: Paint, blocks: str, rounds: int) ->
 def _times(per_second: float, standard: float) -> str:
     if not standard:
         return ""
-    return f"{per_second / standard:.3g} x" if per_second * 10 >= standard else f"1/{standard / per_second:.3g}"
+    times = per_second / standard
+    if times < 0.1:
+        return f"1/{1 / times:,.0f}" if times < 0.001 else f"1/{1 / times:.3g}"
+    return f"{times:,.0f} x" if times >= 1000 else f"{times:.3g} x"
 
 
 def _bar(length: float, blocks: str) -> str:

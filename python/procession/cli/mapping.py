@@ -91,6 +91,8 @@ def run_map(options: argparse.Namespace) -> int:
     if checkpoint is not None and not checkpoint.reset:
         refuse_appending(options.checkpoint)
     source = sys.stdin.fileno()
+    if os.isatty(source):
+        print("reading lines from the terminal, each a JSON value; Ctrl-D ends them", file=sys.stderr)
     status = os.fstat(source)
     size = status.st_size if stat.S_ISREG(status.st_mode) else None
     label = options.function.rpartition(":")[2]

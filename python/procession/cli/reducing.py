@@ -29,6 +29,7 @@ from procession.progress.runs import Bar
 
 __all__ = ["MANUAL", "parser"]
 
+NEEDED = {"groupby": "by", "grep": "pattern"}  # an option without which a built-in job cannot be made
 DEFAULT_TOP = 20  # rows of a table, if not told; arbitrary; not measured
 
 MANUAL = Manual(
@@ -196,6 +197,9 @@ def run_mapreduce(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> None:
     """Raises ValueError or LookupError for arguments that cannot be."""
+    needed = NEEDED.get(options.job, "")
+    if needed and getattr(options, needed) is None and not any(one.startswith(f"{needed}=") for one in options.set):
+        raise ValueError(f"{options.job} needs --{needed}; procession mapreduce --help has an example")
     codecs.lookup(options.encoding)
     if options.compare and "-" in options.inputs:
         raise ValueError("--compare reads its input twice, which standard input does not allow")

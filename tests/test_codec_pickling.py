@@ -9,7 +9,6 @@ import decimal
 import enum
 import functools
 import pickle
-import queue
 import random
 import sys
 import threading
@@ -19,7 +18,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import procession
 from procession import _native
 from procession.errors import NotShared, PicklingError, ProcessionError, UnpicklingError
 
@@ -223,25 +221,6 @@ def test_the_error_names_the_part_and_its_path() -> None:
     assert isinstance(error, ProcessionError)
     assert isinstance(error, TypeError)  # what pickle raises, and what programs catch
     assert isinstance(error.__cause__, TypeError)
-
-
-@pytest.mark.parametrize(
-    ("obj", "theirs", "ours"),
-    [
-        (queue.Queue(), "queue.Queue", "Queue"),
-        (queue.SimpleQueue(), "queue.SimpleQueue", "SimpleQueue"),
-        (threading.Lock(), "threading.Lock", "Lock"),
-        (threading.RLock(), "threading.RLock", "RLock"),
-        (threading.Condition(), "threading.Condition", "Condition"),
-        (threading.Event(), "threading.Event", "Event"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_what_only_threads_share_is_named_with_what_processes_share(obj: Any, theirs: str, ours: str) -> None:
-    error = unpicklable([1, obj])
-    assert error.path == "[1]"  # and not the lock inside it
-    assert f"only the threads of one process can share a {theirs}: give processes a procession.{ours}()" in str(error)
-    assert hasattr(procession, ours)
 
 
 def test_a_lambda_is_named_with_advice() -> None:

@@ -22,6 +22,16 @@ pub fn raise<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> Py
     class(py, name).and_then(|class| class.call1(args)).map_or_else(|error| error, PyErr::from_value)
 }
 
+/// The kernel refused: an `OSError` with its `errno`, as Python's own have. (`PyO3`'s conversion keeps only the text.)
+pub fn system(error: &std::io::Error) -> PyErr {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+    match error.raw_os_error() {
+        Some(code) => pyo3::exceptions::PyOSError::new_err((code, text)),
+        None => pyo3::exceptions::PyOSError::new_err(text),
+    }
+}
+
 /// An arena gave nothing.
 pub fn arena(py: Python<'_>, error: &ArenaError) -> PyErr {
     let class = match error {

@@ -1,6 +1,7 @@
 //! How a process ends: with its parent (`procession_core::sys::lifeline`), or after its task (`drain`); and how large one
 //! is that may have to.
 
+use crate::errors;
 use procession_core::sys::lifeline as core;
 use procession_core::sys::{self, drain};
 use pyo3::prelude::*;
@@ -9,7 +10,7 @@ use pyo3::prelude::*;
 /// Raises: OSError when descriptors run out.
 #[pyfunction]
 pub fn lifeline() -> PyResult<i32> {
-    Ok(core::lifeline()?)
+    core::lifeline().map_err(|error| errors::system(&error))
 }
 
 /// Both ends of this process's lifeline; -1 where there is none.

@@ -38,6 +38,12 @@ def load_script(name: str) -> Any:
     return module
 
 
+def shared_names() -> set[str]:
+    """What lies in /dev/shm, but for what other tests of this run may have there: servers, the standard library's
+    semaphores, joblib's folders. None of our own has such a name."""
+    return {name for name in os.listdir("/dev/shm") if not name.startswith(("PostgreSQL.", "sem.", "joblib_"))}
+
+
 def left_behind(folder: Path) -> list[int]:
     """Processes whose working directory is the test's own: every process the command started, and no other."""
     found = []

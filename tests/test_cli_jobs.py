@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import os
 import random
 import re
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import COMMAND, complaint, left_behind, procession
+from commands import COMMAND, complaint, left_behind, procession, shared_names
 
 import procession as package
 from procession.gather.result import KeyedResult
@@ -295,6 +294,6 @@ def test_closed_standard_streams(closed: str, corpus: Path) -> None:
 
 
 def test_nothing_is_left_of_a_run_in_memory(corpus: Path) -> None:
-    before = set(os.listdir("/dev/shm"))
+    before = shared_names()
     assert procession("mapreduce", "wordcount", "text", cwd=corpus).returncode == 0
-    assert set(os.listdir("/dev/shm")) <= before
+    assert shared_names() <= before

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import left_behind
+from commands import left_behind, shared_names
 from pool_tasks import double
 
 from procession.pool import Pool
@@ -86,7 +86,7 @@ def run(body: str, folder: Path, method: str = "fork", code: int = 0) -> str:
     (folder / "temporary").mkdir()
     script = folder / "program.py"
     script.write_text(BEFORE.replace("METHOD", repr(method)) + textwrap.indent(textwrap.dedent(body), "    "))
-    memory = set(os.listdir("/dev/shm"))
+    memory = shared_names()
     environment = {**os.environ, "TMPDIR": str(folder / "temporary")}
     ended = subprocess.run(
         [sys.executable, "-X", "dev", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=20
@@ -94,7 +94,7 @@ def run(body: str, folder: Path, method: str = "fork", code: int = 0) -> str:
     assert ended.returncode == code, ended.stderr
     wait_until(lambda: not left_behind(folder))
     assert os.listdir(folder / "temporary") == []
-    assert set(os.listdir("/dev/shm")) <= memory
+    assert shared_names() <= memory
     return ended.stderr
 
 

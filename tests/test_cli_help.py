@@ -100,6 +100,12 @@ def test_help_of_each_command(name: str, capsys: pytest.CaptureFixture[str]) -> 
     assert "\x1b" not in shown
 
 
+def test_help_where_characters_are_lacking(tmp_path: Path) -> None:
+    done = procession("map", "--help", cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\ufffd" in done.stdout
+
+
 def test_the_page_is_what_the_commands_say() -> None:
     script = load_script("cli_reference")
     assert script.PAGE.read_text() == script.page(), "make it anew: python scripts/cli_reference.py"

@@ -40,6 +40,10 @@ MANUAL = Manual(
         "    # procession: ignore[race]",
     ),
 )
+KINDS: tuple[str, ...] = (  # those of `check.finding`, whose import is for later
+    *("race", "lost-update", "lost-write", "deadlock", "nobody-can-fill"),
+    *("lock-order", "lock-at-exit", "lock-across-fork", "never-joined", "copies"),
+)
 OPTIONS: tuple[Option, ...] = (
     Option("SCRIPT", help="a file, a directory or zip file with a __main__.py, or - for standard input"),
     Option("-m", "MODULE", "a module or package, found as imports are"),
@@ -58,8 +62,8 @@ OPTIONS: tuple[Option, ...] = (
         "prints there goes to standard error",
         value="optional",
     ),
-    Option("--only", "KINDS", "report these kinds alone, separated by commas"),
-    Option("--ignore", "KINDS", "do not report these kinds"),
+    Option("--only", "KINDS", f"report these kinds alone, separated by commas: {', '.join(KINDS)}"),
+    Option("--ignore", "KINDS", "do not report these"),
     Option("--exit-zero", help="findings do not change the exit code"),
     Option("--timeout", "SECONDS", "end the program after so long, and report what was found until then"),
     Option("--keep", "DIRECTORY", "leave what was recorded there"),
@@ -124,10 +128,6 @@ def _parse(arguments: list[str]) -> _Options:
 
 
 def _kinds(listed: str) -> tuple[str, ...]:
-    if not listed:
-        return ()
-    from procession.check.finding import KINDS
-
     kinds = tuple(listed.replace(",", " ").split())
     for kind in kinds:
         if kind not in KINDS:

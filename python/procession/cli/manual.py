@@ -76,6 +76,9 @@ def show(text: str) -> None:
     """Prints help: its headings stand out on a terminal. Ends the command where nobody reads it."""
     from procession.cli.colours import BOLD, Paint
 
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
     paint = Paint(sys.stdout)
     lines = (paint(line, BOLD) if line[:1].strip() and line.endswith(":") else line for line in text.split("\n"))
     try:

@@ -55,9 +55,9 @@ def test_page(document: Path, session: Session) -> None:
     documents.check_page(page, session)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=_id)
-def test_every_block_is_of_a_known_kind(document: Path) -> None:
-    documents.outputs(documents.blocks(document))
+def test_every_block_is_of_a_known_kind() -> None:
+    for document in DOCUMENTS:
+        documents.outputs(documents.blocks(document))
 
 
 def test_few_blocks_are_skipped() -> None:
@@ -71,26 +71,34 @@ def test_few_blocks_are_skipped() -> None:
     assert all(counts[word] <= SKIPPED[word] for word in counts), counts
 
 
-@pytest.mark.parametrize("document", EVERY_DOCUMENT, ids=_id)
-def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text()):
-        assert (document.parent / target).exists(), f"{_id(document)} links to {target}"
+def test_links_lead_somewhere() -> None:
+    wrong = [
+        f"{_id(document)} links to {target}"
+        for document in EVERY_DOCUMENT
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text())
+        if not (document.parent / target).exists()
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("document", EVERY_DOCUMENT, ids=_id)
-def test_titles_are_shown_as_written(document: Path) -> None:
-    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
-    for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
-        bare = re.sub(r"`[^`]+`", "", title)
-        assert "__" not in bare and "<" not in bare, f"{_id(document)}: Markdown would eat a part of {title!r}"  # noqa: PT018
+def test_titles_are_shown_as_written() -> None:
+    """Markdown takes `__init__` for bold, and `<locals>` for HTML, where they are not in backticks."""
+    wrong = [
+        f"{_id(document)}: {title}"
+        for document in EVERY_DOCUMENT
+        for text in [re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)]
+        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        if re.search(r"__|<", re.sub(r"`[^`]+`", "", title))
+    ]
+    assert wrong == []
 
 
 def test_make_targets_in_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for document in EVERY_DOCUMENT:
         text = document.read_text()
-        named = set(re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", text, re.MULTILINE))
-        named = {target for pair in named for target in pair if target}
+        commands = "".join(block.text for block in documents.parse(text, document) if block.language == "sh")
+        named = {*re.findall(r"`make ([a-z-]+)", text), *re.findall(r"^make ([a-z-]+)", commands, re.MULTILINE)}
         assert named <= targets, f"{_id(document)} names {named - targets}"
 
 

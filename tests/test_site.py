@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,14 +26,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--fail-on-warning", "--keep-going", "--nitpicky", "--quiet", "--doctree-dir", built.parent / "doctrees"]
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", *options, ROOT / "docs", built],
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True, text=True, check=False, timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return built
 
 
 @pytest.mark.slow
-@pytest.mark.watchdog(150)
+@pytest.mark.watchdog(450)
 def test_every_link_leads_somewhere(site: Path) -> None:
     assert check_links.broken(site) == []
 
@@ -42,6 +43,16 @@ def test_every_page_can_be_reached_from_the_sidebar(site: Path) -> None:
     links = {target for _, target in check_links.Page(site / "index.html").links}
     for page in (ROOT / "docs").rglob("*.md"):
         assert str(page.relative_to(ROOT / "docs").with_suffix(".html")) in links | {"index.html"}
+
+
+@pytest.mark.slow
+def test_links_of_a_folder_are_those_of_a_site(site: Path) -> None:
+    """A file of the repository is a page; a page that is called by its file is called by its title."""
+    page = site / "guides" / "critical.html"
+    assert ("a", "../files/examples/critical/memory.py.html") in check_links.Page(page).links
+    assert "def deposit" in re.sub(r"<[^>]+>", "", (site / "files/examples/critical/memory.py.html").read_text())
+    assert "disk.md" not in page.read_text()
+    assert ">Objects on disk<" in page.read_text()
 
 
 @pytest.mark.slow

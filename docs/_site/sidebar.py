@@ -18,10 +18,11 @@ _ALL = re.compile(r"^(```\{toctree\}\n(?:(?!```).*\n)*?)\*\n", re.MULTILINE)
 def list_links(app: Sphinx, docname: str, source: list[str]) -> None:
     """In place, as Sphinx wants it. Pages of the folder that the index does not link to follow behind."""
     pages = {page: text.replace("`", "") for text, page in _LINK.findall(source[0])}
-    folder = Path(app.env.doc2path(docname)).parent
-    others = sorted(path.stem for path in folder.glob("*.md") if path.stem not in {*pages, "index"})
-    entries = [*(f"{text} <{page}>\n" for page, text in pages.items()), *(f"{page}\n" for page in others)]
-    source[0] = _ALL.sub(lambda found: found[1] + "".join(entries), source[0])
+    if pages:
+        folder = Path(app.env.doc2path(docname)).parent
+        others = sorted(path.stem for path in folder.glob("*.md") if path.stem not in {*pages, "index"})
+        entries = [*(f"{text} <{page}>\n" for page, text in pages.items()), *(f"{page}\n" for page in others)]
+        source[0] = _ALL.sub(lambda found: found[1] + "".join(entries), source[0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

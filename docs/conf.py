@@ -32,6 +32,7 @@ extensions = [
     "docstrings",
     "repository_files",
     "sidebar",
+    "titles",
 ]
 exclude_patterns = ["_site"]
 templates_path: list[str] = []

@@ -2,17 +2,23 @@
 
 Each is a program below, watched by the real monitor for some seconds: `top-first`, `top-pool` and `top-deadlock` are
 textual's own pictures of the screen (SVG), `top-web` is what a headless Chromium shows of `procession top --web` (PNG;
-needs chromium or google-chrome). They go to docs/pictures. Look at them before they are committed.
+needs chromium or google-chrome); `doctor` and `bench` are what these commands print (SVG). They go to docs/pictures.
+Look at them before they are committed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import io
+import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -208,7 +214,38 @@ def top_web() -> None:
             server.communicate()
 
 
-MAKERS = {"top-first": top_first, "top-pool": top_pool, "top-deadlock": top_deadlock, "top-web": top_web}
+def command(name: str, *arguments: str) -> None:
+    """What a command shows on a terminal of 80 columns, as SVG."""
+    from rich.console import Console
+    from rich.text import Text
+
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    process = subprocess.Popen([sys.executable, "-m", "procession", *arguments], stdout=theirs, env=environ)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # at the end of a terminal
+        while data := os.read(ours, 65536):
+            shown += data
+    os.close(ours)
+    process.wait()
+    console = Console(record=True, width=80, file=io.StringIO())
+    typed = f"$ procession {' '.join(arguments)}\n"
+    console.print(Text.from_ansi(typed + shown.decode().replace("\r\n", "\n").rstrip()))
+    text = console.export_svg(title="", unique_id=name)
+    text = re.sub(r"@font-face \{.*?\}\s*", "", text, flags=re.DOTALL).replace("Fira Code", "DejaVu Sans Mono")
+    (PICTURES / f"{name}.svg").write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n")
+
+
+MAKERS = {
+    "doctor": lambda: command("doctor", "doctor"),
+    "bench": lambda: command("bench", "bench"),  # on a machine with nothing else to do
+    "top-first": top_first,
+    "top-pool": top_pool,
+    "top-deadlock": top_deadlock,
+    "top-web": top_web,
+}
 
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)

@@ -25,6 +25,6 @@ for version in 3.12 3.13 3.13t 3.14 3.14t; do
     test -d "$venv" || "$python" -m venv "$venv" || exit 1
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt || exit 1
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$wheels"/*.whl || exit 1
-    "$venv/bin/python" -m pytest -q "$@" || status=1
+    "$venv/bin/python" scripts/suite.py "$@" || status=1
 done
 exit $status

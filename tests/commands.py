@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,12 @@ def procession(*arguments: str, cwd: Path, **options: Any) -> subprocess.Complet
     return subprocess.run(
         [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=50, check=False, **options
     )
+
+
+def complaint(stderr: str) -> str:
+    """What the command says is wrong: its last line but for the one that says where help is, after wrong usage."""
+    *_, last = (line for line in stderr.splitlines() if not re.fullmatch(r"See: procession( \w+)? --help", line))
+    return last
 
 
 def load_script(name: str) -> Any:

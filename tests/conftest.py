@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import homes
+import postgresql
 import pytest
 from parties import Team
 from sharing import Sharing
@@ -60,6 +61,18 @@ def distributed() -> Any:
     """Dask's package, loaded no sooner than it is needed: from then on this process unpickles exceptions without a call
     of their `__init__` (tblib), so that a `SystemExit` that comes back has lost its code."""
     return pytest.importorskip("distributed", reason="needs distributed: pip install 'procession[dask]'")
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """A PostgreSQL server's address."""
+    pytest.importorskip("psycopg", reason="needs psycopg: pip install 'psycopg[binary]'")
+    with contextlib.ExitStack() as stack:
+        try:
+            address = stack.enter_context(postgresql.server())
+        except postgresql.NoServer as error:
+            pytest.skip(str(error))
+        yield address
 
 
 @pytest.fixture

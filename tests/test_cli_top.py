@@ -36,7 +36,7 @@ def test_without_a_terminal_it_names_what_works_there(tmp_path: Path) -> None:
         (("--interval", "0"), "--interval is between"),
         (("--port", "80"), "--port goes with --web"),
         (("--web", "--port", "70000"), "--port is between"),
-        (("x",), "invalid int value"),
+        (("x",), "PID: 'x' is no whole number"),
     ],
 )
 def test_wrong_usage(arguments: tuple[str, ...], text: str, tmp_path: Path) -> None:

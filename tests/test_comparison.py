@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,12 +32,10 @@ def test_who_fails_is_said_to_and_does_not_count(monkeypatch: pytest.MonkeyPatch
         return None if contender.name == "other" else count / 4
 
     monkeypatch.setattr(comparison, "WORKLOADS", (Workload("work", 8, "items", run),))
-    monkeypatch.setattr(
-        comparison, "contenders", lambda _method: [Contender(name) for name in ("good", "bad", "other")]
-    )
-    ((good, bad),) = compare(rounds=2)
+    ((good, bad),) = compare([Contender(name) for name in ("good", "bad", "other")], rounds=2)
     assert (good.contender, good.seconds, good.per_second) == ("good", 2.0, 4.0)
     assert bad == Row(good.workload, "bad", None, "RuntimeError: lost an item")
+    assert good.spread == 0
     assert tries == ["good", "bad", "other", "good", "other"]  # in turn, and no second time for who failed
 
 
@@ -51,8 +50,10 @@ def test_what_is_printed_can_be_read() -> None:
 
 
 @pytest.mark.slow
-def test_everybody_does_every_workload() -> None:
-    told = json.loads(bench("--quick", "--json").stdout)
+def test_everybody_does_every_workload(tmp_path: Path) -> None:
+    done = bench("--quick", "--json", "--rounds", "2", "--save", str(tmp_path / "figures.json"))
+    told = json.loads(done.stdout)
+    assert json.loads((tmp_path / "figures.json").read_text()) == told
     per_second = {workload["name"]: workload["per_second"] for workload in told["workloads"]}
     assert list(per_second) == [workload.name for workload in WORKLOADS]
     assert all(list(one)[:2] == ["procession", "multiprocessing"] for one in per_second.values())
@@ -62,7 +63,6 @@ def test_everybody_does_every_workload() -> None:
 
 
 def test_how_figures_look() -> None:
-    assert [_times(*pair) for pair in ((120.0, 10.0), (9.0, 10.0), (0.5, 10.0), (3.0, 0.0))] == [
-        "12 x", "0.9 x", "1/20", ""
-    ]  # fmt: skip
+    pairs = [(120.0, 10.0), (9.0, 10.0), (0.5, 10.0), (3.0, 0.0), (12345.0, 1.0), (1.0, 12345.0)]
+    assert [_times(*pair) for pair in pairs] == ["12 x", "0.9 x", "1/20", "", "12,345 x", "1/12,345"]
     assert (_bar(2.5, "▏▎▍▌▋▊▉█"), _bar(3.0, "#")) == ("██▌", "###")

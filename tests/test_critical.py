@@ -6,15 +6,12 @@ to chance in none of them: without the lock, both tellers have read before eithe
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import postgresql
 import pytest
 
 import procession
@@ -27,18 +24,6 @@ PAYMENTS = 100  # of each of two tellers that pay in as quickly as they can
 
 def run(*command: object, timeout: float = 50) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=timeout)
-
-
-@pytest.fixture(scope="session")
-def database() -> Iterator[str]:
-    """A PostgreSQL server's address."""
-    pytest.importorskip("psycopg", reason="needs psycopg: pip install 'psycopg[binary]'")
-    with contextlib.ExitStack() as stack:
-        try:
-            address = stack.enter_context(postgresql.server())
-        except postgresql.NoServer as error:
-            pytest.skip(str(error))
-        yield address
 
 
 @pytest.fixture

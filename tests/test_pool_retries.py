@@ -230,6 +230,26 @@ def test_a_closed_pool_finishes_what_is_tried_again(fork_pool: Pool) -> None:
     assert result.get() == list(range(7))
 
 
+def put_at_second_try(tries: Any, done: Any) -> None:
+    tries[0] += 1
+    if tries[0] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.put(tries[0])
+
+
+@pytest.mark.parametrize("whose", ["call", "pool"])
+@pytest.mark.parametrize("method", ["apply_async", "starmap_async"])
+def test_it_is_tried_again_while_nobody_waits_for_the_result(fork: Any, method: str, whose: str) -> None:
+    done = fork.Queue()
+    given, pool_has, call_has = (counters(1), done), {"retries": 1}, {}
+    if whose == "call":
+        pool_has, call_has = call_has, pool_has
+    with fork.Pool(1, **pool_has) as pool:
+        result = getattr(pool, method)(put_at_second_try, given if method == "apply_async" else [given], **call_has)
+        assert done.get(timeout=20) == 2
+        result.get()
+
+
 @pytest.mark.parametrize(
     ("given", "error", "match"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,16 @@ def test_every_page_can_be_reached_from_the_sidebar(site: Path) -> None:
     links = {target for _, target in check_links.Page(site / "index.html").links}
     for page in (ROOT / "docs").rglob("*.md"):
         assert str(page.relative_to(ROOT / "docs").with_suffix(".html")) in links | {"index.html"}
+
+
+@pytest.mark.slow
+def test_links_of_a_folder_are_those_of_a_site(site: Path) -> None:
+    """A file of the repository is a page; a page that is called by its file is called by its title."""
+    page = site / "guides" / "critical.html"
+    assert ("a", "../files/examples/critical/memory.py.html") in check_links.Page(page).links
+    assert "def deposit" in re.sub(r"<[^>]+>", "", (site / "files/examples/critical/memory.py.html").read_text())
+    assert "disk.md" not in page.read_text()
+    assert ">Objects on disk<" in page.read_text()
 
 
 @pytest.mark.slow

@@ -11,6 +11,9 @@ import os
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 __all__ = ["cpu_count"]
 
@@ -48,7 +51,7 @@ def _quotas(root: str) -> Iterator[int]:
                 yield from _walk(root, mount, path, _quota_v1)
 
 
-def _walk(root: str, mount: str, path: str, read: Callable[[str, str], int | None]) -> Iterator[int]:
+def _walk(root: str, mount: str, path: str, read: Callable[[str, str], T | None]) -> Iterator[T]:
     """Ask the group and all above it: inside a container the path may not exist, but the mount point is the group."""
     parts = [part for part in path.split("/") if part not in ("", "..")]
     for depth in range(len(parts), -1, -1):

@@ -14,9 +14,10 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 from .context import get_context
@@ -25,6 +26,7 @@ __all__ = ["CONTENDERS", "WORKLOADS", "Contender", "Row", "Workload", "compare",
 
 WORKERS = 2
 _Map = Callable[[Callable[[Any], Any], Any], Any]
+FIFO_BYTES = 64 << 20  # of a faster-fifo queue, which is of one size
 PATIENCE_S = 30  # for a message to come; a rival that loses one must not keep us
 
 
@@ -35,6 +37,11 @@ class Contender:
     name: str
     context: Any = None  # with Process, Queue, Pipe, Value and Pool as multiprocessing has them
     crew: Callable[[], AbstractContextManager[_Map]] | None = None  # workers, as what maps a function over items
+    share: float = 1.0  # of a workload's units; less for whom a unit takes long
+
+    def made(self, kind: str) -> Any:
+        """The context's class or function of this name; None without one."""
+        return getattr(self.context, kind, None)
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class Row:
     contender: str
     seconds: float | None  # median; None: it failed
     failure: str = ""
+    spread: float = 0.0  # from the fastest to the slowest round, as a part of the median
 
     @property
     def per_second(self) -> float:
@@ -62,19 +70,21 @@ class Row:
         return self.workload.units / self.seconds if self.seconds else 0.0
 
 
-def _put_all(queue: Any, item: Any, count: int) -> None:
+def _put_all(queue: Any, begin: Any, item: Any, count: int) -> None:
+    begin.wait()
     for _ in range(count):
         queue.put(item)
 
 
 def _through_queue(contender: Contender, count: int, item: Any) -> float | None:
-    if contender.context is None:
+    """From the first put to the last get: both ends count, and nothing is in the queue before."""
+    if contender.made("Queue") is None:
         return None
-    queue = contender.context.Queue()
-    child = contender.context.Process(target=_put_all, args=(queue, item, count + 1))
+    queue, begin = contender.context.Queue(), contender.context.Barrier(2)
+    child = contender.context.Process(target=_put_all, args=(queue, begin, item, count))
     child.start()
     try:
-        queue.get(timeout=PATIENCE_S)  # the child is there: from here on it counts
+        begin.wait(PATIENCE_S)
         began = perf_counter()
         for _ in range(count):
             queue.get(timeout=PATIENCE_S)
@@ -101,7 +111,7 @@ def _echo(connection: Any, count: int) -> None:
 
 
 def _round_trips(contender: Contender, count: int) -> float | None:
-    if contender.context is None:
+    if contender.made("Pipe") is None:
         return None
     ours, theirs = contender.context.Pipe()
     child = contender.context.Process(target=_echo, args=(theirs, count + 1))
@@ -126,7 +136,7 @@ def _deposit(balance: Any, begin: Any, count: int) -> None:
 
 
 def _deposits(contender: Contender, count: int) -> float | None:
-    if contender.context is None:
+    if contender.made("Value") is None:
         return None
     balance, begin = contender.context.Value("q", 0), contender.context.Barrier(WORKERS + 1)
     given = balance, begin, count // WORKERS
@@ -162,7 +172,7 @@ def _mapped(contender: Contender, count: int) -> float | None:
 
 def _called(contender: Contender, count: int) -> float | None:
     """One call after the other: what a task costs on its way there and back."""
-    if contender.context is None:
+    if contender.made("Pool") is None:
         return None
     with contender.context.Pool(1) as pool:
         pool.apply(_tiny, (0,))
@@ -177,7 +187,7 @@ def _nothing() -> None:
 
 
 def _started(contender: Contender, count: int) -> float | None:
-    if contender.context is None:
+    if contender.made("Pool") is None:
         return None
     began = perf_counter()
     for _ in range(count):
@@ -255,6 +265,41 @@ def _mpire(method: str) -> Contender:
     return Contender("mpire", crew=crew)
 
 
+def _faster_fifo(method: str) -> Contender:
+    queue = importlib.import_module("faster_fifo").Queue
+    context: Any = multiprocessing.get_context(method)
+    made = SimpleNamespace(Process=context.Process, Barrier=context.Barrier, Queue=lambda: queue(FIFO_BYTES))
+    return Contender("faster-fifo", made)
+
+
+def _dask(_method: str) -> Contender:
+    distributed = importlib.import_module("distributed")
+
+    @contextmanager
+    def crew() -> Iterator[_Map]:
+        with (
+            distributed.LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield lambda function, items: client.gather(client.map(function, items, pure=False))
+
+    return Contender("dask", crew=crew, share=0.02)
+
+
+def _ray(_method: str) -> Contender:
+    ray = importlib.import_module("ray")
+
+    @contextmanager
+    def crew() -> Iterator[_Map]:
+        ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        try:
+            yield lambda function, items: ray.get([ray.remote(function).remote(item) for item in items])
+        finally:
+            ray.shutdown()
+
+    return Contender("ray", crew=crew, share=0.02)
+
+
 CONTENDERS: dict[str, Callable[[str], Contender]] = {
     "procession": lambda method: _of_context("procession", get_context(method)),
     "multiprocessing": lambda method: _of_context("multiprocessing", multiprocessing.get_context(method)),
@@ -262,13 +307,15 @@ CONTENDERS: dict[str, Callable[[str], Contender]] = {
     "billiard": _billiard,
     "joblib": _joblib,
     "mpire": _mpire,
+    "faster_fifo": _faster_fifo,
 }
+CLUSTERS: dict[str, Callable[[str], Contender]] = {"dask": _dask, "ray": _ray}  # take seconds to start, each time
 
 
-def contenders(method: str = "fork") -> list[Contender]:
+def contenders(method: str = "fork", *, clusters: bool = False) -> list[Contender]:
     """procession, the standard library, and those rivals that are installed."""
     found = []
-    for make in CONTENDERS.values():
+    for make in [*CONTENDERS.values(), *(CLUSTERS.values() if clusters else ())]:
         try:
             found.append(make(method))
         except ImportError:
@@ -277,15 +324,14 @@ def contenders(method: str = "fork") -> list[Contender]:
 
 
 def compare(
-    method: str = "fork", rounds: int = 3, scale: float = 1.0, report: Callable[[str], object] = lambda _what: None
+    there: list[Contender], rounds: int = 3, scale: float = 1.0, report: Callable[[str], object] = lambda _what: None
 ) -> Iterator[list[Row]]:
     """For each workload how everybody did, procession first, as they are done: its rows.
 
     `rounds` of each, of `scale` times the usual work. `report` is told what is being measured. Blocks meanwhile.
     """
-    there = contenders(method)
     for workload in WORKLOADS:
-        workload = Workload(workload.name, max(WORKERS, round(workload.units * scale)), workload.unit, workload.run)
+        shares = {one.name: _scaled(workload, scale * one.share) for one in there}
         seconds: dict[str, list[float]] = {}
         failures: dict[str, str] = {}
         for number in range(rounds):
@@ -294,11 +340,20 @@ def compare(
                     continue
                 report(f"{workload.name}: {contender.name}, round {number + 1} of {rounds}")
                 try:
-                    took = workload.run(contender, workload.units)
+                    took = workload.run(contender, shares[contender.name].units)
                 except Exception as error:
                     failures[contender.name] = f"{type(error).__name__}: {error}"
                     continue
                 if took is not None:
                     seconds.setdefault(contender.name, []).append(took)
-        rows = [Row(workload, name, median(took)) for name, took in seconds.items() if name not in failures]
-        yield rows + [Row(workload, name, None, failure) for name, failure in failures.items()]
+        rows = [_row(shares[name], name, took) for name, took in seconds.items() if name not in failures]
+        yield rows + [Row(shares[name], name, None, failure) for name, failure in failures.items()]
+
+
+def _scaled(workload: Workload, scale: float) -> Workload:
+    return replace(workload, units=max(WORKERS, round(workload.units * scale)))
+
+
+def _row(workload: Workload, name: str, took: list[float]) -> Row:
+    middle = median(took)
+    return Row(workload, name, middle, spread=(max(took) - min(took)) / middle)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from procession.check.finding import KINDS
+from procession.cli import checking
 from procession.testing import wait_until
 
 LOSES = """
@@ -145,15 +147,19 @@ def test_exit_codes_without_findings(tmp_path: Path) -> None:
         (["--only", "rice", "x.py"], "no kind of finding is called 'rice'"),
         (["--method", "spoon", "x.py"], "no start method is called 'spoon'"),
         (["--timeout", "soon", "x.py"], "--timeout takes a number"),
-        (["--wrong", "x.py"], "no option --wrong"),
-        (["--json=/no/such/place", "x.py"], "--json=/no/such/place: No such file or directory"),
-        (["--keep", "/proc", "x.py"], "something in it already"),
+        (["--onyl", "race", "x.py"], "no option --onyl; did you mean --only?"),
+        (["--json=/no/such/place", __file__], "--json=/no/such/place: No such file or directory"),
+        (["--keep", "/proc", __file__], "something in it already"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str) -> None:
     ended = run(*arguments)
     assert ended.returncode == 2
     assert message in ended.stderr
+
+
+def test_the_command_knows_every_kind() -> None:
+    assert tuple(KINDS) == checking.KINDS
 
 
 def test_no_such_file() -> None:

@@ -12,59 +12,67 @@ import os
 import signal
 import sys
 
+from procession.cli.codes import EXIT_BROKEN, EXIT_FINDINGS
+from procession.cli.manual import Manual, Option
+from procession.cli.mistakes import none_of, refuse
+from procession.cli.programs import METHODS, PROGRAM, parse
+
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    pass
 
-__all__ = ["EXIT_FINDINGS", "add_check", "check"]
+__all__ = ["MANUAL", "OPTIONS", "check"]
 
-USAGE = "usage: procession check [OPTIONS] SCRIPT | -m MODULE | -c CODE [ARGUMENTS]"
-
-HELP = f"""\
-{USAGE}
-
-Run a Python program on procession, as `procession run` does, and explain what
-it does wrong with processes and threads: races, lost updates, lost writes,
-deadlocks, locks left behind, copies. Each finding comes with the lines it is
-about and the lines to write instead. The program's own output and errors are as
-ever.
-
-  SCRIPT, -m, -c   as for `python`
-  --method NAME    how processes are started: fork, spawn, forkserver or thread,
-                   unless the program chooses itself
-  --json           findings as JSON to standard output; what the program prints
-                   there goes to standard error
-  --json=FILE      findings as JSON to a file, besides the text
-  --only KINDS     report these kinds alone, separated by commas
-  --ignore KINDS   do not report these kinds
-  --exit-zero      findings do not change the exit code
-  --timeout S      end the program after so many seconds, and report what was
-                   found until then
-  --keep DIR       leave what was recorded in this directory
-
-A comment at the end of a line leaves out what is found there:
-    # procession: ignore[race]
-
-Exit code: the program's if nothing was found; 3 with findings; 4 if an analysis
-failed; 2 wrong usage. A program ended by signal N counts as 128 + N.
-
-Examples:
-    procession check simulate.py --steps 1000
-    procession check --only race,lost-update -m mypackage.train
-    procession check --json simulate.py | jq .findings"""
-
-EXIT_USAGE = 2
-EXIT_FINDINGS = 3
-EXIT_FAILED = 4
+MANUAL = Manual(
+    "check",
+    PROGRAM,
+    "Run a Python program on procession, as `procession run` does, and explain what it does wrong with processes and "
+    "threads: races, lost updates, lost writes, deadlocks, locks left behind, copies. Each finding comes with the "
+    "lines it is about and the lines to write instead. The program's own output and errors are as ever.",
+    (
+        "procession check simulate.py --steps 1000",
+        "procession check --only race,lost-update -m mypackage.train",
+        "procession check --timeout 20 --exit-zero simulate.py",
+        "procession check --json=findings.json simulate.py",
+    ),
+    (
+        "A comment at the end of a line leaves out what is found there:",
+        "    # procession: ignore[race]",
+    ),
+)
+KINDS: tuple[str, ...] = (  # those of `check.finding`, whose import is for later
+    *("race", "lost-update", "lost-write", "deadlock", "nobody-can-fill"),
+    *("lock-order", "lock-at-exit", "lock-across-fork", "never-joined", "copies"),
+)
+OPTIONS: tuple[Option, ...] = (
+    Option("SCRIPT", help="a file, a directory or zip file with a __main__.py, or - for standard input"),
+    Option("-m", "MODULE", "a module or package, found as imports are"),
+    Option("-c", "CODE", "the program itself"),
+    Option("ARGUMENTS", help="what the program finds in sys.argv[1:]"),
+    Option(
+        "--method --context",
+        "NAME",
+        "how processes are started: fork, spawn, forkserver or thread, unless the program chooses itself",
+        choices=METHODS,
+    ),
+    Option(
+        "--json",
+        "FILE",
+        "findings as JSON: to that file, besides the text; without =FILE to standard output, and what the program "
+        "prints there goes to standard error",
+        value="optional",
+    ),
+    Option("--only", "KINDS", f"report these kinds alone, separated by commas: {', '.join(KINDS)}"),
+    Option("--ignore", "KINDS", "do not report these"),
+    Option("--exit-zero", help="findings do not change the exit code"),
+    Option("--timeout", "SECONDS", "end the program after so long, and report what was found until then"),
+    Option("--keep", "DIRECTORY", "leave what was recorded there"),
+    Option("--help -h", help="this help"),
+)
 
 _PREFIX = "procession-check-"  # of temporary directories
 _FRESH_S = 60.0  # a directory may be younger than its lock
 _PATIENCE_S = 2.0  # between SIGTERM and SIGKILL for a program whose time is up
-
-
-def add_check(commands: Any) -> None:
-    """The entry of `procession check` in the list of commands; `check` itself reads its arguments."""
-    commands.add_parser("check", help="run a program and explain its races, deadlocks and lost writes", add_help=False)
 
 
 class _Options:
@@ -98,60 +106,40 @@ def check(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> _Options:
-    options, rest = _Options(), list(arguments)
-    while rest and rest[0].startswith("-") and rest[0] != "-" and rest[0][:2] not in ("-m", "-c"):
-        option, equals, value = rest.pop(0).partition("=")
-        if option == "--":
-            break
-        if option in ("-h", "--help"):
-            print(HELP)
-            sys.exit(0)
-        if option == "--json":
-            options.json = value if equals else "-"
-        elif option == "--exit-zero" and not equals:
-            options.exit_zero = True
-        elif option in ("--method", "--context", "--only", "--ignore", "--timeout", "--keep"):
-            if not equals and not rest:
-                _refuse(f"nothing after {option}")
-            _set(options, option, value if equals else rest.pop(0))
-        else:
-            _refuse(f"no option {option}")
-    if not rest or (rest[0] in ("-m", "-c") and len(rest) < 2):
-        _refuse(f"nothing to run{f' after {rest[0]}' if rest else ''}")
-    options.program = rest
+    given, program = parse(MANUAL, OPTIONS, arguments)
+    options = _Options()
+    options.program = program
+    options.method = given.get("--method")
+    options.keep = given.get("--keep")
+    options.exit_zero = "--exit-zero" in given
+    options.only, options.ignore = _kinds(given.get("--only", "")), _kinds(given.get("--ignore", ""))
+    if "--timeout" in given:
+        options.timeout = _seconds(given["--timeout"])
+    if "--json" in given:
+        options.json = given["--json"] or "-"
+    if program[0] not in ("-", "-m", "-c") and not os.path.exists(program[0]):
+        refuse("check", f"can't open file {program[0]!r}: No such file or directory")
     if options.json not in (None, "-"):
         try:
             open(options.json, "w").close()
         except OSError as error:  # better known before the run than after it
-            _refuse(f"--json={options.json}: {error.strerror}")
+            refuse("check", f"--json={options.json}: {error.strerror}")
     return options
 
 
-def _set(options: _Options, option: str, value: str) -> None:
-    if option in ("--only", "--ignore"):
-        from procession.check.finding import KINDS
-
-        kinds = tuple(kind for kind in value.replace(",", " ").split())
-        for kind in kinds:
-            if kind not in KINDS:
-                _refuse(f"no kind of finding is called {kind!r}; there are {', '.join(KINDS)}")
-        setattr(options, option[2:], kinds)
-    elif option == "--timeout":
-        try:
-            options.timeout = float(value)
-        except ValueError:
-            _refuse(f"--timeout takes a number of seconds, not {value!r}")
-    elif option == "--keep":
-        options.keep = value
-    else:
-        if value not in ("fork", "spawn", "forkserver", "thread"):
-            _refuse(f"no start method is called {value!r}; there are fork, spawn, forkserver and thread")
-        options.method = value
+def _kinds(listed: str) -> tuple[str, ...]:
+    kinds = tuple(listed.replace(",", " ").split())
+    for kind in kinds:
+        if kind not in KINDS:
+            refuse("check", none_of(kind, KINDS, "kind of finding"))
+    return kinds
 
 
-def _refuse(message: str) -> NoReturn:
-    print(f"{USAGE}\nprocession check: {message}", file=sys.stderr)
-    sys.exit(EXIT_USAGE)
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        refuse("check", f"--timeout takes a number of seconds, not {text!r}")
 
 
 class _Directory:
@@ -180,9 +168,9 @@ def _given_directory(path: str) -> _Directory:
         os.makedirs(path, exist_ok=True)
         names = os.listdir(path)
     except OSError as error:
-        _refuse(f"--keep {path}: {error.strerror}")
+        refuse("check", f"--keep {path}: {error.strerror}")
     if names:
-        _refuse(f"--keep {path}: there is something in it already")
+        refuse("check", f"--keep {path}: there is something in it already")
     return _Directory(os.path.abspath(path))
 
 
@@ -195,7 +183,7 @@ def _temporary_directory() -> _Directory:
         path = tempfile.mkdtemp(prefix=_PREFIX)
         lock = os.open(path, os.O_RDONLY)
     except OSError as error:
-        _refuse(f"no place to record in: {error.strerror or error}; TMPDIR says where temporary files go")
+        refuse("check", f"no place to record in: {error.strerror or error}; TMPDIR says where temporary files go")
     fcntl.flock(lock, fcntl.LOCK_EX)
     _remove_abandoned(os.path.dirname(path))
     return _Directory(path, lock)
@@ -276,6 +264,7 @@ def _report(options: _Options, directory: str, status: int) -> int:
 
     from procession.check.analyses import analyse
     from procession.check.report import as_json, render, summary
+    from procession.cli.colours import coloured
 
     _know_source(options)
     result = analyse(directory, options.only, options.ignore)
@@ -287,7 +276,7 @@ def _report(options: _Options, directory: str, status: int) -> int:
             with open(options.json, "w", encoding="utf-8") as file:
                 file.write(text)
     if options.json != "-":
-        sys.stderr.write(render(result.findings, coloured=_is_coloured(), width=_width()))
+        sys.stderr.write(render(result.findings, coloured=coloured(sys.stderr), width=_width()))
         import textwrap
 
         for sentence in result.missing:
@@ -297,7 +286,7 @@ def _report(options: _Options, directory: str, status: int) -> int:
         print(f"procession check: {failure}\nThis is a mistake of procession's own.", file=sys.stderr)
     if options.exit_zero or not (result.findings or result.failures):
         return status if status >= 0 else 128 - status
-    return EXIT_FINDINGS if result.findings else EXIT_FAILED
+    return EXIT_FINDINGS if result.findings else EXIT_BROKEN
 
 
 def _ended(status: int) -> str:
@@ -314,10 +303,6 @@ def _width() -> int:
         return min(os.get_terminal_size(2).columns or WIDTH, WIDTH)
     except OSError:
         return WIDTH
-
-
-def _is_coloured() -> bool:
-    return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def _know_source(options: _Options) -> None:

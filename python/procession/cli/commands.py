@@ -1,4 +1,4 @@
-"""Every command but `run`: arguments in, one call into the library, the outcome printed.
+"""Every command but `run` and `check`: arguments in, one call into the library, the outcome printed.
 
 Answers go to standard output, everything else to standard error, so that a pipe carries the answer alone. What a user
 can cause ends in one line and an exit code, never in a traceback; the one traceback shown is that of a user's own code.
@@ -6,31 +6,22 @@ can cause ends in one line and an exit code, never in a traceback; the one trace
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import os
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
 
-from procession.cli.benching import add_bench
-from procession.cli.checking import add_check
-from procession.cli.doctoring import add_doctor
-from procession.cli.mapping import add_map
-from procession.cli.ps import add_ps
-from procession.cli.reducing import add_mapreduce
-from procession.cli.reporting import add_report
-from procession.cli.running import add_run
-from procession.cli.shared import (
+from procession.cli.arguments import Parser
+from procession.cli.catalogue import command
+from procession.cli.codes import (
     EXIT_FAILED,
     EXIT_INPUT,
     EXIT_INTERRUPTED,
     EXIT_PIPE_CLOSED,
+    EXIT_TERMINATED,
     EXIT_USAGE,
-    begin_timeline,
-    complain,
 )
-from procession.cli.signals import EXIT_TERMINATED, Terminated, terminable
-from procession.cli.top import add_top
+from procession.cli.shared import begin_timeline, complain
+from procession.cli.signals import Terminated, terminable
 from procession.errors import (
     CheckpointMismatch,
     InputError,
@@ -40,17 +31,24 @@ from procession.errors import (
     NotATrace,
     ProcessionError,
 )
-from procession.mapreduce.errors import JobFailed
 
-__all__ = ["main"]
+__all__ = ["execute", "parser_of"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command with these arguments (those of the process, if None) and returns its exit code."""
+def parser_of(name: str) -> Parser:
+    """The arguments of a command that lets argparse read them."""
+    found = command(name)
+    assert found is not None, name
+    parser: Parser = importlib.import_module(f"procession.cli.{found.module}").parser()
+    return parser
+
+
+def execute(name: str, arguments: list[str]) -> int:
+    """Runs a command with these arguments and returns its exit code. Raises SystemExit for help and wrong usage."""
     stand_in()
-    options = parser().parse_args(arguments)
     try:
-        begin_timeline(options, list(arguments or sys.argv[1:]))
+        options = parser_of(name).parse_args(arguments)
+        begin_timeline(options, [name, *arguments])
         with terminable():
             code: int = options.command(options)
             sys.stdout.flush()
@@ -61,23 +59,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         let_go_of_output()  # whoever read it has had enough
         return EXIT_PIPE_CLOSED
-    except JobFailed as error:
-        print(error.details, end="", file=sys.stderr)
-        return complain(str(error), EXIT_FAILED)
-    except JobError as error:
-        return complain(str(error), EXIT_USAGE)
-    except InputError as error:
-        return complain(input_message(error), EXIT_INPUT)
-    except (CheckpointMismatch, NotACheckpoint, NotARecording, NotATrace) as error:
-        return complain(str(error), EXIT_USAGE)
-    except ProcessionError as error:
-        return complain(f"{type(error).__name__}: {error}", EXIT_FAILED)
-    except (ValueError, LookupError) as error:
-        return complain(str(error), EXIT_USAGE)
-    except (OSError, MemoryError) as error:
-        let_go_of_output()
-        return complain(f"{type(error).__name__}: {error}", EXIT_FAILED)
+    except Exception as error:
+        return _told(error)
     return code
+
+
+def _told(error: Exception) -> int:
+    """An error in one line, and the exit code that it means. Raises it, if it is none that a user can cause."""
+    if isinstance(error, JobError):
+        print(getattr(error, "details", ""), end="", file=sys.stderr)  # the traceback of a user's own code
+        return complain(str(error), EXIT_FAILED if hasattr(error, "details") else EXIT_USAGE)
+    if isinstance(error, (InputError, NotARecording, NotATrace)):
+        return complain(_without_number(error), EXIT_INPUT)
+    if isinstance(error, (CheckpointMismatch, NotACheckpoint)):
+        return complain(str(error), EXIT_USAGE)
+    if isinstance(error, ProcessionError):
+        return complain(f"{type(error).__name__}: {error}", EXIT_FAILED)
+    if isinstance(error, (ValueError, LookupError)):
+        return complain(str(error), EXIT_USAGE)
+    if isinstance(error, OSError):
+        let_go_of_output()
+        return complain(_without_number(error), EXIT_FAILED)
+    if isinstance(error, MemoryError):
+        return complain(f"MemoryError: {error}".rstrip(": "), EXIT_FAILED)
+    raise error
+
+
+def _without_number(error: Exception) -> str:
+    """`path: what is wrong`, without the number that an OSError prints."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def let_go_of_output() -> None:
@@ -97,25 +109,3 @@ def stand_in() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
-
-
-def input_message(error: InputError) -> str:
-    """`path: what is wrong`, without the number an OSError prints."""
-    return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The arguments of every command."""
-    whole = argparse.ArgumentParser(prog="procession", description="Shared-memory multiprocessing: its commands.")
-    whole.add_argument("--version", action="version", version=f"procession {version('procession')}")
-    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add_mapreduce(commands)
-    add_map(commands)
-    add_run(commands)
-    add_check(commands)
-    add_report(commands)
-    add_ps(commands)
-    add_top(commands)
-    add_doctor(commands)
-    add_bench(commands)
-    return whole

@@ -6,37 +6,38 @@ import argparse
 import textwrap
 from typing import Any
 
-from procession.cli.shared import EXIT_FAILED, EXIT_OK, columns, output
+from procession.cli.arguments import Parser
+from procession.cli.codes import EXIT_FAILED, EXIT_OK
+from procession.cli.colours import BOLD, GREEN, RED, YELLOW, Paint
+from procession.cli.manual import Manual
+from procession.cli.shared import columns, output
 
-__all__ = ["add_doctor"]
+__all__ = ["MANUAL", "parser"]
 
-RED, GREEN, BOLD, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
+VERDICT, NAME = 11, 28  # columns
+LEAST = 20  # columns for a value, or it begins further left
+COLOURS = {"ok": GREEN, "limited": YELLOW, "missing": "", "broken": RED}
 
-HELP = """\
-Tries what can be tried: starts a process by every method, shares memory, reads
-a program from outside. Reads the rest from the kernel: processors and quotas,
-limits, rights, versions, extras, variables of the environment. For what does
-not work it says what to do.
+MANUAL = Manual(
+    "doctor",
+    "[OPTIONS]",
+    "Say what this machine and this installation allow. What can be tried is tried: a process is started by every "
+    "method, memory is shared, a program is read from outside. The rest is read from the kernel: processors and "
+    "quotas, limits, rights, versions, extras, variables of the environment.",
+    ("procession doctor", "procession doctor --json > machine.json"),
+    (
+        "Each line begins with a verdict: ok; limited, where something works with less than the machine has; missing, "
+        "what is optional and not there; broken, what does not work. Below it is what follows, and what to do.",
+    ),
+)
 
-Exit code: 0 nothing stands in the way; 1 something does not work; 2 wrong
-usage.
 
-Examples:
-    procession doctor
-    procession doctor --json > machine.json"""
-
-
-def add_doctor(commands: Any) -> None:
-    """The entry of `procession doctor` in the list of commands."""
-    one = commands.add_parser(
-        "doctor",
-        help="what this machine allows: processors, memory, start methods, limits, extras",
-        description="Examines this machine and this installation.",
-        epilog=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser() -> Parser:
+    """The arguments of `procession doctor`."""
+    one = Parser(MANUAL)
     one.set_defaults(command=run_doctor)
     one.add_argument("--json", action="store_true", help="the same for programs: a list of findings")
+    return one
 
 
 def run_doctor(options: argparse.Namespace) -> int:
@@ -53,30 +54,34 @@ def run_doctor(options: argparse.Namespace) -> int:
             json.dump([asdict(finding) for finding in found], out, indent=1)
             out.write("\n")
         else:
-            colours = out.isatty()
-            width = columns()
+            paint, width = Paint(out), columns()
             for finding in examine():
                 if not found or finding.topic != found[-1].topic:
-                    print(f"{BOLD}{finding.topic}{PLAIN}" if colours else finding.topic, file=out)
+                    print(paint(finding.topic, BOLD), file=out)
                 found.append(finding)
-                print("\n".join(_told(finding, width, colours)), file=out, flush=True)
-            print(_summary(found), file=out)
+                print("\n".join(_told(finding, width, paint)), file=out, flush=True)
+            print(f"\n{textwrap.fill(_summary(found), width)}", file=out)
     return EXIT_FAILED if any(finding.problem for finding in found) else EXIT_OK
 
 
-def _told(finding: Any, width: int, colours: bool) -> list[str]:
-    sign = "!" if finding.problem else " "
-    head = f"{sign} {finding.name}: "
-    lines = textwrap.wrap(head + finding.value, width, subsequent_indent="    ", break_on_hyphens=False)
-    if finding.mend:
-        lines += textwrap.wrap(
-            finding.mend, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
-        )
-    if colours:
-        lines[0] = f"{RED if finding.problem else GREEN}{lines[0][: len(head)]}{PLAIN}{lines[0][len(head) :]}"
-    return lines
+def _told(finding: Any, width: int, paint: Paint) -> list[str]:
+    """A line: verdict, name, value; and below it what follows from that."""
+    head = f"{'':{VERDICT}}{finding.name:<{NAME}}"
+    lines = _wrapped(head + finding.value, width, VERDICT + NAME)
+    lines[0] = paint(f"  {finding.verdict:<{VERDICT - 2}}", COLOURS[finding.verdict]) + lines[0][VERDICT:]
+    return lines + (_wrapped(" " * VERDICT + finding.mend, width, VERDICT) if finding.mend else [])
+
+
+def _wrapped(text: str, width: int, column: int) -> list[str]:
+    """Words in lines; those after the first begin at that column."""
+    room = column if width - column >= LEAST else VERDICT
+    return textwrap.wrap(text, width, subsequent_indent=" " * room, break_on_hyphens=False)
 
 
 def _summary(found: list[Any]) -> str:
-    problems = [f"{finding.topic}, {finding.name}" for finding in found if finding.problem]
-    return f"\nDoes not work as it should: {'; '.join(problems)}" if problems else "\nNothing stands in the way."
+    named = {verdict: [one.name for one in found if one.verdict == verdict] for verdict in ("limited", "missing")}
+    broken = [f"{finding.topic}, {finding.name}" for finding in found if finding.problem]
+    told = f"Does not work as it should: {'; '.join(broken)}." if broken else "Nothing stands in the way."
+    return " ".join(
+        [told, *(f"{verdict.capitalize()}: {', '.join(names)}." for verdict, names in named.items() if names)]
+    )

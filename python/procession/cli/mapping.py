@@ -7,101 +7,92 @@ import fcntl
 import os
 import stat
 import sys
-from typing import Any
 
 from procession import mapreduce
 from procession._sizes import shown_size
+from procession.cli.arguments import Parser, one_of, positive_seconds, size, whole
+from procession.cli.codes import EXIT_OK
+from procession.cli.manual import Manual
 from procession.cli.shared import (
-    EXIT_OK,
+    ERRORS,
     add_checkpoint,
     add_timeline,
     add_workers,
     checkpoint_of,
     context_of,
     counted,
-    size_argument,
 )
 from procession.cli.signals import ending_input
 from procession.progress.runs import LineBar
 
-__all__ = ["add_map"]
+__all__ = ["MANUAL", "parser"]
 
-HELP = """\
-Each line of standard input is a JSON value; the function is called with it in a
-worker, and what it returns is a line of JSON on standard output, in the same
-order. Lines of blanks are passed over. What the function prints itself goes to
-standard error.
-
-Examples:
-    procession map math:sqrt < numbers.jsonl > roots.jsonl
-    procession map pages.py:title --on-error null < pages.jsonl > titles.jsonl
-    procession map json:dumps --raw < names.txt > names.jsonl
-    procession map pages.py:title --on dask://10.0.0.1:8786 < pages > titles
-    procession map pages.py:fetch --timeout 30 --retries 2 --on-error skip \\
-        --checkpoint pages.db < urls > out.jsonl
-
-The last of these may be killed at any moment, or the machine's memory run out,
-and is given again as it stands: it writes all of its output again and calls the
-function only for the lines that were not done. A line that failed, took longer
-than 30 s or ended three workers is told of again, and not tried, unless
---retry-failed says so.
-
-Exit code: 0 done, also if lines were passed over as --on-error says; 1 the
-function raised or gave what JSON has no form for, a line went beyond a limit, a
-worker died, the cluster cannot be reached or is lost, or the checkpoint is in
-use or its disk full; 2 wrong usage, no such function, or a checkpoint of
-another function or input; 3 a line is not JSON or not text; 130 interrupted;
-143 SIGTERM came: what was being done is written, and no more was begun.
-"""
+MANUAL = Manual(
+    "map",
+    "[OPTIONS] FUNCTION < LINES > RESULTS",
+    "Call a Python function with every line of standard input, on all cores and in bounded memory. A line is a JSON "
+    "value; what the function returns is a line of JSON on standard output, in the same order.",
+    (
+        "procession map math:sqrt < numbers.jsonl > roots.jsonl",
+        "procession map pages.py:title --on-error null < pages.jsonl > titles.jsonl",
+        "procession map json:dumps --raw < names.txt > names.jsonl",
+        "procession map pages.py:fetch --timeout 30 --retries 2 --on-error skip \\\n"
+        "    --checkpoint pages.db < urls.jsonl > out.jsonl",
+    ),
+    (
+        "The last of these may be killed at any moment, or the machine's memory run out, and is given again as it "
+        "stands: it writes all of its output again and calls the function only for the lines that were not done. A "
+        "line that failed, took longer than 30 s or ended three workers is told of again, and not tried, unless "
+        "--retry-failed says so.",
+        "Lines of blanks are passed over. What the function prints itself goes to standard error.",
+    ),
+)
 
 
-def add_map(commands: Any) -> None:
+def parser() -> Parser:
     """The arguments of `procession map`."""
-    one = commands.add_parser(
-        "map",
-        help="call a function with every line of standard input on all cores",
-        description="Call a Python function with every line of standard input, on all cores and\nin bounded memory.",
-        epilog=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    one = Parser(MANUAL)
     one.set_defaults(command=run_map)
     one.add_argument("function", metavar="FUNCTION", help="module:function or path/to/file.py:function")
     add_workers(one)
-    add_timeline(one)
     one.add_argument("--raw", action="store_true", help="a line is not JSON but a str, without its end")
     one.add_argument("--unordered", action="store_true", help="results in the order they come")
     one.add_argument(
         "--on-error",
-        choices=mapreduce.ON_ERROR,
+        **one_of(*mapreduce.ON_ERROR),
         default="stop",
         help="a line that fails: end with its number (stop), leave it out (skip), or write null",
     )
     one.add_argument(
         "--errors",
-        choices=("strict", "replace", "ignore"),
+        **one_of(*ERRORS),
         default="strict",
         help="bytes that are no UTF-8: the line fails (strict), read them as �, or leave them out",
     )
-    one.add_argument("--timeout", type=float, metavar="SECONDS", help="most that a line may take; then it fails")
     one.add_argument(
-        "--retries", type=int, default=0, metavar="N", help="try a line again N times if its worker died (0)"
+        "--timeout", type=positive_seconds, metavar="SECONDS", help="most that a line may take; then it fails"
     )
     one.add_argument(
-        "--memory-limit", type=size_argument, metavar="SIZE", help="most memory of a worker, as 2G; then its line fails"
+        "--retries", type=whole(0), default=0, metavar="N", help="try a line again N times if its worker died (0)"
+    )
+    one.add_argument(
+        "--memory-limit", type=size, metavar="SIZE", help="most memory of a worker, as 2G; then its line fails"
     )
     kept = add_checkpoint(one, "lines")
     kept.add_argument("--retry-failed", action="store_true", help="try lines again that failed in an earlier run")
     one.add_argument("--progress", action="store_true", help="show how far it is, if standard error is a terminal")
+    add_timeline(one)
+    return one
 
 
 def run_map(options: argparse.Namespace) -> int:
     """`procession map`."""
     checkpoint = checkpoint_of(options, retry_failed=options.retry_failed)
-    if options.retries < 0 or (options.timeout is not None and options.timeout <= 0):
-        raise ValueError("--retries is a number of times, 0 or more, and --timeout a number of seconds above 0")
     if checkpoint is not None and not checkpoint.reset:
         refuse_appending(options.checkpoint)
     source = sys.stdin.fileno()
+    if os.isatty(source):
+        print("reading lines from the terminal, each a JSON value; Ctrl-D ends them", file=sys.stderr)
     status = os.fstat(source)
     size = status.st_size if stat.S_ISREG(status.st_mode) else None
     label = options.function.rpartition(":")[2]

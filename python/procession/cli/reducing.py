@@ -11,9 +11,12 @@ from typing import Any
 
 from procession import mapreduce
 from procession._sizes import shown_size
+from procession.cli.arguments import Parser, one_of, positive_seconds, size, whole
+from procession.cli.codes import EXIT_FAILED, EXIT_OK
+from procession.cli.manual import Manual
+from procession.cli.mistakes import none_of
 from procession.cli.shared import (
-    EXIT_FAILED,
-    EXIT_OK,
+    ERRORS,
     add_checkpoint,
     add_timeline,
     add_workers,
@@ -21,35 +24,43 @@ from procession.cli.shared import (
     context_of,
     counted,
     output,
-    size_argument,
 )
 from procession.progress.runs import Bar
 
-__all__ = ["add_mapreduce"]
+__all__ = ["MANUAL", "parser"]
 
+NEEDED = {"groupby": "by", "grep": "pattern"}  # an option without which a built-in job cannot be made
 DEFAULT_TOP = 20  # rows of a table, if not told; arbitrary; not measured
 
-HELP = """\
-Built-in jobs:
-    wordcount    how often each word occurs
-    index        in which files each word occurs
-    groupby      --by COLUMN[,COLUMN] [--of COLUMN --how sum|mean|min|max]:
-                 numbers for groups of CSV records
-    grep         --pattern RE [--ignore-case] [--how count]:
-                 matching lines, and how many each file has
-
-A job of your own is a class; the file spelling.py could hold:
-
+MANUAL = Manual(
+    "mapreduce",
+    "[OPTIONS] JOB INPUT [INPUT ...]",
+    "Run a map-reduce job over text, divided among workers at line borders. The jobs there are: wordcount (how often "
+    "each word occurs), index (in which files), groupby (numbers for groups of CSV records), grep (matching lines); "
+    "or a class of your own.",
+    (
+        "procession mapreduce wordcount /usr/share/doc --errors replace --top 10",
+        "procession mapreduce groupby sales.csv --by city --of price --how mean",
+        "procession mapreduce grep 'logs/**/*.log' --pattern 'timed? out' --format json",
+        "procession mapreduce spelling.py:Spellings books/*.gz --memory-budget 2G \\\n    --save spellings.answer",
+        "zcat big.gz | procession mapreduce longest.py:LongestLine - --workers 4",
+        "procession mapreduce wordcount books --on dask",
+        "procession mapreduce index archive --checkpoint index.db --save index.answer",
+    ),
+    (
+        "The last of these may be killed at any moment, and is given again as it stands: it goes on with the pieces of "
+        "the input that were not done. (A job by key keeps its runs beside the checkpoint, in index.db.runs-*.)",
+        "A job of your own is a class; the file spelling.py could hold:",
+        """\
     class Spellings:
         columns = ("word", "spellings")
-        reduce = "set"        # or count sum mean min max first list; or method
+        reduce = "set"  # or count sum mean min max first list; or method
 
         def map(self, text):  # a str of whole lines; pairs of a key and a value
             for word in text.split():
-                yield word.lower(), word
-
-A job without keys joins partial answers; the file longest.py could hold:
-
+                yield word.lower(), word""",
+        "A job without keys joins partial answers; the file longest.py could hold:",
+        """\
     class LongestLine:
         columns = ("length", "line")
 
@@ -57,48 +68,21 @@ A job without keys joins partial answers; the file longest.py could hold:
             lines = text.splitlines()
             return max(((len(line), line) for line in lines), default=(0, ""))
 
-        def reduce(self, left, right):    # two partial answers, in any order
-            return max(left, right)
-
-Examples:
-    procession mapreduce wordcount /usr/share/doc --errors replace --top 10
-    procession mapreduce groupby sales.csv --by city --of price --how mean
-    procession mapreduce grep 'logs/**/*.log' --pattern 'timed? out' \\
-        --format json
-    procession mapreduce spelling.py:Spellings books/*.gz --memory-budget 2G \\
-        --save spellings.answer
-    zcat big.gz | procession mapreduce longest.py:LongestLine - --workers 4
-    procession mapreduce wordcount /shared/books --on dask://10.0.0.1:8786
-    procession mapreduce index archive --checkpoint index.db --save index.answer
-
-The last of these may be killed at any moment, and is given again as it stands:
-it goes on with the pieces of the input that were not done. (A job by key keeps
-its runs beside the checkpoint, in index.db.runs-*.)
-
-On a cluster each worker reads its part of the files itself, so they must lie at
-the same paths there; standard input is sent along. A job of your own travels to
-the workers.
-
-Exit code: 0 done; 1 the job failed, a piece ended more workers than --retries
-allows, a disk is full, the checkpoint is in use, the cluster cannot be reached
-or is lost, or --compare found a difference; 2 wrong usage, no such job or
-column, or a checkpoint of another job or input; 3 the input is missing,
-unreadable, changed while read, or not what it should be; 130 interrupted;
-143 ended by SIGTERM.
-"""
+        def reduce(self, left, right):  # two partial answers, in any order
+            return max(left, right)""",
+        "On a cluster each worker reads its part of the files itself, so they must lie at the same paths there; "
+        "standard input is sent along. A job of your own travels to the workers.",
+    ),
+)
 
 
-def add_mapreduce(commands: Any) -> None:
+def parser() -> Parser:
     """The arguments of `procession mapreduce`."""
-    one = commands.add_parser(
-        "mapreduce",
-        help="run a map-reduce job over text files on all cores",
-        description="Run a map-reduce job over text, divided among workers at line borders.",
-        epilog=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    one = Parser(MANUAL)
     one.set_defaults(command=run_mapreduce)
-    one.add_argument("job", metavar="JOB", help="a built-in job, or your own: module:Class or path/to/file.py:Class")
+    one.add_argument(
+        "job", metavar="JOB", type=job_name, help="a built-in job, or your own: module:Class or path/to/file.py:Class"
+    )
     one.add_argument(
         "inputs",
         metavar="INPUT",
@@ -107,22 +91,35 @@ def add_mapreduce(commands: Any) -> None:
         "symbolic links), a glob pattern, or - for standard input",
     )
     add_workers(one)
-    add_timeline(one)
     one.add_argument(
-        "--retries", type=int, default=1, metavar="N", help="how many workers a piece of the input may end (1)"
+        "--retries", type=whole(0), default=1, metavar="N", help="how many workers a piece of the input may end (1)"
     )
-    add_job_arguments(one.add_argument_group("the job"))
-    add_input(one.add_argument_group("input"))
-    add_output(one.add_argument_group("output"))
-    memory = one.add_argument_group("memory")
+    add_job_arguments(one.add_argument_group("The job"))
+    add_input(one.add_argument_group("Input"))
+    add_output(one.add_argument_group("Output"))
+    memory = one.add_argument_group("Memory")
     memory.add_argument(
-        "--memory-budget", type=size_argument, metavar="SIZE", help="most memory for keys and values, as 2G (half)"
+        "--memory-budget", type=size, metavar="SIZE", help="most memory for keys and values, as 2G (half)"
     )
     memory.add_argument("--spill-dir", metavar="DIR", help="where to put what exceeds it (the temporary directory)")
     kept = add_checkpoint(one, "pieces of the input")
     kept.add_argument(
-        "--checkpoint-interval", type=float, metavar="SECONDS", help="how often workers hand in what they have (10)"
+        "--checkpoint-interval",
+        type=positive_seconds,
+        metavar="SECONDS",
+        help="time between two hand-ins of a worker (10)",
     )
+    add_timeline(one)
+    return one
+
+
+def job_name(text: str) -> str:
+    """For `type=`: a name without a colon is a built-in job's."""
+    jobs = mapreduce.built_in_jobs()
+    if ":" not in text and text not in jobs:
+        known = none_of(text, sorted(jobs), "built-in job")
+        raise argparse.ArgumentTypeError(f"{known} (your own is file.py:Class)")
+    return text
 
 
 def add_job_arguments(group: Any) -> None:
@@ -143,10 +140,10 @@ def add_job_arguments(group: Any) -> None:
 
 def add_input(group: Any) -> None:
     """How text is read."""
-    group.add_argument("--encoding", default="utf-8", help="how the text is encoded (utf-8)")
+    group.add_argument("--encoding", metavar="ENCODING", default="utf-8", help="how the text is encoded (utf-8)")
     group.add_argument(
         "--errors",
-        choices=("strict", "replace", "ignore"),
+        **one_of(*ERRORS),
         default="strict",
         help="bytes that are no text: end with the file and offset (strict), read them as �, or leave them out",
     )
@@ -154,9 +151,9 @@ def add_input(group: Any) -> None:
 
 def add_output(group: Any) -> None:
     """What is written where."""
-    group.add_argument("--top", type=int, metavar="N", help=f"only the first N rows; 0: all (table: {DEFAULT_TOP})")
+    group.add_argument("--top", type=whole(0), metavar="N", help=f"the first N rows; 0: all (table: {DEFAULT_TOP})")
     group.add_argument("--output", metavar="FILE", help="write there instead of standard output; - is standard output")
-    group.add_argument("--format", choices=tuple(mapreduce.FORMATS), default="table", help="how to print rows (table)")
+    group.add_argument("--format", **one_of(*mapreduce.FORMATS), default="table", help="how to print rows (table)")
     group.add_argument(
         "--save", metavar="FILE", help="keep the whole answer of a job by key, for procession.KeyedResult.open(FILE)"
     )
@@ -200,10 +197,9 @@ def run_mapreduce(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> None:
     """Raises ValueError or LookupError for arguments that cannot be."""
-    if options.top is not None and options.top < 0:
-        raise ValueError(f"--top must not be negative, and is {options.top}")
-    if options.retries < 0:
-        raise ValueError(f"--retries must not be negative, and is {options.retries}")
+    needed = NEEDED.get(options.job, "")
+    if needed and getattr(options, needed) is None and not any(one.startswith(f"{needed}=") for one in options.set):
+        raise ValueError(f"{options.job} needs --{needed}; procession mapreduce --help has an example")
     codecs.lookup(options.encoding)
     if options.compare and "-" in options.inputs:
         raise ValueError("--compare reads its input twice, which standard input does not allow")

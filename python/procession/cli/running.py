@@ -13,63 +13,57 @@ from __future__ import annotations
 import os
 import sys
 
+from procession.cli.codes import EXIT_USAGE
+from procession.cli.manual import Manual, Option
+from procession.cli.mistakes import refuse
+from procession.cli.programs import METHODS, PROGRAM, parse
+
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Any
 
-__all__ = ["add_run", "run"]
+__all__ = ["MANUAL", "OPTIONS", "run"]
 
-USAGE = (
-    "usage: procession run [--context NAME] [--forward-output] [--trace FILE]\n"
-    "                      [--report FILE] [--record DIRECTORY]\n"
-    "                      SCRIPT | -m MODULE | -c CODE [ARGUMENTS]"
+MANUAL = Manual(
+    "run",
+    PROGRAM,
+    "Run a Python program as it is, on procession: `multiprocessing` and its modules, in the program, in the libraries "
+    "it uses and in all its child processes, are procession's. Everything else is as under `python`.",
+    (
+        "procession run simulate.py --steps 1000",
+        "procession run --context forkserver -m mypackage.train",
+        "procession run --trace run.json --report run.html simulate.py",
+        "procession run -c 'import multiprocessing; print(multiprocessing.cpu_count())'",
+        "python -X dev -m procession run simulate.py",
+    ),
+    ("The files are written when the program has ended, by whatever: its end, an error, Ctrl-C, a crash, kill -9.",),
+)
+OPTIONS: tuple[Option, ...] = (
+    Option("SCRIPT", help="a file, a directory or zip file with a __main__.py, or - for standard input"),
+    Option("-m", "MODULE", "a module or package, found as imports are"),
+    Option("-c", "CODE", "the program itself"),
+    Option("ARGUMENTS", help="what the program finds in sys.argv[1:]"),
+    Option(
+        "--context",
+        "NAME",
+        "how processes are started: fork, spawn, forkserver or thread (threads for processes), unless the program "
+        "calls set_start_method itself",
+        choices=METHODS,
+    ),
+    Option("--forward-output", help="bring what children print and log here: whole lines, with the process's name"),
+    Option("--trace", "FILE", "write a timeline: open it in https://ui.perfetto.dev or in chrome://tracing"),
+    Option("--report", "FILE", "write a page about the run, for any browser"),
+    Option(
+        "--record",
+        "DIRECTORY",
+        "keep the recording that both are made of; `procession report DIRECTORY` makes a page of it later",
+    ),
+    Option("--help -h", help="this help"),
 )
 
-HELP = f"""\
-{USAGE}
-
-Run an unmodified Python program on procession: `multiprocessing` and its
-modules, in the program, in the libraries it uses and in all its child
-processes, are procession's. Everything else is as under `python`.
-
-  SCRIPT              a file, a directory or zip file with a __main__.py, or -
-                      for standard input
-  -m MODULE           a module or package, found as imports are
-  -c CODE             the program itself
-  ARGUMENTS           what the program finds in sys.argv[1:]
-  --context NAME      how processes are started: fork, spawn, forkserver, or
-                      thread (threads for processes), unless the program calls
-                      set_start_method itself
-  --forward-output    bring what children print and log here: whole lines with
-                      the process's name, in order
-  --trace FILE        write a timeline of the run: open it in
-                      https://ui.perfetto.dev or in chrome://tracing
-  --report FILE       write a page about the run, for any browser
-  --record DIRECTORY  keep the recording both are made of; `procession report
-                      DIRECTORY` makes a page of it later
-
-The files are written when the program has ended, by whatever: its end, an
-error, Ctrl-C, a crash, kill -9.
-
-Exit code: the program's; 2 wrong usage, or no such file.
-
-Examples:
-    procession run simulate.py --steps 1000
-    procession run --context forkserver -m mypackage.train
-    procession run --trace run.json --report run.html simulate.py
-    python -X dev -m procession run simulate.py"""
-
-EXIT_USAGE = 2
-OPTIONS = {"--context": "name", "--trace": "file", "--report": "file", "--record": "directory"}
-
 launchers: list[Any] = []  # the main modules before the program's: they have frames below it
-
-
-def add_run(commands: Any) -> None:
-    """The entry of `procession run` in the list of commands; `run` itself reads its arguments."""
-    commands.add_parser("run", help="run an unmodified multiprocessing program on this package", add_help=False)
 
 
 def run(arguments: list[str]) -> int:
@@ -77,45 +71,18 @@ def run(arguments: list[str]) -> int:
 
     Raises: whatever ends the program; SystemExit for wrong usage.
     """
-    given, rest = _options(arguments)
+    given, rest = parse(MANUAL, OPTIONS, arguments)
     command = list(rest)
-    kind, rest = (rest[0], rest[1:]) if rest and rest[0] in ("-m", "-c") else ("", rest)
-    if not rest:
-        _refuse(f"nothing to run{kind and f' after {kind}'}")
+    kind, rest = (rest[0], rest[1:]) if rest[0] in ("-m", "-c") else ("", rest)
+    if given.pop("--forward-output", ""):
+        from .._output import VARIABLE
+
+        os.environ[VARIABLE] = "1"  # for all processes to come
     if len(given) > ("--context" in given):
         _record(given, command)
     _install(given.get("--context"))
     {"-m": _run_module, "-c": _run_code, "": _run_script}[kind](rest[0], rest[1:])
     return 0
-
-
-def _options(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """The values of our own options, and what follows them: the program and its arguments."""
-    given: dict[str, str] = {}
-    rest = list(arguments)
-    while rest and rest[0].startswith("-") and rest[0] not in ("-", "-m", "-c"):
-        option, equals, value = rest.pop(0).partition("=")
-        if option in ("-h", "--help"):
-            print(HELP)
-            sys.exit(0)
-        if option[:2] in ("-m", "-c") and not option.startswith("--"):  # as python does: `-mpackage`
-            return given, [option[:2], option[2:] + equals + value, *rest]
-        if option == "--" and rest:
-            return given, rest
-        if option == "--forward-output" and not equals:
-            from .._output import VARIABLE
-
-            os.environ[VARIABLE] = "1"  # for all processes to come
-            continue
-        if option not in OPTIONS or not (equals or rest):
-            _refuse(f"no {OPTIONS[option]} after {option}" if option in OPTIONS else f"no option {option}")
-        given[option] = value if equals else rest.pop(0)
-    return given, rest
-
-
-def _refuse(message: str) -> None:
-    print(f"{USAGE}\nprocession run: {message}", file=sys.stderr)
-    sys.exit(EXIT_USAGE)
 
 
 def _record(given: dict[str, str], command: list[str]) -> None:
@@ -125,7 +92,7 @@ def _record(given: dict[str, str], command: list[str]) -> None:
     try:
         begin(Wishes(given.get("--trace"), given.get("--report"), given.get("--record")), command)
     except (OSError, ValueError) as error:
-        _refuse(str(error))
+        refuse("run", str(error))
 
 
 def _install(context: str | None) -> None:
@@ -134,7 +101,7 @@ def _install(context: str | None) -> None:
     try:
         install(context)
     except ValueError as error:
-        _refuse(str(error))
+        refuse("run", str(error))
 
 
 # The kinds of programs

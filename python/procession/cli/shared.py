@@ -1,4 +1,4 @@
-"""What every command needs: exit codes, messages of one line, sizes as people write them, and where an answer goes."""
+"""What every command needs: messages of one line, arguments that several have, and where an answer goes."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ import contextlib
 import io
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 import procession
-from procession._sizes import parse_size
+from procession.cli.arguments import whole
+from procession.cli.mistakes import meant
+from procession.cli.programs import METHODS
 from procession.progress.words import counted
 
 if TYPE_CHECKING:
     from procession.checkpoint import Checkpoint
 
 __all__ = [
-    "EXIT_FAILED",
-    "EXIT_INPUT",
-    "EXIT_INTERRUPTED",
-    "EXIT_OK",
-    "EXIT_PIPE_CLOSED",
-    "EXIT_USAGE",
+    "ENGINES",
+    "ERRORS",
     "add_checkpoint",
     "add_timeline",
     "add_workers",
@@ -37,15 +34,10 @@ __all__ = [
     "context_of",
     "counted",
     "output",
-    "size_argument",
 ]
 
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INPUT = 3
-EXIT_INTERRUPTED = 128 + signal.SIGINT
-EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
+ENGINES = (*METHODS, "dask", "ray")
+ERRORS = ("strict", "replace", "ignore")  # what becomes of bytes that are no text
 
 
 def complain(message: str, code: int) -> int:
@@ -59,17 +51,9 @@ def columns(least: int = 40) -> int:
     return max(shutil.get_terminal_size((80, 24)).columns, least)
 
 
-def size_argument(text: str) -> int:
-    """A number of bytes, as `parse_size` has it. For argparse, which words the error."""
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def add_workers(one: Any) -> None:
     """The arguments about workers."""
-    one.add_argument("--workers", type=int, metavar="N", help="how many workers (default: one per usable CPU)")
+    one.add_argument("--workers", type=whole(1, "worker"), metavar="N", help="how many workers (one per usable CPU)")
     one.add_argument(
         "--on",
         "--context",
@@ -86,7 +70,10 @@ def context_of(options: argparse.Namespace) -> Iterator[Any]:
 
     Raises: ValueError for a name of none; EngineMissing, ClusterUnreachable, VersionMismatch.
     """
-    context = procession.get_context(options.on)
+    try:
+        context = procession.get_context(options.on)
+    except ValueError as error:
+        raise ValueError(f"{error}{meant(options.on, ENGINES)}") from None
     try:
         yield context
     finally:
@@ -96,7 +83,7 @@ def context_of(options: argparse.Namespace) -> Iterator[Any]:
 
 def add_timeline(one: Any) -> None:
     """The arguments about what the command did, for those who want to look into that."""
-    group = one.add_argument_group("timeline")
+    group = one.add_argument_group("Timeline")
     group.add_argument("--trace", metavar="FILE", help="write a trace, for https://ui.perfetto.dev or chrome://tracing")
     group.add_argument("--report", metavar="FILE", help="write a page about the run, for any browser")
 
@@ -112,7 +99,7 @@ def begin_timeline(options: argparse.Namespace, command: list[str]) -> None:
 
 def add_checkpoint(one: Any, unit: str) -> Any:
     """The arguments about a checkpoint of finished units; the group that they are in."""
-    group = one.add_argument_group("checkpoint")
+    group = one.add_argument_group("Checkpoint")
     group.add_argument(
         "--checkpoint",
         metavar="PATH",
@@ -150,7 +137,10 @@ def output(path: str | None) -> Iterator[TextIO]:
             yield out
         return
     path = os.path.realpath(path)
-    descriptor, draft = tempfile.mkstemp(prefix=".procession-", dir=os.path.dirname(path))
+    try:
+        descriptor, draft = tempfile.mkstemp(prefix=".procession-", dir=os.path.dirname(path))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None  # who asked knows this name, and not the draft's
     try:
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as out:
             yield out

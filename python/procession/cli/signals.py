@@ -15,9 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["EXIT_TERMINATED", "Terminated", "ending_input", "terminable"]
-
-EXIT_TERMINATED = 128 + signal.SIGTERM
+__all__ = ["Terminated", "ending_input", "terminable"]
 
 
 class Terminated(BaseException):

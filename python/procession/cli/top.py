@@ -11,54 +11,50 @@ import os
 import select
 import sys
 import threading
-from typing import Any
 
-from procession.cli.shared import EXIT_USAGE, complain
+from procession.cli.arguments import Parser, whole
+from procession.cli.codes import EXIT_FAILED, EXIT_USAGE
+from procession.cli.manual import Manual
+from procession.cli.shared import complain
 from procession.errors import NoSuchProgram
 
-__all__ = ["add_top"]
+__all__ = ["MANUAL", "parser"]
 
-EXIT_NO_PROGRAM = 1
 SERVER = "PROCESSION_TOP_SERVER"  # the number of the process that serves this screen to a browser
 INSTALL = "pip install 'procession[top]'"
 
-HELP = """\
-Shows processes and threads with processor time and memory, and who waits for
-what; queues, locks and pools. Watching costs the program nothing: it is read
-from outside, also when it hangs. ? shows the keys.
+MANUAL = Manual(
+    "top",
+    "[OPTIONS] [PID]",
+    "A task manager for programs that use procession: processes and threads with processor time and memory, and who "
+    "waits for what; queues, locks and pools. ? shows the keys, q leaves.",
+    (
+        "procession top",
+        "procession top 4121",
+        "procession top --web --port 8765",
+    ),
+    (
+        "Without PID every program of this user that uses procession, also those that start later. Watching costs the "
+        "program nothing: it is read from outside, also when it hangs.",
+        "With --web a browser shows the same. The address that is printed has a secret in it; whoever has it can watch "
+        "and end these processes. It is reached from this machine only: from another, through "
+        "`ssh -L PORT:127.0.0.1:PORT HOST`.",
+        "It needs more packages: pip install 'procession[top]'.",
+    ),
+)
 
-Without PID every program of this user that uses procession, also those that
-start later.
 
-With --web a browser shows the same. The address that is printed has a secret in
-it; whoever has it can watch and end these processes. It is reached from this
-machine only: from another, through `ssh -L PORT:127.0.0.1:PORT HOST`.
-
-Exit code: 0; 1 no such program (gone, another user's, or not procession's);
-2 wrong usage, no terminal.
-
-Examples:
-    procession top
-    procession top 4121
-    procession top --web --port 8765"""
-
-
-def add_top(commands: Any) -> None:
-    """The entry of `procession top` in the list of commands."""
-    one = commands.add_parser(
-        "top",
-        help="watch running programs: processes, queues, locks, pools, deadlocks",
-        description="A task manager for programs that use procession.",
-        epilog=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser() -> Parser:
+    """The arguments of `procession top`."""
+    one = Parser(MANUAL)
     one.set_defaults(command=run_top)
-    one.add_argument("pid", metavar="PID", type=int, nargs="?", help="the number of any process of the program")
+    one.add_argument("pid", metavar="PID", type=whole(1), nargs="?", help="the number of any process of the program")
     one.add_argument(
-        "--interval", metavar="SECONDS", type=float, default=1.0, help="between two looks (1; at least 0.1)"
+        "--interval", metavar="SECONDS", type=float, default=1.0, help="time between two looks (1; at least 0.1)"
     )
     one.add_argument("--web", action="store_true", help="serve it to a browser on this machine")
     one.add_argument("--port", metavar="N", type=int, default=0, help="of --web; one that is free, if not given")
+    return one
 
 
 def run_top(options: argparse.Namespace) -> int:
@@ -81,7 +77,7 @@ def run_top(options: argparse.Namespace) -> int:
     try:
         watch = Watch(options.pid)
     except NoSuchProgram as error:
-        return complain(f"{error}. `procession ps` lists what can be watched", EXIT_NO_PROGRAM)
+        return complain(f"{error}. `procession ps` lists what can be watched", EXIT_FAILED)
     if options.web:
         watch.close()
         from procession.monitor.web import serve

@@ -44,7 +44,7 @@ class Driver:
         self._with_callbacks = 0  # jobs whose callbacks have not been called
 
     def attend(self) -> None:
-        """A call with a time limit is about to be submitted, and nobody may come to wait for it."""
+        """A call with a time limit or retries is about to be submitted, and nobody may come to wait for it."""
         self._attended = True
 
     def expect_callbacks(self) -> None:

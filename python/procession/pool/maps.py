@@ -322,7 +322,7 @@ class Maps:
         if items:  # as the standard library: where nothing is called nobody is told
             job.call_back(callback, error_callback)
         job.seal()
-        if timeout is not None:
+        if timeout is not None or job._limits.retries:
             self._core.attend()
         if display is not None:
             job.show(display, progress, len(items))

@@ -208,8 +208,8 @@ class Pool(Maps, Inherited):
         job._limits, job._tries = self._limits, None
         if retries is not None or timeout is not None:
             job._limits = self._limits_for(retries, timeout)
-            if timeout is not None:
-                core.attend()
+        if timeout is not None or job._limits.retries:
+            core.attend()
         if callback is not None or error_callback is not None:
             job._callbacks = (callback, error_callback)
             core.expect_callbacks()

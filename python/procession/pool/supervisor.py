@@ -2,8 +2,9 @@
 
 There is no thread for that. Whoever waits for a result reads answers for everybody: of several waiting threads one, the
 leader, waits at the ring; the others sleep until it has read something or gives up the lead. The leader also looks
-after the workers, every 20 ms. Only where callbacks are to be called, or workers have limits or retire while nobody may
-be waiting, a thread of the pool's own takes part, and ends when there is nothing more to drive.
+after the workers, every 20 ms. Only where callbacks are to be called, or calls have limits or are to be tried again, or
+workers retire, while nobody may be waiting, a thread of the pool's own takes part, and ends when there is nothing more
+to drive.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Event, Semaphore, Condition, Barrier and managers' proxies: what orders threads, and is called seldom."""
+"""Event, Semaphore, Condition, Barrier, repairs and managers' proxies: what orders threads, and is called seldom."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import zlib
 from multiprocessing import connection
 
 from ... import synchronize
+from ..._owner import Repair
 from . import tokens
 from .replacing import replace
 
@@ -25,6 +26,7 @@ def watch() -> None:
     _watch_semaphore(synchronize.Semaphore)
     _watch_condition(synchronize.Condition)
     _watch_barrier(synchronize.Barrier)
+    _watch_repair(Repair)
     _watch_connections(connection.Connection)
     watch_managers()
 
@@ -90,6 +92,26 @@ def _watch_semaphore(cls: Any) -> None:
         plain_exit(self, *exception)
 
     replace(cls, acquire=acquire, release=release, __enter__=enter, __exit__=leave)
+
+
+def _watch_repair(cls: Any) -> None:
+    """`with lock.repair()` holds the lock, or a permit, as `with lock` does."""
+    plain_enter, plain_exit = cls.__enter__, cls.__exit__
+
+    def enter(self: Any) -> Any:
+        found = plain_enter(self)
+        (tokens.acquired if _has_permits(self._lock) else tokens.locked)(self._lock)
+        return found
+
+    def leave(self: Any, *exception: object) -> None:
+        (tokens.releasing if _has_permits(self._lock) else tokens.unlocking)(self._lock)
+        plain_exit(self, *exception)
+
+    replace(cls, __enter__=enter, __exit__=leave)
+
+
+def _has_permits(lock: Any) -> bool:
+    return isinstance(lock, synchronize.Semaphore)
 
 
 def _watch_condition(cls: Any) -> None:

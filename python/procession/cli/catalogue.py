@@ -9,7 +9,10 @@ class Command:
     """A command's entry on the first screen, and the module here that has its `MANUAL` and does it."""
 
     def __init__(self, group: str, name: str, summary: str, module: str) -> None:
-        self.group, self.name, self.summary, self.module = group, name, summary, module
+        self.group: str = group
+        self.name: str = name
+        self.summary: str = summary
+        self.module: str = module
 
 
 COMMANDS = (

@@ -30,7 +30,7 @@ class Paint:
     """Colours texts for a stream, or leaves them alone."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.on = coloured(stream)
+        self.on: bool = coloured(stream)
 
     def __call__(self, text: str, colour: str) -> str:
         return f"{colour}{text}{PLAIN}" if self.on and colour and text else text

@@ -31,8 +31,8 @@ class Option:
     ) -> None:
         """`names` are divided by blanks; those of an argument begin with no dash. `value`: "needed", or "optional",
         after an equals sign. An option without a metavar takes none."""
-        self.option_strings = [name for name in names.split() if name.startswith("-")]
-        self.metavar = metavar or ("" if self.option_strings else names)
+        self.option_strings: list[str] = [name for name in names.split() if name.startswith("-")]
+        self.metavar: str = metavar or ("" if self.option_strings else names)
         self.help = help
         self.choices = choices
         self.value = value
@@ -46,8 +46,11 @@ class Manual:
         self, name: str, usage: str, description: str, examples: tuple[str, ...], notes: tuple[str, ...] = ()
     ) -> None:
         """`usage` without the command's name. Paragraphs of `notes` that begin with a blank are printed as they are."""
-        self.name, self.usage, self.description = name, usage, description
-        self.examples, self.notes = examples, notes
+        self.name: str = name
+        self.usage: str = usage
+        self.description: str = description
+        self.examples: tuple[str, ...] = examples
+        self.notes: tuple[str, ...] = notes
 
     def text(self, groups: Iterable[tuple[str, Iterable[Any]]]) -> str:
         """All of the help. `groups`: titles, and the options or arguments below them, ours or argparse's."""

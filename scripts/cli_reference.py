@@ -84,7 +84,7 @@ def page() -> str:
     """The whole page."""
     told = COMPLETION.examples
     bash, zsh, fish = (line.partition("  #")[0].strip() for line in told)
-    parts = [OPENING, f"```none\n{overview()}\n```\n", WAYS.format(bash=bash, zsh=zsh, fish=cell(fish))]
+    parts = [OPENING, f"```none\n{overview()}\n```\n", WAYS.format(bash=bash, zsh=zsh, fish=escaped(fish))]
     return "\n".join([*parts, *("\n".join(section(one.name)) for one in COMMANDS)]).rstrip() + "\n"
 
 
@@ -106,7 +106,7 @@ def section(name: str) -> Iterator[str]:
         yield f"![procession {name}: {PICTURES[name]}](../pictures/{name}.svg)\n"
     for title, options in groups:
         yield f"| {title} | |\n| --- | --- |"
-        yield from (f"| `{cell(shown(one))}` | {cell(one.help or '')} |" for one in options)
+        yield from (f"| `{escaped(shown(one))}` | {cell(one.help or '')} |" for one in options)
         yield ""
     for note in manual.notes:
         yield f"```python\n{textwrap.dedent(note)}\n```\n" if note.startswith(" ") else f"{filled(note)}\n"
@@ -121,8 +121,13 @@ def filled(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """As it may stand in a table."""
-    return literal(text).replace("|", "\\|")
+    """Prose as it may stand in a table."""
+    return escaped(literal(text))
+
+
+def escaped(text: str) -> str:
+    """Code as it may stand in a table."""
+    return text.replace("|", "\\|")
 
 
 def literal(text: str) -> str:

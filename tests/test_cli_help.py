@@ -17,8 +17,9 @@ import pytest
 from commands import COMMAND, left_behind, load_script, procession
 from terminal import INTERRUPT, Terminal
 
-from procession import Lock
-from procession.cli import checking, main, running
+from procession import Lock, mapreduce
+from procession.check import finding
+from procession.cli import catalogue, checking, main, running
 from procession.cli.catalogue import COMMANDS, overview
 from procession.cli.codes import CODES
 from procession.cli.commands import parser_of
@@ -104,6 +105,23 @@ def test_help_where_characters_are_lacking(tmp_path: Path) -> None:
     done = procession("map", "--help", cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\ufffd" in done.stdout
+
+
+def test_what_is_written_twice_is_the_same() -> None:
+    assert (*finding.KINDS,) == catalogue.KINDS
+    assert (*mapreduce.FORMATS,) == catalogue.FORMATS
+    assert (*mapreduce.ON_ERROR,) == catalogue.ON_ERROR
+    assert set(catalogue.JOBS) == set(mapreduce.built_in_jobs())
+
+
+@pytest.mark.parametrize("words", [["map", "--help"], ["mapreduce", "--help"], ["mapreduce", "wordcuont"]])
+def test_nothing_that_works_is_loaded_for_help(words: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *COMMAND[1:], *words], stderr=-1, stdout=-1, cwd=tmp_path
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines()}
+    assert "procession.cli.commands" in loaded
+    assert not loaded & {"procession.mapreduce", "procession.pool", "procession._native"}
 
 
 def test_the_page_is_what_the_commands_say() -> None:

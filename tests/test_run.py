@@ -169,6 +169,16 @@ def test_wrong_usage(tmp_path: Path, arguments: list[str], message: str) -> None
     assert ended.stderr.endswith("\nSee: procession run --help\n")
 
 
+def test_a_file_that_is_no_source_is_named(tmp_path: Path) -> None:
+    (tmp_path / "picture.py").write_bytes(b"GIF89a\n\0\0")
+    ended = run(LAUNCHER, ["picture.py"], tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [
+        f'  File "{tmp_path / "picture.py"}", line 2',
+        "SyntaxError: source code cannot contain null bytes",
+    ]
+
+
 def test_help(tmp_path: Path) -> None:
     ended = run(LAUNCHER, ["--help"], tmp_path)
     assert ended.returncode == 0

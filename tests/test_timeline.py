@@ -369,5 +369,5 @@ def test_what_is_no_trace_or_half_of_one_says_so(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(whole), indent=1))  # by somebody else's tool
     assert "<html" in report_text(path)
     done = subprocess.run([sys.executable, "-m", "procession", "report", "missing"], cwd=tmp_path, capture_output=True)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert b"No such file" in done.stderr

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from procession.check.finding import KINDS
-from procession.cli import checking
 from procession.testing import wait_until
 
 LOSES = """
@@ -156,10 +154,6 @@ def test_wrong_usage(arguments: list[str], message: str) -> None:
     ended = run(*arguments)
     assert ended.returncode == 2
     assert message in ended.stderr
-
-
-def test_the_command_knows_every_kind() -> None:
-    assert tuple(KINDS) == checking.KINDS
 
 
 def test_no_such_file() -> None:

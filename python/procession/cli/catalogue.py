@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMANDS", "Command", "command", "overview"]
+__all__ = ["COMMANDS", "FORMATS", "JOBS", "KINDS", "ON_ERROR", "Command", "command", "overview"]
 
 
 class Command:
@@ -26,6 +26,16 @@ COMMANDS = (
     Command("This machine", "doctor", "what it allows, what is missing, and what mends it", "doctoring"),
     Command("This machine", "bench", "how fast procession is here, beside its rivals", "benching"),
     Command("This machine", "completion", "let the Tab key complete all of this", "completing"),
+)
+
+# What arguments may be: written here too, and held to the originals by a test, since help and the Tab key should not
+# have to load what does the work.
+JOBS = ("wordcount", "index", "groupby", "grep")
+FORMATS = ("table", "json", "csv", "arrow")
+ON_ERROR = ("stop", "skip", "null")
+KINDS: tuple[str, ...] = (  # of findings
+    *("race", "lost-update", "lost-write", "deadlock", "nobody-can-fill"),
+    *("lock-order", "lock-at-exit", "lock-across-fork", "never-joined", "copies"),
 )
 
 OVERVIEW = """\

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 
+from procession.cli.catalogue import KINDS
 from procession.cli.codes import EXIT_BROKEN, EXIT_FINDINGS
 from procession.cli.manual import Manual, Option
 from procession.cli.mistakes import none_of, refuse
@@ -39,10 +40,6 @@ MANUAL = Manual(
         "A comment at the end of a line leaves out what is found there:",
         "    # procession: ignore[race]",
     ),
-)
-KINDS: tuple[str, ...] = (  # those of `check.finding`, whose import is for later
-    *("race", "lost-update", "lost-write", "deadlock", "nobody-can-fill"),
-    *("lock-order", "lock-at-exit", "lock-across-fork", "never-joined", "copies"),
 )
 OPTIONS: tuple[Option, ...] = (
     Option("SCRIPT", help="a file, a directory or zip file with a __main__.py, or - for standard input"),

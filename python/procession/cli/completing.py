@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from procession.cli.arguments import Parser, one_of
-from procession.cli.catalogue import COMMANDS, command
+from procession.cli.catalogue import COMMANDS, JOBS, KINDS, command
 from procession.cli.codes import EXIT_OK
 from procession.cli.manual import Manual
 from procession.cli.programs import METHODS
@@ -212,22 +212,10 @@ def _programs() -> list[tuple[str, str]]:
     return list({str(program.pid): program.command for program in _registry.programs()}.items())
 
 
-def _jobs() -> list[tuple[str, str]]:
-    from procession.mapreduce import built_in_jobs
-
-    return [(name, "") for name in sorted(built_in_jobs())]
-
-
-def _kinds() -> list[tuple[str, str]]:
-    from procession.check.finding import KINDS
-
-    return list(KINDS.items())
-
-
 FIND: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "PID": _programs,
-    "JOB": _jobs,
-    "KINDS": _kinds,
+    "JOB": lambda: [(name, "") for name in JOBS],
+    "KINDS": lambda: [(name, "") for name in KINDS],
     "ENGINE": lambda: [(name, "") for name in ENGINES],
     "NAME": lambda: [(name, "") for name in METHODS],
     "HOW": lambda: [(name, "") for name in ("count", "sum", "mean", "min", "max", "lines")],

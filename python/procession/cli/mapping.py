@@ -8,9 +8,9 @@ import os
 import stat
 import sys
 
-from procession import mapreduce
 from procession._sizes import shown_size
 from procession.cli.arguments import Parser, one_of, positive_seconds, size, whole
+from procession.cli.catalogue import ON_ERROR
 from procession.cli.codes import EXIT_OK
 from procession.cli.manual import Manual
 from procession.cli.shared import (
@@ -23,7 +23,6 @@ from procession.cli.shared import (
     counted,
 )
 from procession.cli.signals import ending_input
-from procession.progress.runs import LineBar
 
 __all__ = ["MANUAL", "parser"]
 
@@ -59,7 +58,7 @@ def parser() -> Parser:
     one.add_argument("--unordered", action="store_true", help="results in the order they come")
     one.add_argument(
         "--on-error",
-        **one_of(*mapreduce.ON_ERROR),
+        **one_of(*ON_ERROR),
         default="stop",
         help="a line that fails: end with its number (stop), leave it out (skip), or write null",
     )
@@ -87,6 +86,9 @@ def parser() -> Parser:
 
 def run_map(options: argparse.Namespace) -> int:
     """`procession map`."""
+    from procession import mapreduce
+    from procession.progress.runs import LineBar
+
     checkpoint = checkpoint_of(options, retry_failed=options.retry_failed)
     if checkpoint is not None and not checkpoint.reset:
         refuse_appending(options.checkpoint)

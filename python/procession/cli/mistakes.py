@@ -50,7 +50,7 @@ def no_command(given: list[str]) -> str:
     """What is wrong with these arguments, of which the first is no command."""
     import os
 
-    from procession.cli.catalogue import COMMANDS
+    from procession.cli.catalogue import COMMANDS, JOBS
 
     first, names = given[0], [one.name for one in COMMANDS]
     if first.startswith("-") and first[:2] not in ("-m", "-c"):
@@ -61,8 +61,6 @@ def no_command(given: list[str]) -> str:
         return f"no command is called {first!r}; to run a program: procession run {shlex.join(given)}"
     if found := meant(first, names):
         return f"no command is called {first!r}{found}"
-    from procession.mapreduce import built_in_jobs
-
-    if first in built_in_jobs():
+    if first in JOBS:
         return f"no command is called {first!r}; it is a job: procession mapreduce {first} INPUT"
     return f"no command is called {first!r}; there are {listed(names)}"

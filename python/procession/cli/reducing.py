@@ -7,11 +7,11 @@ import codecs
 import contextlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from procession import mapreduce
 from procession._sizes import shown_size
 from procession.cli.arguments import Parser, one_of, positive_seconds, size, whole
+from procession.cli.catalogue import FORMATS, JOBS
 from procession.cli.codes import EXIT_FAILED, EXIT_OK
 from procession.cli.manual import Manual
 from procession.cli.mistakes import none_of
@@ -25,7 +25,10 @@ from procession.cli.shared import (
     counted,
     output,
 )
-from procession.progress.runs import Bar
+
+if TYPE_CHECKING:
+    from procession.mapreduce import Answer
+    from procession.progress.runs import Bar
 
 __all__ = ["MANUAL", "parser"]
 
@@ -115,9 +118,8 @@ def parser() -> Parser:
 
 def job_name(text: str) -> str:
     """For `type=`: a name without a colon is a built-in job's."""
-    jobs = mapreduce.built_in_jobs()
-    if ":" not in text and text not in jobs:
-        known = none_of(text, sorted(jobs), "built-in job")
+    if ":" not in text and text not in JOBS:
+        known = none_of(text, JOBS, "built-in job")
         raise argparse.ArgumentTypeError(f"{known} (your own is file.py:Class)")
     return text
 
@@ -153,7 +155,7 @@ def add_output(group: Any) -> None:
     """What is written where."""
     group.add_argument("--top", type=whole(0), metavar="N", help=f"the first N rows; 0: all (table: {DEFAULT_TOP})")
     group.add_argument("--output", metavar="FILE", help="write there instead of standard output; - is standard output")
-    group.add_argument("--format", **one_of(*mapreduce.FORMATS), default="table", help="how to print rows (table)")
+    group.add_argument("--format", **one_of(*FORMATS), default="table", help="how to print rows (table)")
     group.add_argument(
         "--save", metavar="FILE", help="keep the whole answer of a job by key, for procession.KeyedResult.open(FILE)"
     )
@@ -163,6 +165,8 @@ def add_output(group: Any) -> None:
 
 def run_mapreduce(options: argparse.Namespace) -> int:
     """`procession mapreduce`."""
+    from procession import mapreduce
+
     check(options)
     checkpoint = checkpoint_of(options, interval=options.checkpoint_interval)
     given = {"arguments": job_arguments(options), "encoding": options.encoding, "errors": options.errors}
@@ -219,7 +223,7 @@ def job_arguments(options: argparse.Namespace) -> dict[str, Any]:
     return arguments
 
 
-def save(answer: mapreduce.Answer, path: str) -> None:
+def save(answer: Answer, path: str) -> None:
     """Raises ValueError for a job without keys, OSError."""
     if not hasattr(answer.total, "save"):
         raise ValueError("--save keeps answers of jobs by key, and this job has no keys")
@@ -228,11 +232,15 @@ def save(answer: mapreduce.Answer, path: str) -> None:
 
 def bar(options: argparse.Namespace, label: str) -> Bar:
     """The progress bar of a command, on standard error."""
+    from procession.progress.runs import Bar
+
     return Bar(os.path.basename(label), sys.stderr, show=not options.no_progress)
 
 
-def compare(options: argparse.Namespace, answer: mapreduce.Answer, given: dict[str, Any]) -> int:
+def compare(options: argparse.Namespace, answer: Answer, given: dict[str, Any]) -> int:
     """Runs the same job in this process alone and says how the two differ."""
+    from procession import mapreduce
+
     with bar(options, "one process") as shown, contextlib.redirect_stdout(sys.stderr):
         alone = mapreduce.run_here(options.job, options.inputs, progress=shown.update, **given)
     same = mapreduce.equal(alone.total, answer.total)
@@ -242,7 +250,7 @@ def compare(options: argparse.Namespace, answer: mapreduce.Answer, given: dict[s
     return EXIT_OK if same else EXIT_FAILED
 
 
-def summary(answer: mapreduce.Answer) -> str:
+def summary(answer: Answer) -> str:
     """A run in two lines: what was read and how fast; what it cost."""
     left_out = f" ({answer.binary_files:,} binary left out)" if answer.binary_files else ""
     rate = shown_size(answer.size_bytes / answer.seconds)
@@ -264,4 +272,6 @@ def summary(answer: mapreduce.Answer) -> str:
 
 def times() -> str:
     """The multiplication sign, if standard error has it."""
+    from procession import mapreduce
+
     return "×" if mapreduce.can_show("×", sys.stderr) else "x"

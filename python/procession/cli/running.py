@@ -149,7 +149,14 @@ def _run_file(path: str) -> None:
         _execute(_new_main(bytecode, __file__=path, __cached__=None), lambda: bytecode.get_code("__main__"))
         return
     main = _new_main(machinery.SourceFileLoader("__main__", path), __file__=path, __cached__=None)
-    _execute(main, lambda: compile(source, path, "exec", dont_inherit=True))
+    _execute(main, lambda: _compiled(source, path))
+
+
+def _compiled(source: bytes, path: str) -> Any:
+    if b"\0" in source:  # the error that `compile` raises does not name the file
+        line = source.count(b"\n", 0, source.index(b"\0")) + 1
+        raise SyntaxError("source code cannot contain null bytes", (path, line, None, None))
+    return compile(source, path, "exec", dont_inherit=True)
 
 
 def _run_module(name: str, arguments: list[str]) -> None:

@@ -15,12 +15,15 @@ RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml
 TOOLS := $(VENV)/.stamp-tools
 ECOSYSTEM := .venv-ecosystem
 EXTENSION := $(VENV)/.stamp-extension
+RELEASE := .venv-release
+# What the wheels are for; `make wheels WHEELS=x86_64-unknown-linux-gnu` builds one
+WHEELS ?= x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
 
 # The environment variable keeps maturin from picking up a virtual environment that happens to be active.
 MATURIN := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat planted check-conformance bench bench-quick bench-mapreduce simulate docs changelog clean
+.PHONY: help setup develop demo test conformance ecosystem test-pythons check format loom miri fuzz crash soak flat planted check-conformance bench bench-quick bench-mapreduce simulate docs changelog wheels smoke reproducible licences sbom deny workflows release clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -136,7 +139,37 @@ docs: setup  ## the documentation as a site, in build/docs: warnings are errors,
 changelog:  ## print the entries waiting in changelog.d/, as the next release will list them
 	@$(PYTHON) scripts/changelog.py
 
+$(RELEASE)/.stamp: requirements-release.txt | $(BIN)/python
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-release.txt
+	@touch $@
+
+wheels: $(RELEASE)/.stamp  ## the source distribution and the wheels, into dist/ (minutes)
+	@sh scripts/wheels.sh $(RELEASE)/bin/python dist $(WHEELS)
+
+smoke:  ## install what is in dist/ on every Python of this machine, from wheel and from source, and try it
+	@$(PYTHON) scripts/smoke.py dist --source
+
+reproducible: $(RELEASE)/.stamp  ## the commit built twice, in two folders, must give the same bytes (minutes)
+	@sh scripts/reproducible.sh $(RELEASE)/bin/python $(WHEELS)
+
+licences:  ## write THIRD-PARTY-LICENSES.txt, after a change of Cargo.lock
+	@$(PYTHON) scripts/third_party.py --licences
+
+sbom:  ## write the bill of materials to dist/procession.cdx.json; the wheels have it as well
+	@mkdir -p dist
+	@$(PYTHON) scripts/third_party.py --sbom dist/procession.cdx.json
+
+deny:  ## licences, duplicates, origins and known vulnerabilities of all crates (needs cargo-deny)
+	@sh scripts/deny.sh
+
+workflows: $(RELEASE)/.stamp  ## the form of the workflow files; whether they work, only a forge can tell
+	@$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(RELEASE)/bin/zizmor --offline --quiet --min-severity medium .github/workflows
+
+release: deny reproducible wheels smoke  ## everything that a release must pass, into dist/
+
 clean:  ## remove everything that was built
-	rm -rf $(VENV) $(ECOSYSTEM) target build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ECOSYSTEM) $(RELEASE) target build dist .pytest_cache .mypy_cache .ruff_cache
 	find python crates -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

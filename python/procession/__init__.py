@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     set_forkserver_preload: Final = _default.set_forkserver_preload
     set_start_method: Final = _default.set_start_method
 
+    __version__: str
+
 __all__ = [
     "Array",
     "AuthenticationError",
@@ -116,8 +118,6 @@ __all__ = [
     "uninstall",
 ]
 
-__version__ = "0.1.0"
-
 # Public names that are not the default context's, and the modules they are in
 _ELSEWHERE = {"Executor": "executor", "KeyedResult": "gather", "install": "installing", "uninstall": "installing"}
 
@@ -146,6 +146,11 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         __import__(f"{__name__}.{name}")  # `importlib` would be one more module to load
         return globals()[name]
+    if name == "__version__":  # asked of the installed package: the one place is Cargo.toml
+        from importlib.metadata import version
+
+        globals()[name] = version(__name__)
+        return globals()[name]
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_hint(name)}")
     if name in _ELSEWHERE:
@@ -167,4 +172,4 @@ def _hint(name: str) -> str:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *__all__, *_MODULES, "__version__"})

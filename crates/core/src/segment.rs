@@ -65,7 +65,7 @@ impl Segment {
         // SAFETY: the name is NUL-terminated; the descriptor is owned from here on.
         let fd = unsafe {
             let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-            let fd = libc::memfd_create(name.as_ptr(), flags);
+            let fd = libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags) as RawFd; // by number: see `sys/linux.rs`
             if fd < 0 {
                 return Err(failed("memfd_create"));
             }

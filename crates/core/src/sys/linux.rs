@@ -1,4 +1,7 @@
 //! Linux system calls behind the contract in `mod.rs`.
+//!
+//! Those that glibc 2.17 has no function for go by number: the wheels run on it, and one missing name would be one too
+//! many when the extension is loaded. `scripts/wheels.sh` looks for such names.
 
 use super::FutexWait;
 use crate::loom::AtomicU32;
@@ -75,7 +78,7 @@ pub fn parent_pid() -> u32 {
 /// The calling thread's id in the kernel, which is Python's `threading.get_native_id()`.
 pub fn native_thread() -> u32 {
     // SAFETY: always succeeds, touches no memory.
-    unsafe { libc::gettid() as u32 }
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
 }
 
 /// What others see the calling thread called, in the kernel's lists: the first 15 bytes of this.
@@ -220,8 +223,8 @@ pub fn seconds() -> u32 {
 /// Fill `buffer` with random bytes from the kernel.
 pub fn random(buffer: &mut [u8]) -> io::Result<()> {
     // SAFETY: writes at most `buffer.len()` bytes into `buffer`.
-    let got = unsafe { libc::getrandom(buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-    if got == buffer.len() as isize { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let got = unsafe { libc::syscall(libc::SYS_getrandom, buffer.as_mut_ptr(), buffer.len(), 0) };
+    if got == buffer.len() as libc::c_long { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

@@ -75,6 +75,8 @@ def test_who_sets_a_variable_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 class Library:
     """What threadpoolctl gives for each."""
 
+    internal_api = "mkl"
+
     def __init__(self, user_api: str, threads: int) -> None:
         self.user_api, self.threads = user_api, threads
 
@@ -150,4 +152,51 @@ def test_a_real_library(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     with procession.get_context("fork").Pool(procession.cpu_count()) as pool:
         assert set(pool.apply(real_threads, (0,))) <= {1}
+    pool.join()
+
+
+def threads_of_this_process(_: object) -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def product_with_threads(threads: int) -> tuple[int, bool]:
+    import numpy
+    import threadpoolctl
+
+    size = 300
+    ones = numpy.ones((size, size))
+    with threadpoolctl.threadpool_limits(threads):
+        return max(real_threads(0)), bool((ones @ ones == size).all())
+
+
+@pytest.fixture
+def openblas(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Numpy's own, with two threads in this process."""
+    monkeypatch.undo()
+    pytest.importorskip("numpy")
+    control = pytest.importorskip("threadpoolctl")
+    if {library.internal_api for library in control.ThreadpoolController().lib_controllers} != {"openblas"}:
+        pytest.skip("numpy here calculates with another library")
+    for name in blas.variables(1):
+        monkeypatch.delenv(name, raising=False)
+    with control.threadpool_limits(2):
+        yield
+
+
+@pytest.mark.usefixtures("openblas")
+def test_telling_a_forked_openblas_starts_none_of_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+    for setting in ("0", "1"):
+        monkeypatch.setenv("PROCESSION_WORKER_THREADS", setting)
+        with procession.get_context("fork").Pool(1) as pool:
+            counts.append(pool.apply(threads_of_this_process, (0,)))
+        pool.join()
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.usefixtures("openblas")
+def test_a_task_may_ask_for_more_threads_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROCESSION_WORKER_THREADS", "1")
+    with procession.get_context("fork").Pool(1) as pool:
+        assert pool.map(product_with_threads, [1, 3, 1, 2], chunksize=1) == [(n, True) for n in (1, 3, 1, 2)]
     pool.join()

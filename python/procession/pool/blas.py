@@ -5,7 +5,8 @@ is their square, and they wait for one another. So a worker may use the CPUs div
 
 * what is loaded later reads environment variables, which the worker sets;
 * what is loaded already (numpy before a fork) is told through threadpoolctl, where that is installed. It is looked for
-  only when one of the libraries below is loaded, so workers without numbers pay nothing.
+  only when one of the libraries below is loaded, so workers without numbers pay nothing. A forked OpenBLAS is told by
+  its variables instead, which starts none of its threads.
 
 Whoever set one of the variables, to whatever, decides alone. PROCESSION_WORKER_THREADS=0 turns all of this off, another
 number takes the place of the share.
@@ -33,6 +34,8 @@ _VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+# Whether its threads run, how many a call uses, and how many there are once they run. So named since GotoBLAS2 (2010)
+_OPENBLAS = ("blas_server_avail", "blas_cpu_number", "blas_num_threads")
 _USERS = ("numpy", "scipy", "torch", "sklearn", "numexpr", "faiss")  # a library with threads came with one of these
 
 
@@ -65,8 +68,28 @@ def limit_threads(threads: int, *, forked: bool) -> None:
     for library in _surveyed if forked and _surveyed is not None else loaded_libraries():
         # GNU's OpenMP waits for ever for the threads that its process had before it was forked
         most = 1 if forked and library.user_api == "openmp" else threads
-        if (library.get_num_threads() or 0) > most:
+        if (library.get_num_threads() or 0) > most and not (forked and _write_threads(library, most)):
             library.set_num_threads(most)
+
+
+def _write_threads(library: Any, threads: int) -> bool:
+    """Tell a forked OpenBLAS by its own variables; False where that cannot be done.
+
+    It ended its threads for the fork, and starts them anew when it first needs one; `set_num_threads` starts all of
+    them before it does anything else, one for each CPU, only to leave them idle.
+    """
+    if (library.internal_api, getattr(library, "threading_layer", "")) != ("openblas", "pthreads"):
+        return False
+    import ctypes  # loaded by threadpoolctl in any case
+
+    try:
+        running, used, made = (ctypes.c_int.in_dll(library.dynlib, name) for name in _OPENBLAS)
+    except ValueError:  # this build exports no such variables
+        return False
+    if running.value:
+        return False
+    used.value = made.value = threads
+    return bool(library.get_num_threads() == threads)
 
 
 def loaded_libraries() -> list[Any]:

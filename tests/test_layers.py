@@ -18,12 +18,14 @@ CRATES = ROOT / "crates"
 ALIASES = ["forkserver", "heap", "popen_fork", "popen_forkserver", "popen_spawn_posix", "reduction"]
 ALIASES += ["resource_sharer", "resource_tracker", "spawn", "util"]
 PYTHON = {  # by file or folder; a new one must be given its layer here
+    "_variables": -1,  # what layer 0 itself reads
     "_blame": 0,
     "_chaos": 0,
     "_descent": 0,
     "_native": 0,
     "_owner": 0,
     "_sites": 0,
+    "_sizes": 0,
     "_standard": 0,
     "_stat": 0,
     "_typing": 0,
@@ -34,7 +36,6 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "_codec": 1,
     "_cpu": 1,
     "_interrupts": 1,
-    "_sizes": 1,
     "_outcome": 1,
     "_store": 1,
     "_waits": 0,

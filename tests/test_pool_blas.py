@@ -35,6 +35,7 @@ def _unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (16, {}, 1),
         (2, {"OMP_NUM_THREADS": "8"}, 0),
         (2, {"MKL_NUM_THREADS": "1"}, 0),
+        (2, {"MKL_NUM_THREADS": "", "PROCESSION_WORKER_THREADS": ""}, 4),
         (2, {"PROCESSION_WORKER_THREADS": "0"}, 0),
         (2, {"PROCESSION_WORKER_THREADS": "3", "OMP_NUM_THREADS": "8"}, 3),
     ],

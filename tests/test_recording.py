@@ -149,7 +149,7 @@ def test_a_limit_is_kept_and_told(tmp_path: Path) -> None:
     assert recording.shortfall().startswith(f"{recording.dropped} records had no place")
     done = run(tmp_path, "", **{_recording.LIMIT_VARIABLE: "much"})
     assert done.returncode == 1
-    assert "PROCESSION_RECORD_LIMIT: " in done.stderr
+    assert "PROCESSION_RECORD_LIMIT must be a size" in done.stderr
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_program(small_disk: Path) -> None:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import os
 
+from ._variables import parsed
+
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,18 +49,20 @@ def orders(environment: Mapping[str, str]) -> tuple[Orders, int | None] | None:
 
     Raises: ValueError for what cannot be read.
     """
-    given = environment.get(VARIABLE)
-    if not given:
+    given = parsed(VARIABLE, _parts, "seed:rate[:kill|delay|both] with a rate from 0 to 1", environment)
+    if given is None:
         return None
-    try:
-        seed, rate, *rest = given.split(":")
-        if len(rest) > 2:
-            raise ValueError("too many parts")
-        deeds = rest[0] if rest else "both"
-        rank = int(rest[1]) if len(rest) > 1 else None
-        text(int(seed), float(rate), deeds)
-    except ValueError as error:
-        raise ValueError(f"{VARIABLE} must be seed:rate[:kill|delay|both], not {given!r}: {error}") from None
+    seed, rate, deeds, rank = given
     log = environment.get(LOG_VARIABLE)
     path = os.fsencode(os.path.abspath(log)) if log else None
-    return (int(seed), float(rate), DEEDS[deeds], path), rank
+    return (seed, rate, DEEDS[deeds], path), rank
+
+
+def _parts(given: str) -> tuple[int, float, str, int | None]:
+    seed, rate, *rest = given.split(":")
+    if len(rest) > 2:
+        raise ValueError("too many parts")
+    deeds = rest[0] if rest else "both"
+    rank = int(rest[1]) if len(rest) > 1 else None
+    text(int(seed), float(rate), deeds)  # raises where there are no such
+    return int(seed), float(rate), deeds, rank

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from ._sizes import parse_size
+from ._variables import parsed
 from .errors import NotARecording
 
 __all__ = ["LIMIT_VARIABLE", "PRIVATE", "VARIABLE", "ProcessFile", "Record", "Recording", "begin", "read"]
@@ -82,13 +84,7 @@ def begin(directory: str | os.PathLike[str], what: int, limit: int | None = None
 
 
 def _limit() -> int:
-    from ._sizes import parse_size
-
-    text = os.environ.get(LIMIT_VARIABLE)
-    try:
-        return parse_size(text) if text else 0
-    except ValueError as error:
-        raise ValueError(f"{LIMIT_VARIABLE}: {error}") from None
+    return parsed(LIMIT_VARIABLE, parse_size, "a size such as 2G or 512M") or 0
 
 
 def signed(number: int) -> int:

@@ -22,7 +22,7 @@ from multiprocessing import process as _mp_process
 from multiprocessing import reduction as _mp_reduction
 from multiprocessing import util as _mp_util
 
-from . import _chaos, _native, _standard, _waits
+from . import _chaos, _native, _standard, _variables, _waits
 from .errors import NotShared, ObjectGone
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -71,14 +71,14 @@ def private_arena() -> _native.Arena:
 
 
 def _limit() -> int:
-    text = os.environ.get("PROCESSION_ARENA_LIMIT", "0")
-    try:
-        limit = int(text)
-        if limit < 0:
-            raise ValueError(text)
-    except ValueError:
-        raise ValueError(f"PROCESSION_ARENA_LIMIT must be a number of bytes, not {text!r}") from None
-    return limit
+    """Bytes for the arena; 0 for what the core thinks right."""
+    return _variables.parsed("PROCESSION_ARENA_LIMIT", _size_or_zero, "a size such as 2G or 512M") or 0
+
+
+def _size_or_zero(text: str) -> int:
+    from ._sizes import parse_size
+
+    return 0 if text == "0" else parse_size(text)
 
 
 def _begin_chaos(arena: _native.Arena) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from ._variables import switched
+
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +140,7 @@ def join_thread(join: Callable[[float | None], object], thread: Any, timeout: fl
 
 def is_wanted() -> bool:
     """Whether the environment says that deadlocks are to be looked for."""
-    return os.environ.get(VARIABLE, "0") not in ("", "0")
+    return bool(switched(VARIABLE))
 
 
 def _unknown(_thread: Any) -> tuple[int, tuple[tuple[int, int], ...]]:

@@ -21,6 +21,7 @@ from multiprocessing import process as _standard
 from ._interrupts import Held, Ignored, force_at_exit, is_pending, let_end, let_raise, note
 from ._outcome import NOTHING, RAISED, UNFINISHED
 from ._threads import Thread, ThreadProcess, active_threads
+from ._variables import switched
 from ._waits import join_process
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -148,7 +149,7 @@ class ProcessWithResult(BaseProcess):
         if given is not None:
             return given
         # A look-up would raise and catch a KeyError, and Ctrl-C in the middle of one shows both.
-        return _FORWARD in tuple(os.environ) and bool(os.environ[_FORWARD])
+        return _FORWARD in tuple(os.environ) and bool(switched(_FORWARD))
 
     @property
     def output(self) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ nothing and counts nothing. One implementation a file, imported when named; each
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 
+from .. import _variables
 from ..errors import EngineMissing
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -36,13 +36,13 @@ def patience() -> float:
 
     A variable of the environment, so that who runs a program can say it who did not write it.
     """
-    said = os.environ.get(PATIENCE_VARIABLE) or PATIENCE_S
-    try:
-        seconds = float(said)
-    except ValueError:
-        seconds = -1.0
+    return _variables.parsed(PATIENCE_VARIABLE, _seconds, "a number of seconds above 0") or PATIENCE_S
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"{PATIENCE_VARIABLE}={said} is no number of seconds: set it to one above 0, or unset it")
+        raise ValueError(text)
     return seconds
 
 

@@ -11,9 +11,10 @@ thread for all its children, the relay, which reads, cuts into lines and passes 
 
 from __future__ import annotations
 
-import os
 import select
 from contextlib import contextmanager
+
+from .._variables import switched
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def wanted(given: ForwardOutput, method: str | None = None) -> bool | Callable[[
     """
     is_ours = method in (None, "fork", "spawn", "forkserver")
     if given is None:
-        return bool(os.environ.get(VARIABLE)) and is_ours
+        return bool(switched(VARIABLE)) and is_ours
     if not isinstance(given, bool) and not callable(given):
         raise TypeError(f"forward_output must be True, False or a function, not {given!r}")
     if given and not (is_ours and hasattr(select, "epoll")):

@@ -12,6 +12,7 @@ import select
 import sys
 import threading
 
+from procession._variables import parsed
 from procession.cli.arguments import Parser, whole
 from procession.cli.codes import EXIT_FAILED, EXIT_USAGE
 from procession.cli.manual import Manual
@@ -93,11 +94,17 @@ def run_top(options: argparse.Namespace) -> int:
     # A look at a large program makes tens of thousands of small objects without cycles, and the next lets them go.
     # Collections triggered by that number would be half of the monitor's work.
     gc.set_threshold(200_000, 20, 20)
-    if SERVER in os.environ:
-        threading.Thread(target=_end_with, args=(int(os.environ[SERVER]),), daemon=True).start()
+    parent = server()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     top = Top(watch, options.interval)
     top.run()
     return top.return_code or 0
+
+
+def server() -> int | None:
+    """The process that serves this screen to a browser, if one does."""
+    return parsed(SERVER, int, "the process id of a server")
 
 
 def _end_with(server: int) -> None:

@@ -18,6 +18,7 @@ import os
 import sys
 
 from .._cpu import cpu_count
+from .._variables import parsed
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
@@ -45,15 +46,19 @@ _cpus = 0  # there are; asked once, as finding out costs a tenth of a pool's sta
 def threads_each(workers: int, cpus: int | None = None, environment: Mapping[str, str] = os.environ) -> int:
     """Threads that each of so many workers should use; 0 to leave that alone. Raises: ValueError for the setting."""
     global _cpus
-    wanted = environment.get("PROCESSION_WORKER_THREADS")
+    wanted = parsed("PROCESSION_WORKER_THREADS", _count, "a number, 0 for no limit", environment)
     if wanted is not None:
-        if not wanted.isdecimal():
-            raise ValueError(f"PROCESSION_WORKER_THREADS must be a number, 0 for no limit, not {wanted!r}")
-        return int(wanted)
-    if any(name in environment for name in _VARIABLES):
+        return wanted
+    if any(environment.get(name) for name in _VARIABLES):
         return 0
     _cpus = _cpus or cpu_count()
     return max(1, (cpus or _cpus) // workers)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
 
 
 def variables(threads: int) -> dict[str, str]:
@@ -64,7 +69,8 @@ def variables(threads: int) -> dict[str, str]:
 def limit_threads(threads: int, *, forked: bool) -> None:
     """In a worker: let numeric libraries, loaded or not yet, use no more than so many threads."""
     for name, value in variables(threads).items():
-        os.environ.setdefault(name, value)
+        if not os.environ.get(name):
+            os.environ[name] = value
     for library in _surveyed if forked and _surveyed is not None else loaded_libraries():
         # GNU's OpenMP waits for ever for the threads that its process had before it was forked
         most = 1 if forked and library.user_api == "openmp" else threads

@@ -339,10 +339,12 @@ def _leave_quietly() -> None:
 @contextmanager
 def _environment(more: dict[str, str]) -> Iterator[None]:
     """For a new interpreter: variables that libraries read when the main module imports them."""
-    added = {name: value for name, value in more.items() if name not in os.environ}
+    added = {name: value for name, value in more.items() if not os.environ.get(name)}
+    empty = dict.fromkeys(added.keys() & os.environ.keys(), "")
     os.environ.update(added)
     try:
         yield
     finally:
         for name in added:
             del os.environ[name]
+        os.environ.update(empty)

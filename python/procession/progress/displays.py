@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing import parent_process
 
+from .._variables import switched
 from . import lines
 from .screen import REDRAW_SECONDS, encodes, is_terminal, on_screen
 
@@ -179,8 +180,8 @@ def _own(view: View) -> Display | None:
 
     A child's is not: the terminal is its parent's, whose bars it knows nothing of.
     """
-    wanted = os.environ.get("PROCESSION_PROGRESS", "")
-    if wanted == "0":
+    wanted = switched("PROCESSION_PROGRESS")
+    if wanted is False:
         return None
     out = sys.stderr
     if parent_process() is None:
@@ -191,4 +192,4 @@ def _own(view: View) -> Display | None:
                 return NotebookBar(view)
         if out is not None and is_terminal(out):
             return PlainLines(out, view) if os.environ.get("TERM") == "dumb" else TerminalBar(out, view)
-    return PlainLines(out, view) if out is not None and wanted == "1" else None
+    return PlainLines(out, view) if out is not None and wanted else None

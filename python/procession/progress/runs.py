@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 from .._sizes import shown_size as size
+from .._variables import switched
 from . import lines, words
 from .displays import Called, display_for
 from .rate import Rate
@@ -116,7 +117,7 @@ class _Shown:
 
     def __init__(self, label: str, out: TextIO, *, show: bool = True) -> None:
         """`show=False`, a file that is no terminal and a terminal called "dumb" get nothing."""
-        off = os.environ.get("TERM") == "dumb" or os.environ.get("PROCESSION_PROGRESS") == "0"
+        off = os.environ.get("TERM") == "dumb" or switched("PROCESSION_PROGRESS") is False
         self.shows: bool = show and not off and is_terminal(out)
         self._label, self._out = label, out
         self._marks = lines.MARKS if encodes(out, "".join(lines.MARKS)) else lines.ASCII

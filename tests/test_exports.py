@@ -3,19 +3,19 @@
 import importlib
 import inspect
 import multiprocessing
-import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import procession
 
-MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(procession.__path__, "procession.")
-    if not module.name.endswith(("__main__", "._native"))
-]
+# From the files: to walk the packages would import them, and Dask and Ray with them, before any test runs
+FOLDER = Path(procession.__file__).parent
+PATHS = [path.relative_to(FOLDER.parent).with_suffix("") for path in sorted(FOLDER.rglob("*.py"))]
+MODULES = [".".join(path.parts).removesuffix(".__init__") for path in PATHS if path.name != "__main__"]
+MODULES.remove("procession")
 # What users import from; in other modules `__all__` names what is meant for the neighbours
 FOR_USERS = ["errors", "process", "context", "connection", "queues", "synchronize", "sharedctypes", "pool", "testing"]
 

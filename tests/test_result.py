@@ -63,6 +63,9 @@ class LosesItsArguments(Exception):
     def __init__(self, left: int, right: int) -> None:
         super().__init__(f"{left} and {right}")
 
+    def __reduce__(self) -> Any:  # as it would be anyway; but tblib, which Dask loads, mends those that do not say so
+        return type(self), self.args
+
 
 def raise_unpicklable() -> None:
     raise Unpicklable("no way home", lambda: None)

@@ -134,3 +134,10 @@ def test_errors_of_unpickling_are_also_what_was_raised(cause: type[Exception]) -
 
 def test_not_guarded_shows_the_lines() -> None:
     assert 'if __name__ == "__main__":' in str(errors.NotGuarded())
+
+
+def test_a_broken_barrier_names_only_whom_it_knows() -> None:
+    known, unknown = errors.BrokenBarrierError.of(17, "worker-3"), errors.BrokenBarrierError.of(0, None)
+    assert str(known) == "the barrier is broken: process 17 ended while it was there (named worker-3)"
+    assert str(unknown) == "the barrier is broken: a process ended while it was there"
+    assert (known.pid, unknown.pid) == (17, None)

@@ -36,6 +36,15 @@ const PRESENT: usize = if cfg!(loom) { 2 } else { 64 };
 
 const HISTORY: u32 = 18;
 
+/// A process id: Linux has none beyond these 22 bits.
+const PID: u32 = 0x3f_ffff;
+
+/// A pid as it is noted: with the lowest bits of the generation, for a party that dies as it notes itself leaves that of
+/// an earlier one in its place.
+fn tagged(pid: u32, generation: u32) -> u32 {
+    pid & PID | (generation & 0x3ff) << 22
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
     Filling,
@@ -142,7 +151,7 @@ pub struct Barrier {
     state: AtomicU64,
     /// Never changes.
     parties: AtomicU32,
-    /// Process id of whose death broke it last.
+    /// Process id of whose death broke it last; 0 where it did not come to noting it.
     killed_pid: AtomicU32,
     /// How often its parties were released (wraps around).
     released: AtomicU32,
@@ -151,7 +160,7 @@ pub struct Barrier {
     killed: AtomicU64,
     /// Who arrived as which: generation << 32 | owner.
     present: [AtomicU64; PRESENT],
-    /// Their process ids: the table of processes forgets them.
+    /// Their process ids, `tagged`: the table of processes forgets them.
     pids: [AtomicU32; PRESENT],
 }
 
@@ -203,7 +212,7 @@ impl Barrier {
         self.load().status == Status::Broken
     }
 
-    /// Whose death broke it, if it is broken and a death did that.
+    /// Whose death broke it, if it is broken and a death did that. The pid is 0 where nobody knows it.
     pub fn killed(&self) -> Option<Holder> {
         let word = self.killed.load(Ordering::Acquire);
         let state = self.load();
@@ -276,14 +285,15 @@ impl Barrier {
             free && present.compare_exchange(before, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         })?;
         step();
-        // Of one that dies before this, the pid of an earlier party is told.
-        self.pids[noted].store(sys::pid(), Ordering::Relaxed);
+        self.pids[noted].store(tagged(sys::pid(), generation), Ordering::Relaxed);
         Some(noted)
     }
 
     /// Who was noted at `place` is not counted, or no longer.
     fn forget(&self, generation: u32, place: Option<usize>) {
         let Some(place) = place else { return };
+        let pid = tagged(sys::pid(), generation);
+        let _ = self.pids[place].compare_exchange(pid, 0, Ordering::Relaxed, Ordering::Relaxed);
         let nobody = u64::from(generation) << 32;
         // In a later generation the place may be another's.
         let mine = |now: u64| (now >> 32 == nobody >> 32).then_some(nobody);
@@ -320,7 +330,18 @@ impl Barrier {
             let word = present.load(Ordering::Acquire);
             let Some(owner) = OwnerId::from_bits(word as u32) else { continue };
             if (word >> 32) as u32 == generation && owner != me && !life.seems_alive(owner) {
-                self.killed_pid.store(pid.load(Ordering::Relaxed), Ordering::Relaxed);
+                // Who leaves takes its note away, or breaks the barrier, before it can die. So what is true of the
+                // dead now was true when they died.
+                let State { generation: now, status, .. } = self.load();
+                if now != generation || status == Status::Broken {
+                    return;
+                }
+                if present.load(Ordering::Acquire) != word {
+                    continue;
+                }
+                let pid = pid.load(Ordering::Relaxed);
+                let known = if tagged(pid, generation) == pid { pid & PID } else { 0 };
+                self.killed_pid.store(known, Ordering::Relaxed);
                 // SYNC: Release publishes the pid. Before the break, whose victims ask at once.
                 self.killed.store(word, Ordering::Release);
                 self.break_generation(generation);

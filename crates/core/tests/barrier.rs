@@ -7,6 +7,8 @@ mod common;
 use common::{Life, process, soon, until, wait_for};
 use procession_core::barrier::{Arrival, Barrier, Outcome, Party};
 use procession_core::error::WaitError;
+use procession_core::owner::{Liveness, OwnerId};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
@@ -119,4 +121,47 @@ fn the_death_of_one_who_withdrew_breaks_nothing() {
     life.kill(process(1));
     assert_eq!(until(|| barrier.park(&late, process(2), &life, None)), Outcome::Broken);
     assert_eq!(barrier.killed().map(|dead| dead.owner), Some(process(1)));
+}
+
+/// Place 0 leaves the barrier, and dies, while another looks whether it lives.
+struct Leaving<'barrier> {
+    barrier: &'barrier Barrier,
+    party: Mutex<Option<Party>>,
+    leave: fn(&Barrier, Party),
+}
+
+impl Liveness for Leaving<'_> {
+    fn is_alive(&self, owner: OwnerId) -> bool {
+        if let Some(party) = self.party.lock().unwrap().take_if(|_| owner == process(0)) {
+            (self.leave)(self.barrier, party);
+        }
+        owner != process(0)
+    }
+}
+
+/// What the others are told when place 0 leaves like this.
+fn left_by(leave: fn(&Barrier, Party)) -> (Barrier, Result<Outcome, WaitError>) {
+    let (barrier, life) = (Barrier::new(3), Life::default());
+    let leaving = Mutex::new(Some(arrive(&barrier, 0, &life)));
+    let party = arrive(&barrier, 1, &life);
+    let leaving = Leaving { barrier: &barrier, party: leaving, leave };
+    let told = loop {
+        match barrier.park(&party, process(1), &leaving, soon()) {
+            Err(WaitError::Interrupted) => {}
+            told => break told,
+        }
+    };
+    (barrier, told)
+}
+
+#[test]
+fn the_death_of_one_whose_time_was_over_is_not_the_reason() {
+    let (barrier, told) = left_by(|barrier, party| assert_eq!(barrier.break_up(party), Outcome::Broken));
+    assert_eq!((told, barrier.killed()), (Ok(Outcome::Broken), None));
+}
+
+#[test]
+fn one_that_withdraws_while_looked_at_breaks_nothing() {
+    let (barrier, told) = left_by(Barrier::withdraw);
+    assert_eq!((told, barrier.is_broken()), (Err(WaitError::TimedOut), false));
 }

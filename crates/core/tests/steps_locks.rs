@@ -153,6 +153,8 @@ fn who_comes_to_a_barrier() {
     let _alone = alone();
     let (_handle, barrier) = place(arena(), Kind::Barrier, Barrier::new(2));
     let life = arena().processes();
+    let Arrival::Waiting(party) = until(|| barrier.arrive(arena().me(), life, None)) else { panic!() };
+    barrier.withdraw(party); // this process is not here any more when the first one dies in its place
     dying_at_every_step(
         3,
         || {
@@ -176,6 +178,8 @@ fn who_comes_to_a_barrier() {
             };
             assert_ne!(outcome, Some(Outcome::Released), "step {step}");
             assert!(outcome.is_some() || barrier.waiting() == 1, "step {step}: waits for the dead");
+            let blamed = barrier.killed().map(|dead| dead.pid);
+            assert_ne!(blamed, Some(std::process::id()), "step {step}: the pid of one that was here before");
             barrier.reset();
         },
     );

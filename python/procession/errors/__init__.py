@@ -277,7 +277,10 @@ class TooManyWaiters(ProcessionError, RuntimeError):
 
 
 class BrokenBarrierError(ProcessionError, threading.BrokenBarrierError):
-    """The barrier was aborted, reset while someone waited, or timed out, or a party died while it waited there."""
+    """The barrier was aborted, reset while someone waited, or timed out, its action failed, or a party died there.
+
+    Of a death it has the process's `pid` and `name`, where they are known.
+    """
 
     pid: int | None = None
     """Of the party whose death broke it."""
@@ -285,10 +288,10 @@ class BrokenBarrierError(ProcessionError, threading.BrokenBarrierError):
 
     @classmethod
     def of(cls, pid: int, name: str | None) -> BrokenBarrierError:
-        """Build the error for a party that died."""
+        """Build the error for a party that died; its pid is 0 where nobody knows it."""
+        who = f"process {pid}" if pid else "a process"
         called = "" if name is None else f" (named {name})"
-        text = f"the barrier is broken: process {pid} ended while it waited there{called}"
-        return cls(text, pid=pid, name=name)
+        return cls(f"the barrier is broken: {who} ended while it was there{called}", pid=pid or None, name=name)
 
 
 def _describe_abandoned(kind: str, pid: int, name: str | None, since: float | None) -> str:

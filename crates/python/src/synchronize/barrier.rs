@@ -25,7 +25,8 @@ impl PyBarrier {
             let text = "the barrier is broken: a timeout, abort(), reset(), a failed action or a death";
             return errors::raise(py, "BrokenBarrierError", (text,));
         };
-        let facts = (dead.pid, self.object.life().name(dead.owner, dead.pid));
+        let name = if dead.pid == 0 { None } else { self.object.life().name(dead.owner, dead.pid) };
+        let facts = (dead.pid, name);
         let error = errors::class(py, "BrokenBarrierError").and_then(|class| class.call_method1("of", facts));
         error.map_or_else(|error| error, PyErr::from_value)
     }

@@ -111,6 +111,21 @@ def test_a_worker_with_too_much_memory_is_ended(process_pool: Pool) -> None:
     pool.join()
 
 
+def test_a_death_tells_memory_where_that_may_be_why(fork_pool: Pool) -> None:
+    with pytest.raises(WorkerDied) as small:
+        fork_pool.apply(os._exit, (1,))
+    assert "memory" not in str(small.value)
+    victim = fork_pool.apply_async(hoard, (101,))
+    memory = fork_pool._core.watch._memory
+    while max(memory.values(), default=0) < 101 * MIB:
+        victim.wait(0.01)  # looks
+    heavy = max(memory, key=lambda number: memory[number])
+    os.kill(fork_pool._core.engine.workers[heavy].pid, signal.SIGKILL)
+    with pytest.raises(WorkerDied, match=r"; it had 1\d\d MiB of memory of its own when last looked at") as large:
+        victim.get()
+    assert large.value.memory_bytes > 100 * MIB
+
+
 def test_what_a_worker_inherited_does_not_count() -> None:
     KEPT.append(bytearray(b"x") * (200 * MIB))
     try:

@@ -388,14 +388,14 @@ _SHOWN_CHARACTERS = 200  # of each
 
 
 class WorkerDied(RemoteError, ChildProcessError):
-    """A process ended without answering.
+    """A process ended without answering. An Executor raises it as `WorkerLost`, which is a `BrokenProcessPool` as well.
 
     `exitcode` is its exit status, or minus the number of the signal that ended it (None if nobody could learn it).
-    `memory_bytes` is the memory of its own that it had when somebody last looked, `line` the innermost Python line that
-    it was in, where it could still tell (it crashed, or was ended for what its task did); its stack is the `__cause__`
-    then. Both are None where they are not known. `output` has the last 200 lines that it printed and logged, of
-    standard output and error together, the last of which the message shows: with `forward_output=True`, else nothing of
-    that is known here.
+    `memory_bytes` is the memory of its own, without what a fork shares with its parent, that it had when somebody last
+    looked; `line` the innermost Python line that it was in, where it could still tell (it crashed, or was ended for
+    what its task did); its stack is the `__cause__` then. Both are None where they are not known. `output` has the last
+    200 lines that it printed and logged, of standard output and error together, the last of which the message shows:
+    with `forward_output=True`, else nothing of that is known here.
     """
 
     memory_bytes: int | None = None

@@ -29,7 +29,10 @@ __all__ = ["ExecutorBroken", "NotRead", "ThreadsBroken", "WorkerLost", "lost", "
 
 
 class WorkerLost(WorkerDied, BrokenProcessPool):
-    """The worker that ran this call died. Only this call failed; the executor goes on."""
+    """The worker that ran this call died: the `WorkerDied` of an executor, as `concurrent.futures` programs catch it.
+
+    Only this call failed; the executor goes on.
+    """
 
 
 class CallTimeout(TaskTimeout, WorkerLost):

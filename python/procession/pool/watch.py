@@ -30,6 +30,7 @@ __all__ = ["Watch"]
 
 LOADING = 1  # in the time since which a worker is at something: it unpickles, and imports what its function needs
 LOADING_S = 10.0  # what that may take besides; arbitrary: a fresh worker may have much to import
+WORTH_TELLING = 32 << 20  # bytes; with less, memory is hardly what a worker died of. Arbitrary
 SAMPLE_S = 0.2  # between two looks at memory that is not limited; it is for messages only
 
 
@@ -79,8 +80,8 @@ class Watch:
         report = self._engine.report(number)
         line, memory = last_line(report), self._memory.pop(number, None)
         remark = f"; it was at {line}" if line else ""
-        if memory:  # of one that died at once nothing is known
-            remark += f"; it last had {shown_size(memory)} of memory"
+        if memory is not None and memory >= WORTH_TELLING:
+            remark += f"; it had {shown_size(memory)} of memory of its own when last looked at"
         cause = self._causes.pop(number, WorkerDied.of)
         facts = {"item": item, "remark": remark, "memory_bytes": memory, "line": line}
         output = getattr(worker, "output", ())

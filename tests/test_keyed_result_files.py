@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import pickle
 import random
+import resource
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,29 @@ def test_a_saved_result_is_opened_again(tmp_path: Path) -> None:
         result.save(path)  # over itself
         assert result == KeyedResult.open(path)
     assert os.listdir(tmp_path) == ["words.result"]
+
+
+def save_and_be_killed(result: KeyedResult, path: str) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    result.save(path)
+
+
+def test_a_kill_half_way_leaves_the_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "words.result"
+    KeyedResult.from_dict(WORDS).save(path)
+    large = KeyedResult.from_dict(dict.fromkeys(range(1000), "x" * 100))
+    process = multiprocessing.get_context("fork").Process(target=save_and_be_killed, args=(large, str(path)))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGXFSZ
+    process.close()
+    with KeyedResult.open(path) as result:
+        assert result == WORDS
+    (draft,) = set(tmp_path.iterdir()) - {path}
+    assert draft.name.startswith(".words.result.")
+    assert 0 < draft.stat().st_size <= 10_000
 
 
 def test_saving_never_replaces_what_is_no_file(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 //! Copying an answer to a file with a name.
 //!
 //! The copy is made beside its place, under a name of its own, and renamed when it is complete: whoever opens the path
-//! sees the old file or the new one, and who has the old one mapped keeps it. A process killed half-way leaves the
-//! draft (`.NAME.PID-N.draft`), which nothing reads; an error removes it.
+//! sees the old file or the new one, after a power cut too, and who has the old one mapped keeps it. A process killed
+//! half-way leaves the draft (`.NAME.PID-N.draft`), which nothing reads; an error removes it.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -41,11 +41,16 @@ impl Draft {
         Ok(draft)
     }
 
+    /// Give it its name. Its bytes are on the disk before, so that no power cut leaves a name with half a file.
     fn rename(mut self, path: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
         if let Some(draft) = &self.path {
             fs::rename(draft, path)?;
         }
         self.path = None;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // The name itself. Where folders cannot be synced, or not read, it is there when the file system next writes.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
         Ok(())
     }
 }
@@ -60,8 +65,7 @@ impl Drop for Draft {
 }
 
 impl Answer {
-    /// Write a copy without scraps to `path`, replacing what is there. It is not synced to the disk: after a power
-    /// failure the file may be one that `open` refuses.
+    /// Write a copy without scraps to `path`, replacing what is there. When this returns it is on the disk.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let draft = Draft::beside(path)?;
         self.copy_to(&draft.file)?;

@@ -194,8 +194,10 @@ class KeyedResult(_native.Answer, _Mapping):
         """Write a copy to `path`, for `KeyedResult.open` and for other programs (the format is in
         docs/reference/memory.md).
 
-        It is written under another name and renamed, so that readers of an older file are not disturbed. Raises:
-        OSError, also when a device or a pipe has that name; nothing is left of a copy that failed.
+        It is written beside, under another name, brought to the disk and renamed: `path` is the older file or the whole
+        new one at any moment, after a kill or a power cut too, and readers of the older one are not disturbed. A kill
+        half-way leaves `.NAME.PID-N.draft`, which can be removed. Raises: OSError, also when a device or a pipe has
+        that name; nothing is left of a copy that failed.
         """
         path = os.fspath(path)
         if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -114,6 +116,16 @@ def test_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ClusterUnreachable, match=r"127.0.0.1:1 within 0.3 s: start one with `dask scheduler") as caught:
         procession.get_context("dask://127.0.0.1:1")
     assert caught.value.cluster == "dask://127.0.0.1:1"
+
+
+def test_a_missing_main_guard_is_told_once(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import procession\nprocession.get_context('dask')\n")
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=2 * WAIT_S)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("procession.get_context('dask')") == 1, "its workers told it as well"
+    assert "nanny - ERROR" not in done.stderr
+    assert 'must stand below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
 
 
 OTHER = """

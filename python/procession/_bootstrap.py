@@ -37,11 +37,13 @@ __all__ = [
     "exit_child",
     "fallback_path",
     "has_pidfd",
+    "leave_quietly",
     "lifeline",
     "own_sentinel",
     "pidfd_open",
     "preparation_data",
     "prepare",
+    "refuse_unguarded",
     "run_child",
     "spawn_main",
     "tracker_fd",
@@ -162,6 +164,29 @@ def end_with_parent(lifeline: int) -> None:
 # What the parent sends
 
 
+def refuse_unguarded() -> None:
+    """Raises: NotGuarded in a process that is still importing its parent's main module, and would start others."""
+    if getattr(process.current_process(), "_inheriting", False):
+        from .errors import NotGuarded
+
+        raise NotGuarded
+
+
+def leave_quietly(worker: str) -> None:
+    """Print nothing of NotGuarded in a process with `worker` in its name: its parent's error will say so, once."""
+    if worker not in process.current_process().name:
+        return
+    from .errors import NotGuarded
+
+    previous = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not isinstance(error, NotGuarded):
+            previous(kind, error, trace)
+
+    sys.excepthook = show
+
+
 def preparation_data(name: str, method: str) -> dict[str, Any]:
     """The standard library's description of this program for a new interpreter.
 
@@ -172,10 +197,7 @@ def preparation_data(name: str, method: str) -> dict[str, Any]:
     """
     from multiprocessing import spawn
 
-    if getattr(process.current_process(), "_inheriting", False):
-        from .errors import NotGuarded
-
-        raise NotGuarded
+    refuse_unguarded()
     default = _standard.default_context
     decided = default._actual_context
     try:

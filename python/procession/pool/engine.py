@@ -7,18 +7,18 @@ end them. Besides that an engine has a `dispatcher` (tasks out, answers in) and 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from contextlib import contextmanager
 
 from .. import _native
+from .._bootstrap import leave_quietly
 from .._interrupts import Held
 from .._output import drain
 from .._prompt import ByValue, main_is_typed_in, typed_in
 from .._store import Shared, shared_arena
 from ..errors import NotGuarded, NotSupported, RemoteTraceback, TooManyWaiters, WorkerDied, describe_exit
-from ..process import ProcessWithResult, current_process
+from ..process import ProcessWithResult
 from .blas import survey, threads_each, variables
 from .chunks import NEAR
 from .control import TERMINATE_S, Control
@@ -188,7 +188,7 @@ class ProcessEngine(Control):
             try:
                 process.start()
             except NotGuarded:
-                _leave_quietly()
+                leave_quietly("PoolWorker")
                 raise
         self.workers[number] = process
         self.registration.enter(number, getattr(process, "pid", 0))
@@ -321,19 +321,6 @@ def _reason(worker: Any) -> BaseException | str | None:
             raise  # one of this process
         return f"{type(error).__name__} {error}".rstrip()
     return None
-
-
-def _leave_quietly() -> None:
-    """In a worker whose main module starts a pool when imported: its parent's PoolBroken will say so, once."""
-    if "PoolWorker" not in current_process().name:
-        return
-    previous = sys.excepthook
-
-    def show(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if not isinstance(error, NotGuarded):
-            previous(kind, error, trace)
-
-    sys.excepthook = show
 
 
 @contextmanager

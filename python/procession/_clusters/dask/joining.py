@@ -24,7 +24,7 @@ from distributed.comm.core import connect as knock
 from distributed.security import Security
 from distributed.versions import get_versions
 
-from ...errors import ClusterError, ClusterLost, ClusterUnreachable, VersionMismatch
+from ...errors import ClusterError, ClusterLost, ClusterUnreachable, NotGuarded, VersionMismatch
 from .. import PATIENCE_VARIABLE, patience
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -118,9 +118,15 @@ class LocalCluster:
     """A scheduler in a thread of this program and a worker process for each CPU. Dask starts dead workers again."""
 
     def __init__(self) -> None:
-        """Raises: ClusterError when no worker comes to life."""
+        """Raises: ClusterError when no worker comes to life; NotGuarded in one that would start a cluster itself."""
+        from ..._bootstrap import leave_quietly, refuse_unguarded
         from ..._cpu import cpu_count
 
+        try:
+            refuse_unguarded()
+        except NotGuarded:
+            leave_quietly("Dask Worker")
+            raise
         self._scratch = tempfile.TemporaryDirectory(prefix="procession-dask-", ignore_cleanup_errors=True)
         try:
             self._cluster: Any = distributed.LocalCluster(

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
 
 def _begin(claims: Path, output: Path) -> subprocess.Popen[bytes]:
     with open(output, "wb") as file:
-        return subprocess.Popen([*PYTEST, "--claims", claims], stdout=file, stderr=file)
+        return subprocess.Popen([*PYTEST, f"--claims={claims}"], stdout=file, stderr=file)
 
 
 def _follow(part: subprocess.Popen[bytes], output: Path) -> None:

@@ -40,7 +40,7 @@ $(TOOLS): requirements-dev.txt | $(BIN)/python
 	@touch $@
 
 $(EXTENSION): $(RUST_SOURCES) pyproject.toml $(TOOLS)
-	$(MATURIN) develop --release --quiet
+	PIP_QUIET=1 $(MATURIN) develop --release --quiet
 	@touch $@
 
 setup: $(EXTENSION)  ## everything needed to run: virtual environment, tools, the extension in release

@@ -6,6 +6,8 @@ import itertools
 import os
 import signal
 import threading
+import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -155,6 +157,21 @@ def test_an_initializer_that_raises_breaks_the_pool(quick_context: Any) -> None:
     assert isinstance(caught.value.__cause__, LookupError)
     with pytest.raises(PoolBroken):
         pool.apply_async(double, (1,))
+    pool.terminate()
+    pool.join()
+
+
+def test_a_pool_that_breaks_while_items_come_tells_only_that() -> None:
+    pool = procession.get_context("fork").Pool(1, die_at_start)
+
+    def until_broken() -> Iterator[int]:
+        with pytest.raises(PoolBroken):
+            pool.apply(double, (1,))
+        yield 1
+
+    with pytest.raises(PoolBroken) as caught:
+        pool.map(double, until_broken())
+    assert "ShutDown" not in "".join(traceback.format_exception(caught.value))  # which is how it was noticed
     pool.terminate()
     pool.join()
 

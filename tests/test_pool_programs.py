@@ -153,3 +153,24 @@ print(pool.map(abs, [-1]))
     assert done.stderr.count("Traceback") == 1, done.stderr
     assert "PoolBroken" in done.stderr
     assert 'if __name__ == "__main__":' in done.stderr
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_what_workers_print_into_a_pipe_is_whole_and_not_lost(method: str, tmp_path: Path) -> None:
+    script = tmp_path / "printing.py"
+    script.write_text(f"""\
+import procession, signal
+
+def work(number):
+    print("working on", number, end=" ")
+    print("done")
+    if number == 3:
+        signal.raise_signal(signal.SIGKILL)
+
+if __name__ == "__main__":
+    with procession.get_context({method!r}).Pool(2) as pool:
+        pool.map(work, range(4), chunksize=1, return_exceptions=True)
+""")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=20, env=environment)
+    assert sorted(done.stdout.splitlines()) == [f"working on {number} done" for number in range(4)], done.stderr

@@ -91,7 +91,7 @@ class Supervisor(Driver):
             put: int = self.dispatcher.submit(job, self._address(function), kind, index, payloads, most_bytes)
         except ShutDown:
             if self.error is not None:
-                raise self.error.with_traceback(None)  # noqa: B904  (it has its own cause)
+                raise self.error.with_traceback(None) from self.error.__cause__
             raise ValueError("Pool not running") from None
         if self.error is not None:
             self._fail_all(self.error)
@@ -394,7 +394,7 @@ class Supervisor(Driver):
     def terminate(self) -> None:
         """End the workers now; what is outstanding fails."""
         if self.error is None:
-            self.error = PoolTerminated("the pool was terminated before this was done")
+            self.error = PoolTerminated("the pool was terminated before this was done (the end of its `with` does that)")
             self.state.terminate()
         self.engine.kill()
         self._fail_all(self.error)

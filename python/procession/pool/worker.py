@@ -9,9 +9,11 @@ the programs it starts do not.
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
+import sys
 from multiprocessing import parent_process
 
 from .. import _native
@@ -52,6 +54,7 @@ def main(given: Surroundings, load: Callable[..., Any] = load, tell: Callable[..
     tell = tell or explain
     _ignore_interrupts()
     _end_well()
+    _print_whole_lines()
     if given.threads:
         limit_threads(given.threads, forked=given.method == "fork")
     given.reports.open(given.number)
@@ -90,6 +93,12 @@ def _end_well() -> None:
     parent = parent_process()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked worker began with the program's own handler
     _native.drain_on_sigterm(0 if parent is None or parent.pid is None else parent.pid)
+
+
+def _print_whole_lines() -> None:
+    """Into a file or a pipe as into a terminal: the end of the pool, or a signal, takes along what is in a buffer."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 class _OrphanCheck:

@@ -394,7 +394,7 @@ class Supervisor(Driver):
     def terminate(self) -> None:
         """End the workers now; what is outstanding fails."""
         if self.error is None:
-            self.error = PoolTerminated("the pool was terminated before this was done (the end of its `with` does that)")
+            self.error = PoolTerminated("the pool was terminated before this was done (the end of its `with` does so)")
             self.state.terminate()
         self.engine.kill()
         self._fail_all(self.error)

@@ -72,7 +72,7 @@ def main() -> int:
     print(f"  procession, {workers} workers         {ours.seconds:6.2f} s", end="")
     print(f"   (of it {ours.gather_seconds:.2f} s bringing the workers' counts together)")
     print(f"  speed-up                      {seconds / ours.seconds:6.2f} ×", end="")
-    print("   (workers share the files, and the command's `wordcount` counts in native code)")
+    print(f"   ({workers} workers, and `wordcount` is native code)")
     if plain != ours.total:
         print("\nThe two answers DIFFER. That must not happen; please report it.")
         return 1

@@ -395,7 +395,8 @@ class Factories(multiprocessing.context.BaseContext):
         is tried again. `timeout` (seconds an item may run) and `memory_limit` (bytes, or "2G") end a worker that goes
         beyond: TaskTimeout, MemoryLimitExceeded. `forward_output`: what workers print arrives here, in whole lines.
 
-        What it gives is a `procession.pool.Pool`, which says more, and what is raised when.
+        What it gives is a `procession.pool.Pool`, which says more, and what is raised when: its methods are shown by
+        `help(procession.pool.Pool.map)`.
         """
         from .pool import Pool
 

@@ -155,7 +155,7 @@ print(pool.map(abs, [-1]))
     assert 'if __name__ == "__main__":' in done.stderr
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_what_workers_print_into_a_pipe_is_whole_and_not_lost(method: str, tmp_path: Path) -> None:
     script = tmp_path / "printing.py"
     script.write_text(f"""\

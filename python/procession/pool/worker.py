@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import sys
+from contextlib import suppress
 from multiprocessing import parent_process
 
 from .. import _native
@@ -98,7 +99,8 @@ def _end_well() -> None:
 def _print_whole_lines() -> None:
     """Into a file or a pipe as into a terminal: the end of the pool, or a signal, takes along what is in a buffer."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+        with suppress(OSError, ValueError):  # nobody reads it; it is closed, or detached
+            sys.stdout.reconfigure(line_buffering=True)
 
 
 class _OrphanCheck:

@@ -12,7 +12,8 @@ TESTS ?=
 SECONDS_LONG ?= 120
 
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
-TOOLS := $(VENV)/.stamp-tools
+START := $(VENV)/.stamp-start
+TOOLS := $(VENV)/.stamp-dev
 ECOSYSTEM := .venv-ecosystem
 EXTENSION := $(VENV)/.stamp-extension
 RELEASE := .venv-release
@@ -35,21 +36,21 @@ $(BIN)/python:
 	@command -v cargo >/dev/null || { echo "procession needs a Rust toolchain (cargo was not found)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(TOOLS): requirements-dev.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(START) $(TOOLS): $(VENV)/.stamp-%: requirements-%.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-$*.txt
 	@touch $@
 
-$(EXTENSION): $(RUST_SOURCES) pyproject.toml $(TOOLS)
+$(EXTENSION): $(RUST_SOURCES) pyproject.toml $(START)
 	PIP_QUIET=1 $(MATURIN) develop --release --quiet
 	@touch $@
 
-setup: $(EXTENSION)  ## everything needed to run: virtual environment, tools, the extension in release
+setup: $(TOOLS) $(EXTENSION)  ## everything needed to run: virtual environment, tools, the extension in release
 
-develop: $(TOOLS)  ## rebuild the extension, whether or not a source changed
+develop: $(START)  ## rebuild the extension, whether or not a source changed
 	$(MATURIN) develop --release
 	@touch $(EXTENSION)
 
-demo: setup  ## word count over the text this machine already has, against one process
+demo: $(EXTENSION)  ## word count over the text this machine already has, against one process
 	@$(BIN)/python scripts/demo.py
 
 test: setup  ## every test: the core in Rust, then the package

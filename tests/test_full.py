@@ -43,7 +43,7 @@ def _namespaces() -> None:
 FULL = """
 import os, sys
 import procession
-from procession.errors import ArenaFull, ResultUnpicklable as ResultNotSent
+from procession.errors import ArenaFull, ResultUnpicklable
 from procession._store import shared_arena
 
 def big(size): return bytes(size)
@@ -81,14 +81,14 @@ others.clear()
 assert pool.apply(quick, (3,)) == executor.submit(quick, 3).result(9) == 3
 full(lambda: pool.apply(quick, (bytes(1 << 20),)))
 full(lambda: executor.submit(quick, bytes(1 << 20)).result(9))
-full(lambda: pool.apply(big, (1 << 20,)), ResultNotSent)
-full(lambda: pool.map(big, [1 << 20] * 4), ResultNotSent)
-full(lambda: executor.submit(big, 1 << 20).result(9), ResultNotSent)
+full(lambda: pool.apply(big, (1 << 20,)), ResultUnpicklable)
+full(lambda: pool.map(big, [1 << 20] * 4), ResultUnpicklable)
+full(lambda: executor.submit(big, 1 << 20).result(9), ResultUnpicklable)
 child = fork.Process(target=queue.put, args=(bytes(1 << 20),))
 child.start()
 full(lambda: child.result(9))
 iterator = pool.imap(big, [1 << 20, 8])
-full(lambda: next(iterator), ResultNotSent)
+full(lambda: next(iterator), ResultUnpicklable)
 assert next(iterator) == bytes(8)
 iterator = pool.imap(len, [bytes(1 << 20), b"123"])
 full(lambda: next(iterator))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from procession import _native
 from procession.errors import ObjectGone
 from procession.gather import spool as module
 from procession.gather.spool import Spool, spill_directory
@@ -105,3 +107,40 @@ def test_where_to_spill(tmp_path: Path) -> None:
     file.touch()
     with pytest.raises(NotADirectoryError, match="spill_dir is to be a directory"):
         spill_directory(file)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        _native.spool_init,
+        lambda fd: _native.Combiner("count", 0, None, fd, 1 << 20),
+        lambda fd: _native.pack_runs(fd, [], [0, 256]),
+        lambda fd: _native.build_answer(fd, 0, b"", []),
+        lambda fd: _native.seal_answer(fd, 0, b"", [], []),
+    ],
+)
+def test_what_the_kernel_refuses_has_its_number(use: Any, tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(IsADirectoryError, match=rf"\[Errno {errno.EISDIR}\] Is a directory$") as caught:
+            use(fd)
+    finally:
+        os.close(fd)
+    assert caught.value.errno == errno.EISDIR
+
+
+@pytest.mark.parametrize("write", [_native.spool_init, lambda fd: _native.build_answer(fd, 0, b"", [(1, 2)])])
+def test_a_full_disk_has_its_number(write: Any) -> None:
+    fd = os.open("/dev/full", os.O_RDWR)
+    try:
+        with pytest.raises(OSError, match=r"No space left on device$") as caught:
+            write(fd)
+    finally:
+        os.close(fd)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_what_we_say_ourselves_keeps_its_class() -> None:
+    with pytest.raises(FileNotFoundError, match="needs /proc mounted") as caught:
+        _native.spool_init(100_000_000)
+    assert caught.value.errno is None

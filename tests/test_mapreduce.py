@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -82,6 +83,24 @@ def test_a_job_may_be_an_instance(corpus: Path) -> None:
     context = procession.get_context("fork")
     answer = run(CountCharacters(), [str(corpus)], context=context, workers=2)
     assert answer.total == sum(len(path.read_text()) for path in corpus.iterdir())
+
+
+class Places:
+    """Which processes mapped."""
+
+    def map(self, text: str) -> set[int]:
+        return {os.getpid()}
+
+    def reduce(self, left: set[int], right: set[int]) -> set[int]:
+        return left | right
+
+
+def test_without_a_context_it_is_the_default_one(corpus: Path) -> None:
+    procession.set_start_method("thread", force=True)
+    try:
+        assert run(Places(), [str(corpus)], workers=2).total == {os.getpid()}
+    finally:
+        procession.set_start_method(None, force=True)
 
 
 def test_nothing_to_read_gives_the_answer_for_no_text(tmp_path: Path) -> None:

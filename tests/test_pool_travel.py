@@ -7,7 +7,9 @@ import itertools
 import multiprocessing
 import multiprocessing.pool
 import os
+import pickle
 import threading
+import traceback
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from procession import _native, get_context
 from procession.errors import (
     PicklingError,
     RemoteTraceback,
+    ResultUnpicklable,
     UnpicklingError,
 )
 from procession.pool import Pool
@@ -173,6 +176,16 @@ def test_results_that_cannot_be_pickled(process_pool: Pool) -> None:
     with pytest.raises(multiprocessing.pool.MaybeEncodingError):
         process_pool.map(make, ["plain", "unpicklable"])
     assert process_pool.apply(double, (1,)) == 2
+
+
+def test_the_error_for_a_result_that_cannot_be_sent_has_its_public_name(fork_pool: Pool) -> None:
+    with pytest.raises(ResultUnpicklable) as caught:
+        fork_pool.apply(make, ("unpicklable",))
+    error = caught.value
+    assert traceback.format_exception_only(error)[0].startswith("procession.errors.ResultUnpicklable: the result of ")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), again.__dict__) == (str(error), error.__dict__)
 
 
 def test_results_that_fail_to_unpickle_fail_their_task(process_pool: Pool) -> None:

@@ -6,9 +6,12 @@ import builtins
 import ctypes
 import os
 import signal
+import threading
 import time
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,6 +194,41 @@ def test_cancelling_a_map(fork_pool: Pool) -> None:
     with pytest.raises(CancelledError):
         next(iterator)
     assert fork_pool.map(double, [1]) == [2]
+
+
+def share(*objects: Any) -> None:
+    global shared
+    shared = objects
+
+
+def begin_and_wait_for_ever(number: int) -> int:
+    return begin_and_wait(number, *shared)
+
+
+@pytest.mark.parametrize("way", ["apply", "map", "checkpoint"])
+def test_an_interrupted_call_ends_what_it_has_running(tmp_path: Path, way: str) -> None:
+    """Only this process is interrupted, as by a notebook's stop button."""
+    context = procession.get_context("fork")
+    never, begun = context.Event(), context.Array("i", 3, lock=False)
+    wanted = 1 if way == "apply" else 2
+
+    def interrupt() -> None:
+        wait_until(lambda: sum(begun) == wanted)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with context.Pool(2, initializer=share, initargs=(begun, never)) as pool:
+        kept = tmp_path / "kept" if way == "checkpoint" else None
+        call: Any = partial(pool.map, begin_and_wait_for_ever, range(3), 1, checkpoint=kept)
+        if way == "apply":
+            call = partial(pool.apply, begin_and_wait_for_ever, (0,))
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        thread.join()
+        assert pool.map(double, [1, 2]) == [2, 4]
+        assert sum(begun) == wanted, "what no worker had taken was not called"
+    pool.join()
 
 
 def test_cancelling_in_threads(thread_pool: Pool) -> None:

@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import queue
 import signal
+import subprocess
 import sys
 import threading
 import time
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,6 +181,29 @@ def test_argument_that_cannot_be_rebuilt(method: str, capfd: Any) -> None:
         worker.result()
     assert worker.exitcode == 1
     finish(worker)
+
+
+@pytest.mark.slow
+def test_a_name_that_the_childs_main_module_lacks(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("""
+import procession
+
+if __name__ == "__main__":
+    def work(): pass
+    process = procession.get_context("spawn").Process(target=work)
+    process.start()
+    process.join()
+    try:
+        process.result()
+    except procession.errors.RemoteError as error:
+        print(error)
+""")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=20)
+    advice = "this process was started before that was defined, or imported the main module without it: define it at"
+    assert done.stdout.count(advice) == 1, done.stdout
+    assert done.stderr.count(advice) == 1, done.stderr
+    assert done.stderr.count("Can't get attribute 'work'") == 1
 
 
 def use_standard_queue(queue: Any) -> None:

@@ -95,6 +95,23 @@ def test_a_lock_may_be_released_by_another(ctx: Any, team: Team) -> None:
     lock.release()
 
 
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_nobody_waits_when_the_only_waiter_got_it(ctx: Any, team: Team, kind: str) -> None:
+    lock, held = getattr(ctx, kind)(), ctx.Event()
+
+    def hold_until_awaited() -> None:
+        with lock:
+            held.set()
+            blocked(lock, 1)
+
+    member = team.start(ctx, hold_until_awaited)
+    held.wait()
+    with lock:
+        assert (lock.statistics().contended, lock.statistics().waiters) == (1, 0)
+        assert "waiters" not in repr(lock)
+    member.result()
+
+
 def test_each_release_lets_one_waiter_in(ctx: Any, team: Team) -> None:
     lock, done = ctx.Lock(), ctx.Event()
 

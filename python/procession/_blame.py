@@ -8,6 +8,7 @@ visible children can be pickled, or after `_MAX_DEPTH` steps.
 
 from __future__ import annotations
 
+import sys
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-__all__ = ["advice", "find_unpicklable", "is_for_threads", "shorten"]
+__all__ = ["advice", "advice_on_missing", "find_unpicklable", "is_for_threads", "shorten"]
 
 _MAX_DEPTH = 50  # steps; arbitrary, deeper nesting is named up to here
 _MAX_REPR = 120  # characters of an object's repr in a message
@@ -34,6 +35,10 @@ _FOR_THREADS = {
     ("threading", "Event"): ("threading.Event", "Event"),
     ("threading", "Barrier"): ("threading.Barrier", "Barrier"),
 }
+
+
+_MISSING_IN_MAIN = """this process was started before that was defined, or imported the main module without it: \
+define it at the top level, above what starts processes, and outside of `if __name__ == "__main__"`"""
 
 
 def find_unpicklable(obj: object, dumps: Callable[[object], object], path: str = "") -> tuple[str, object, Exception]:
@@ -70,6 +75,13 @@ def advice(part: object, or_else: str = "") -> str:
         return f"only the threads of one process can share a {theirs}: give processes a procession.{ours}()"
     if "<" in getattr(part, "__qualname__", "") and callable(part) and not isinstance(part, type):  # no generator
         return f"functions and classes travel by name: define it at the top level of a module{or_else}"
+    return ""
+
+
+def advice_on_missing(error: Exception) -> str:
+    """What to do about a name that this process's main module should have and has not; empty for other errors."""
+    if str(error).endswith(f" on {sys.modules.get('__main__')!r}"):
+        return _MISSING_IN_MAIN
     return ""
 
 

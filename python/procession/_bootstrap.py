@@ -250,7 +250,12 @@ def run_child(outcome: Outcome, parent_sentinel: int) -> int:
                 _standard.family.introduce(name.encode(errors="replace").decode())
             runnable = pickle.load(file)
     except Exception as error:
-        outcome.write_exception(_explain(error, name), name)
+        from ._blame import advice_on_missing
+
+        advice = advice_on_missing(error)
+        outcome.write_exception(_explain(error, name, advice), name)
+        if advice:
+            error.add_note(advice)
         raise
     finally:
         del current._inheriting
@@ -358,13 +363,15 @@ def _import_main(path: str) -> None:
     sys.modules["__main__"] = module
 
 
-def _explain(error: Exception, name: str) -> Exception:
+def _explain(error: Exception, name: str, advice: str) -> Exception:
     """The error a caller of `result` gets when the child failed before its target could run."""
     from .errors import ProcessionError, RemoteError
 
     if isinstance(error, ProcessionError):
         return error
     message = f"{name} could not import the main module or rebuild its target there: {type(error).__name__}: {error}"
+    if advice:
+        message += f" ({advice})"
     explained = RemoteError(message, name=name, pid=os.getpid(), exitcode=1)
     explained.__cause__ = error
     return explained

@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import copyreg
 import pickle
-import sys
 import time
 from multiprocessing import reduction
 from multiprocessing.reduction import ForkingPickler
 
 from . import _native
-from ._blame import advice, find_unpicklable, shorten
+from ._blame import advice, advice_on_missing, find_unpicklable, shorten
 from .errors import (
     PicklingAttributeError,
     PicklingError,
@@ -164,10 +163,6 @@ def blame(obj: object, error: Exception, dumps: Callable[[object], object]) -> E
     return failure
 
 
-_MAIN_ADVICE = """ (this process was started before that was defined, or imported the main module without it: \
-define it at the top level, above what starts processes, and outside of `if __name__ == "__main__"`)"""
-
-
 def _dumps(obj: object) -> None:
     """Pickle `obj` for the sake of the error."""
     new_pickler(reduction.ForkingPickler, _Nowhere()).dump(obj)
@@ -218,7 +213,8 @@ def decoding_failed(why: str, error: Exception | None) -> Exception:
     if isinstance(error, EOFError | ConnectionError):
         time.sleep(_DYING_S)
     kind = next((ours for theirs, ours in _DECODING if isinstance(error, theirs)), UnpicklingError)
-    instead = _MAIN_ADVICE if str(error).endswith(f" on {sys.modules.get('__main__')!r}") else ""
+    told = advice_on_missing(error)
+    instead = f" ({told})" if told else ""
     failure = kind(f"cannot rebuild the received object: {type(error).__name__}: {error}{instead}")
     failure.__cause__ = error
     return failure

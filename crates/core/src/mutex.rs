@@ -163,9 +163,15 @@ impl Mutex {
         self.depth.load(Ordering::Relaxed) & HEIR != 0
     }
 
-    /// How many wait. A waiter that was killed stays counted until the lock is seen without any.
+    /// Whether somebody may wait: also while who got it by waiting holds it, for the word cannot tell who else does.
+    pub fn may_have_waiters(&self) -> bool {
+        self.lock.has_sleepers()
+    }
+
+    /// How many wait. Who is between two slices of a wait is not counted (the table of waits has it, see
+    /// [`crate::waits`]); a waiter that was killed stays counted until the lock is seen without any.
     pub fn waiters(&self) -> u32 {
-        if self.lock.has_sleepers() { self.waiting.load(Ordering::Relaxed).max(1) } else { 0 }
+        if self.may_have_waiters() { self.waiting.load(Ordering::Relaxed) } else { 0 }
     }
 
     /// The counters.

@@ -280,6 +280,11 @@ impl Waits {
         slots.filter_map(|(index, slot)| slot.read().map(|(sequence, entry)| (index, sequence, entry)))
     }
 
+    /// How many are at `action` with this object. A moment's view; one that was killed is counted until its place is free.
+    pub fn count(&self, action: Action, object: u64) -> usize {
+        self.entries().filter(|(_, _, entry)| entry.action == action && entry.object == object).count()
+    }
+
     /// One entry, as [`Waits::entries`] gives it.
     pub fn entry(&self, slot: usize) -> Option<(u32, Entry)> {
         self.slots.get(slot)?.read()

@@ -59,6 +59,19 @@ fn a_deadline_ends_the_wait() {
 }
 
 #[test]
+fn nobody_waits_when_the_only_waiter_got_it() {
+    let (mutex, life) = (Mutex::new(Policy::Warn), Life::default());
+    assert!(mutex.try_acquire(process(0), 1));
+    thread::scope(|scope| {
+        scope.spawn(|| _ = until(|| mutex.acquire(process(1), 1, &life, None)));
+        wait_for(|| mutex.waiters() == 1);
+        mutex.release().unwrap();
+    });
+    assert_eq!((mutex.is_locked(), mutex.statistics().contended, mutex.waiters()), (true, 1, 0));
+    assert!(mutex.may_have_waiters(), "as its word has it");
+}
+
+#[test]
 fn a_dead_holders_lock_is_abandoned_to_one() {
     let (mutex, life, heirs) = (Mutex::new(Policy::Warn), Life::default(), AtomicU64::new(0));
     assert!(mutex.try_acquire(process(0), 1));

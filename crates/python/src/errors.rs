@@ -28,7 +28,7 @@ pub fn system(error: &std::io::Error) -> PyErr {
     let text = text.split(" (os error").next().unwrap_or_default().to_owned();
     match error.raw_os_error() {
         Some(code) => pyo3::exceptions::PyOSError::new_err((code, text)),
-        None => pyo3::exceptions::PyOSError::new_err(text),
+        None => std::io::Error::new(error.kind(), text).into(), // of our own making: its kind says which class
     }
 }
 

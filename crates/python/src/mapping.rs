@@ -1,5 +1,6 @@
 //! A span of a file, mapped, as Python sees it.
 
+use crate::errors;
 use procession_core::mapping::Mapping;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -20,7 +21,7 @@ impl PyMapping {
     fn new(fd: i32, offset: u64, length: u64) -> PyResult<Self> {
         let mapping = Mapping::of_file(fd, offset, length).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
-            _ => error.into(),
+            _ => errors::system(&error),
         })?;
         Ok(Self { mapping })
     }

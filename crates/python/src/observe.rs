@@ -31,7 +31,8 @@ fn told(member: Member) -> MemberTold {
 
 impl PyObserver {
     fn over(py: Python<'_>, source: std::io::Result<Source>) -> PyResult<Self> {
-        let observer = Observer::new(source?).map_err(|error| errors::arena(py, &error))?;
+        let source = source.map_err(|error| errors::system(&error))?;
+        let observer = Observer::new(source).map_err(|error| errors::arena(py, &error))?;
         Ok(Self { observer: Mutex::new(observer) })
     }
 

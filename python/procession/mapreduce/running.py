@@ -23,6 +23,7 @@ from procession.mapreduce.loading import describe, of_user
 from procession.mapreduce.plan import Plan
 from procession.mapreduce.usage import Usage
 from procession.pool.board import KeyedProgress
+from procession.pool.inherited import default_context
 from procession.pool.keyed import map_reduce_by_key
 from procession.progress.runs import keyed_reporter
 
@@ -68,7 +69,7 @@ def run(
     job: str | Job[Any],
     inputs: Sequence[str],
     *,
-    context: Any,
+    context: Any = None,
     arguments: Mapping[str, Any] | None = None,
     workers: int | None = None,
     encoding: str = "utf-8",
@@ -81,7 +82,8 @@ def run(
     progress: Any = None,
     quiet: bool = False,
 ) -> Answer:
-    """Runs a job over the inputs on a pool of `workers` (as many as there are CPUs, if not given) of the context.
+    """Runs a job over the inputs on a pool of `workers` (as many as there are CPUs, if not given) of the context: if
+    none is given, of the one behind the package's own names.
 
     On a cluster's context the workers are as many as it has, they read the files themselves (see `afar`), a job of
     one's own travels to them, and there is no checkpoint.
@@ -102,6 +104,7 @@ def run(
     WorkerDied, and CheckpointError.
     """
     started = time.perf_counter()
+    context = default_context() if context is None else context
     workers = checked_workers(workers, context)
     source = JobSource.of(job, arguments)
     loaded = source.load()

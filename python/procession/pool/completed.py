@@ -58,12 +58,16 @@ def completed(
     """Call a function with every item; for each that is done (index, True, value), or (index, False, exception).
 
     Reads `items` only a little ahead, and blocks until the next one is done. When it is closed early, what no worker
-    has taken is not done. Raises: what the iterable raises, once what was read before is done; as `imap`.
+    has taken is not done; at Ctrl-C what is running ends as well. Raises: what the iterable raises, once what was read
+    before is done; as `imap`.
     """
     guarded = _Guarded(items)
     answers = _Completed().begin(core, function, guarded, 1, limits, kind)
     try:
         yield from answers
+    except KeyboardInterrupt:
+        answers.cancel()
+        raise
     finally:
         answers.abandon()
     if guarded.error is not None:

@@ -61,7 +61,7 @@ class Maps:
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         progress: Progress = None,
     ) -> list[R]:
-        """Call `func` with every item, return the results in order. Blocks until all are there.
+        """Call `func` with every item, return the results in order. Blocks until all are there; Ctrl-C ends what runs.
 
         `chunksize` items travel together; by default chunks follow the measured time of an item. `retries` and
         `timeout` (seconds for one item) take the place of the pool's. `progress`: True or a title for a bar, a
@@ -297,8 +297,8 @@ class Maps:
             mapping.feed(self._core, job, function, items, chunksize)
             job.seal()
             return job.get()
-        except BaseException:
-            self._core.drop(job)
+        except BaseException as error:
+            job.end_early(error)
             raise
 
     def _map_async(

@@ -176,9 +176,16 @@ class Pool(Maps, Inherited):
     ) -> R:
         """Call `func(*args, **kwds)` in a worker and return its value. Blocks until then; see `AsyncResult.get`.
 
+        Ctrl-C ends the call in its worker as well.
+
         `retries`, `timeout`: in the place of the pool's.
         """
-        result: R = self.apply_async(func, args, kwds, retries=retries, timeout=timeout).get()
+        job = self.apply_async(func, args, kwds, retries=retries, timeout=timeout)
+        try:
+            result: R = job.get()
+        except BaseException as error:
+            job.end_early(error)
+            raise
         return result
 
     def apply_async(

@@ -168,6 +168,16 @@ class AsyncResult(_native.Job):
         """
         return self._core.cancel(self)
 
+    def end_early(self, error: BaseException) -> None:
+        """The call that would have returned it ends early, by `error`, so nobody can ask for it.
+
+        What no worker has taken is not done. What is running ends at Ctrl-C, as if cancelled; else it is finished.
+        """
+        if isinstance(error, KeyboardInterrupt):
+            self._core.cancel(self)
+        else:
+            self._core.drop(self)
+
     def __await__(self) -> Generator[Any, Any, Any]:
         """In asyncio: as `get`, without blocking the loop. Cancelling ends the wait, not the call."""
         from .._waiting import pool_result

@@ -18,6 +18,7 @@ use super::buffer::Column;
 use super::build::build;
 use super::items::{self, As};
 use super::reading::{Reading, key_to_python};
+use crate::errors;
 
 /// Signals are looked for after so many entries.
 const BETWEEN_SIGNALS: u64 = 1 << 16;
@@ -43,7 +44,7 @@ pub struct Order(Vec<u64>);
 /// The error of a file that cannot be read as an answer.
 fn bad(error: BadAnswer) -> PyErr {
     match error {
-        BadAnswer::Io(error) => PyOSError::new_err(error),
+        BadAnswer::Io(error) => errors::system(&error),
         other => PyValueError::new_err(other.to_string()),
     }
 }
@@ -128,7 +129,8 @@ impl PyAnswer {
         }
         py.detach(|| {
             // SAFETY: borrowed for this call only; a number that is no descriptor gives EBADF.
-            let file = File::from(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?);
+            let file = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
+            let file = File::from(file.map_err(|error| errors::system(&error))?);
             let answer = Answer::open(&file).map_err(bad)?;
             Ok(Self { opened: RwLock::new(Some(Arc::new(Opened { answer, file }))) })
         })
@@ -296,8 +298,9 @@ impl Order {
 }
 
 /// The file behind a descriptor, opened anew: for writing at places, which one opened for appending would not do.
-fn reopen(fd: RawFd) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{fd}"))
+fn reopen(fd: RawFd) -> PyResult<File> {
+    let opened = OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{fd}"));
+    opened.map_err(|error| errors::system(&error))
 }
 
 /// Make the file an answer: references of segments, packed, as `merge` gave them. All writers have finished.
@@ -316,7 +319,8 @@ pub fn seal_answer(
         SegmentRef::read_all(&packed.concat()).ok_or_else(|| PyValueError::new_err("not references of segments"))
     };
     let (entries, values) = (read(entries)?, read(values)?);
-    Ok(py.detach(|| Answer::seal(&reopen(fd)?, shape, &meta, &entries, &values))?)
+    let file = reopen(fd)?;
+    py.detach(|| Answer::seal(&file, shape, &meta, &entries, &values)).map_err(|error| errors::system(&error))
 }
 
 /// Write the pairs of a mapping to an empty file as an answer. The keys are different ones; `shape` says what values are.

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
 use super::items::{self, As};
+use crate::errors;
 
 /// A segment of about so many bytes is written, and the next one begun; arbitrary.
 const SEGMENT: usize = 16 << 20;
@@ -117,7 +118,7 @@ impl Pairs {
             out.push(*hash, unpacked(packed)?, Value::Bytes(&[]))?;
         }
         let members = out.finish()?;
-        Ok(Answer::seal(file, self.shape, meta, &entries, &members)?)
+        Answer::seal(file, self.shape, meta, &entries, &members).map_err(|error| errors::system(&error))
     }
 }
 
@@ -134,20 +135,20 @@ struct Segments<'a> {
 }
 
 impl Segments<'_> {
-    fn push(&mut self, hash: u64, key: Item, value: Value) -> std::io::Result<()> {
+    fn push(&mut self, hash: u64, key: Item, value: Value) -> PyResult<()> {
         self.writer.push(hash, key, value);
         if self.writer.size() >= SEGMENT { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> PyResult<()> {
         let Some((bytes, segment)) = self.writer.take() else { return Ok(()) };
-        self.file.write_all_at(&bytes, self.end)?;
+        self.file.write_all_at(&bytes, self.end).map_err(|error| errors::system(&error))?;
         self.refs.push(SegmentRef { offset: self.end, ..segment });
         self.end += segment.length;
         Ok(())
     }
 
-    fn finish(&mut self) -> std::io::Result<Vec<SegmentRef>> {
+    fn finish(&mut self) -> PyResult<Vec<SegmentRef>> {
         self.flush()?;
         Ok(std::mem::take(&mut self.refs))
     }

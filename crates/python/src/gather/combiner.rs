@@ -10,7 +10,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFloat, PyInt};
 
-use super::failures::{Failure, raised};
+use super::failures::{Failure, opened, raised};
 use super::feed::Feed;
 use super::items::{As, pack_value, payload, shown};
 
@@ -248,7 +248,7 @@ impl PyCombiner {
             name: reducer.to_owned(),
             objects: Vec::new(),
             combine,
-            spool: Spool::open(spool)?,
+            spool: opened(spool)?,
             limit: limit_bytes,
             runs: Vec::new(),
             pairs: 0,

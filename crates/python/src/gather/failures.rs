@@ -2,10 +2,12 @@
 
 use procession_gather::error::GatherError;
 use procession_gather::item::Item;
-use pyo3::exceptions::{PyOSError, PyOverflowError, PyRuntimeError, PyTypeError};
+use procession_gather::spool::Spool;
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 
 use super::items::{item_to_python, shown};
+use crate::errors;
 
 /// An error of the combining or merging, or one that Python code raised meanwhile.
 pub enum Failure {
@@ -27,6 +29,11 @@ impl From<PyErr> for Failure {
     }
 }
 
+/// The spool behind a descriptor. Raises: `OSError`.
+pub fn opened(spool: i32) -> PyResult<Spool> {
+    Spool::open(spool).map_err(|error| errors::system(&error))
+}
+
 /// The exception for a failure: of the reducer `how`, at the key if one is to blame.
 pub fn raised(py: Python<'_>, failure: Failure, how: &str, key: Option<&Item>) -> PyErr {
     let key = key.map(|item| show(py, *item));
@@ -40,10 +47,7 @@ pub fn raised(py: Python<'_>, failure: Failure, how: &str, key: Option<&Item>) -
             }
             error
         }
-        Failure::Gather(GatherError::Io(error)) => match error.raw_os_error() {
-            Some(code) => PyOSError::new_err((code, error.to_string())),
-            None => PyOSError::new_err(error.to_string()),
-        },
+        Failure::Gather(GatherError::Io(error)) => errors::system(&error),
         Failure::Gather(GatherError::NotANumber(value)) => PyTypeError::new_err(format!(
             "{how} takes int and float, not {}{at}: give numbers, or combine= a function",
             packed(&value)

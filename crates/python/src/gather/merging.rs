@@ -6,14 +6,14 @@ use procession_gather::parcel::{Packing, unpack};
 use procession_gather::reduce::{Reducer, packed};
 use procession_gather::run::{Run, SLOTS};
 use procession_gather::segment::{SegmentRef, Value};
-use procession_gather::spool::Spool;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use super::combiner::reducer;
-use super::failures::{Failure, raised};
+use super::failures::{Failure, opened, raised};
 use super::items::{item_to_python, items_to_python, pack_value};
+use crate::errors;
 
 fn runs_of(run: &[u8]) -> PyResult<(Run, Run)> {
     let mut input = run;
@@ -33,7 +33,7 @@ pub fn run_slots(run: &[u8], which: u8) -> PyResult<Vec<u64>> {
 /// Make a new, empty file ready for runs or for an answer. Once, before anyone else opens it.
 #[pyfunction]
 pub fn spool_init(spool: i32) -> PyResult<()> {
-    Ok(Spool::open(spool)?.init()?)
+    opened(spool)?.init().map_err(|error| errors::system(&error))
 }
 
 /// Slots of runs as bytes, to be carried to another machine: one parcel for each range between neighbouring borders.
@@ -47,7 +47,7 @@ pub fn pack_runs(
     borders: Vec<usize>,
 ) -> PyResult<Vec<Bound<'_, PyBytes>>> {
     let runs = runs.iter().map(|run| runs_of(run)).collect::<PyResult<Vec<_>>>()?;
-    let spool = Spool::open(spool)?;
+    let spool = opened(spool)?;
     let parcel = |range: &[usize]| {
         check_slots(range[0], range[1])?;
         let packing = Packing::of(&runs, range[0], range[1]);
@@ -62,7 +62,7 @@ pub fn pack_runs(
 /// parcel.
 #[pyfunction]
 pub fn unpack_runs<'py>(py: Python<'py>, spool: i32, parcel: &[u8]) -> PyResult<Vec<Bound<'py, PyBytes>>> {
-    let spool = Spool::open(spool)?;
+    let spool = opened(spool)?;
     let runs = py.detach(|| unpack(parcel, &spool)).map_err(|error| raised(py, error.into(), "", None))?;
     let described = runs.iter().map(|(entries, members)| {
         let mut run = Vec::new();
@@ -77,7 +77,7 @@ pub fn unpack_runs<'py>(py: Python<'py>, spool: i32, parcel: &[u8]) -> PyResult<
 #[pyfunction]
 pub fn forget_slots(spool: i32, run: &[u8], low: usize, high: usize, which: u8) -> PyResult<()> {
     let (entries, members) = runs_of(run)?;
-    let spool = Spool::open(spool)?;
+    let spool = opened(spool)?;
     check_slots(low, high)?;
     let run = if which == 0 { entries } else { members };
     run.stretches(low, high).into_iter().for_each(|(offset, length)| spool.punch(offset, length));
@@ -110,7 +110,7 @@ pub fn merge<'py>(
     answer: i32,
     memory: usize,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let spools = spools.into_iter().map(Spool::open).collect::<Result<Vec<_>, _>>()?;
+    let spools = spools.into_iter().map(opened).collect::<PyResult<Vec<_>>>()?;
     let described = runs.iter().map(|(_, run)| runs_of(run)).collect::<PyResult<Vec<_>>>()?;
     let mut pairs = Vec::new();
     for ((spool, _), run) in runs.iter().zip(&described) {
@@ -118,7 +118,7 @@ pub fn merge<'py>(
         pairs.push((spool, if which == 0 { &run.0 } else { &run.1 }));
     }
     check_slots(low, high)?;
-    let answer = Spool::open(answer)?;
+    let answer = opened(answer)?;
     let how = self::reducer(reducer, n)?;
     let segments = if which == 1 {
         blamed(py, reducer, Members::default(), |fold| {

@@ -108,8 +108,17 @@ fn lock_statistics<'py>(py: Python<'py>, object: &Object<Mutex>) -> PyResult<Bou
     dict.set_item("acquired", statistics.acquired)?;
     dict.set_item("contended", statistics.contended)?;
     dict.set_item("abandoned", statistics.abandoned)?;
-    dict.set_item("waiters", statistics.waiters)?;
+    dict.set_item("waiters", waiters(object))?;
     Ok(dict)
+}
+
+/// How many wait for it: the lock misses who is between two slices of a wait, the table who has not gone to sleep.
+fn waiters(object: &Object<Mutex>) -> usize {
+    if !object.may_have_waiters() {
+        return 0;
+    }
+    let asleep = object.home().waits().count(Action::Acquire, object.handle().offset());
+    asleep.max(object.waiters() as usize)
 }
 
 /// Of a new lock: pid of a process that died holding it before it was made here, and since when it had.

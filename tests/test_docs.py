@@ -149,6 +149,12 @@ def _page(tmp_path: Path, text: str) -> list[documents.Block]:
     return documents.parse(text, tmp_path / "page.md")
 
 
+def test_every_command_of_make_is_told_to_contributors() -> None:
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+    for command in re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE):
+        assert re.search(rf"`make {command}\b", told), command
+
+
 def test_a_right_page_passes(tmp_path: Path, session: Session) -> None:
     text = PAGE.replace("```sh", "```sh exit=3") + "\n```text\npid … 2\n…\n```\n"
     documents.check_page(_page(tmp_path, text), session)

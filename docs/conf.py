@@ -65,6 +65,7 @@ html_theme = "furo"
 html_title = "procession"
 html_static_path = ["_site/static"]
 html_css_files = ["site.css"]
+html_js_files = [("search.js", {"defer": "defer"})]  # behind Sphinx's search, and before it is asked
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False

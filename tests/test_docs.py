@@ -81,6 +81,18 @@ def test_links_lead_somewhere() -> None:
     assert wrong == []
 
 
+def test_every_page_is_linked_to() -> None:
+    """By another document, that is: the list of a folder is no way to a page."""
+    linked = {
+        (document.parent / target).resolve()
+        for document in EVERY_DOCUMENT
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text())
+        if (document.parent / target).resolve() != document
+    }
+    begins = {ROOT / "README.md", ROOT / "docs" / "index.md"}  # of the repository, and of the site
+    assert [_id(document) for document in DOCUMENTS if document not in linked | begins] == []
+
+
 def test_titles_are_shown_as_written() -> None:
     """Markdown takes `__init__` for bold, and `<locals>` for HTML, where they are not in backticks."""
     wrong = [
@@ -147,6 +159,12 @@ exit 3
 
 def _page(tmp_path: Path, text: str) -> list[documents.Block]:
     return documents.parse(text, tmp_path / "page.md")
+
+
+def test_every_command_of_make_is_told_to_contributors() -> None:
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+    for command in re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE):
+        assert re.search(rf"`make {command}\b", told), command
 
 
 def test_a_right_page_passes(tmp_path: Path, session: Session) -> None:

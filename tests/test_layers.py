@@ -68,6 +68,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     "executor": 6,
     "managers": 6,
     "mapreduce": 6,
+    "_shared_factories": 6,
     "_factories": 7,
     "_far_context": 7,
     "context": 8,

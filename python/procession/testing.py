@@ -136,6 +136,9 @@ def _lasting() -> tuple[set[int], set[int]]:
     if engine is not None and engine.server.socket is not None:
         fds.add(engine.server.socket.fileno())
         pids.add(engine.server.pid)
+    guard: Any = sys.modules.get("procession.pool.guard")
+    if guard is not None:
+        fds.add(guard.guard.bell)  # for as long as the pools that it looks after
     tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
     if tracker is not None:
         fds.add(tracker._resource_tracker._fd)

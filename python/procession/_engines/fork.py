@@ -12,10 +12,18 @@ import select
 import signal
 import sys
 import threading
-from contextlib import nullcontext
 from multiprocessing import popen_fork, process, util
 
-from .._bootstrap import at_fork_in_child, end_with_parent, exit_child, has_pidfd, lifeline, own_sentinel, pidfd_open
+from .._bootstrap import (
+    at_fork_in_child,
+    at_rest,
+    end_with_parent,
+    exit_child,
+    has_pidfd,
+    lifeline,
+    own_sentinel,
+    pidfd_open,
+)
 from .._outcome import Outcome
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -126,7 +134,7 @@ class Popen(BasePopen):
     method = "fork"
 
     def _launch(self, process_obj: Any) -> None:
-        with lifeline() as end, _without_relay():
+        with lifeline() as end, at_rest():
             if has_pidfd():
                 self._fork(process_obj, end)
             else:
@@ -156,12 +164,6 @@ class Popen(BasePopen):
             super()._launch(process_obj)  # type: ignore[misc]
         finally:
             del process_obj._outcome, process_obj._lifeline
-
-
-def _without_relay() -> Any:
-    """A block in which the thread that forwards output, if there is one, rests: so it holds no lock in the child."""
-    module: Any = sys.modules.get("procession._output.relay")
-    return nullcontext() if module is None else module.relay.paused()
 
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))

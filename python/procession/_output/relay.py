@@ -23,7 +23,7 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from multiprocessing import util
 
-from .._bootstrap import at_fork_in_child
+from .._bootstrap import at_fork_in_child, await_end, rest_while_forking
 from .outlets import report
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -100,8 +100,8 @@ class Relay:
             thread = self._thread
             if thread is not None:
                 os.eventfd_write(self._bell, 1)
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(PAUSE_S)
+        if thread is not None:
+            await_end(thread, PAUSE_S)
         try:
             yield
         finally:
@@ -225,4 +225,5 @@ class Relay:
 
 
 relay = Relay()
+rest_while_forking(relay.paused)
 at_fork_in_child(relay.after_fork)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from multiprocessing import util
 
 from ..errors import ClusterLost, PoolBroken, ShutDown
-from ..pool.driver import CHECK_S
+from ..pool.lead import CHECK_S
 from ..pool.supervisor import Supervisor
 from ..pool.watch import Watch
 from . import ending, failures, worker

@@ -16,6 +16,7 @@ from .state import CELLS, CLAIM, ITEM, RETIRE, SINCE
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
+    import threading
     from typing import Any
 
     from .reports import Reports
@@ -33,6 +34,7 @@ class Control:
     workers: dict[int, Any]
     claims: Any
     reports: Reports
+    ending: threading.RLock  # held by who waits for a worker's end, and by who gives back what is left of it
     inherited: dict[int, int]  # by worker: bytes of its parent's memory that it began with, as its own
 
     def at(self, number: int) -> tuple[int, ...]:
@@ -74,7 +76,7 @@ class Control:
 
     def slay(self, number: int) -> None:
         """End a worker that stands still. It writes down where it is, if it can, and does nothing else any more."""
-        with suppress(LookupError, ProcessLookupError):
+        with self.ending, suppress(LookupError, ProcessLookupError):
             worker = self.workers[number]
             if self.reports.ask(number, worker.pid):
                 os.kill(worker.pid, signal.SIGCONT)

@@ -130,6 +130,7 @@ class ProcessEngine(Control):
         self.claims: Any = _Claims(arena, CELLS * size)
         self.marks: Marks = Marks()
         self._marking = threading.Lock()
+        self.ending = threading.RLock()
         self.reports: Reports = Reports()
         self.inherited: dict[int, int] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
@@ -210,7 +211,8 @@ class ProcessEngine(Control):
         described = describe_exit(worker.exitcode)
         reason = _reason(worker) if worker.exitcode == 1 and self.method != "fork" else None
         described += "" if reason is None else f": {reason}"
-        _give_back(worker)
+        with self.ending:
+            _give_back(worker)
         return Ended(number, worker.exitcode, claim, taken, others, described, isinstance(reason, NotGuarded))
 
     def item_of(self, number: int) -> int:

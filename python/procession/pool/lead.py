@@ -8,7 +8,9 @@ TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Lead"]
+__all__ = ["CHECK_S", "Lead"]
+
+CHECK_S = 0.02  # how often who has it looks whether a worker has ended, or went beyond a limit
 
 
 class Lead:

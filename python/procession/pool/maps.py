@@ -335,6 +335,8 @@ class Maps:
             raise
         if display is not None:
             job.submitted()
+        if not self._core.is_guarded and job._callbacks is None:
+            self._core.be_guarded()
         result: MapResult = job
         return result
 
@@ -351,7 +353,10 @@ class Maps:
         check_chunksize(chunksize)
         if timeout is not None:
             self._core.attend()
-        return job.begin(self._core, function, iterable, chunksize, self._limits_for(retries, timeout))
+        begun: IMapIterator = job.begin(self._core, function, iterable, chunksize, self._limits_for(retries, timeout))
+        if not self._core.is_guarded:
+            self._core.be_guarded()
+        return begun
 
     def _shown_imap(
         self, in_order: bool, progress: Any, function: Any, iterable: Iterable[Any], *given: Any

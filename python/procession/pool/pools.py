@@ -180,7 +180,10 @@ class Pool(Maps, Inherited):
 
         `retries`, `timeout`: in the place of the pool's.
         """
-        job = self.apply_async(func, args, kwds, retries=retries, timeout=timeout)
+        if type(self).apply_async is not Pool.apply_async:  # a subclass wants to see every call
+            job = self.apply_async(func, args, kwds, retries=retries, timeout=timeout)
+        else:
+            job = self._call(func, args, kwds, None, None, retries, timeout)
         try:
             result: R = job.get()
         except BaseException as error:
@@ -206,28 +209,9 @@ class Pool(Maps, Inherited):
 
         Raises: PicklingError, and then nothing was sent; ValueError when the pool was closed; PoolBroken.
         """
-        core = self._core
-        if self._foreign or core.error is not None or not core.state.accepts:
-            self._check_running()
-        given = (tuple(args), dict(kwds) if kwds else _NO_KEYWORDS)
-        job: AsyncResult = new_job(AsyncResult, -1)
-        job._core, job._function, job._given, job._outcome, job._callbacks = core, func, given, None, None
-        job._limits, job._tries = self._limits, None
-        if retries is not None or timeout is not None:
-            job._limits = self._limits_for(retries, timeout)
-        if timeout is not None or job._limits.retries:
-            core.attend()
-        if callback is not None or error_callback is not None:
-            job._callbacks = (callback, error_callback)
-            core.expect_callbacks()
-        job.seal()
-        try:
-            core.submit_one(job, func, CALL | job._limits.kind, given)
-        except BaseException as error:
-            self._not_submitted(job)
-            if isinstance(error, PicklingError):
-                raise self._name_argument(error, given, core.engine.encode) from error.__cause__
-            raise
+        job = self._call(func, args, kwds, callback, error_callback, retries, timeout)
+        if not self._core.is_guarded and job._callbacks is None:
+            self._core.be_guarded()
         return job
 
     # The end
@@ -268,6 +252,40 @@ class Pool(Maps, Inherited):
         raise NotSupported("pool objects cannot be passed between processes or pickled")
 
     # Inside
+
+    def _call(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any],
+        kwds: Mapping[str, Any],
+        callback: _Callback | None,
+        error_callback: _Callback | None,
+        retries: int | None,
+        timeout: float | None,
+    ) -> AsyncResult:
+        core = self._core
+        if self._foreign or core.error is not None or not core.state.accepts:
+            self._check_running()
+        given = (tuple(args), dict(kwds) if kwds else _NO_KEYWORDS)
+        job: AsyncResult = new_job(AsyncResult, -1)
+        job._core, job._function, job._given, job._outcome, job._callbacks = core, func, given, None, None
+        job._limits, job._tries = self._limits, None
+        if retries is not None or timeout is not None:
+            job._limits = self._limits_for(retries, timeout)
+        if timeout is not None or job._limits.retries:
+            core.attend()
+        if callback is not None or error_callback is not None:
+            job._callbacks = (callback, error_callback)
+            core.expect_callbacks()
+        job.seal()
+        try:
+            core.submit_one(job, func, CALL | job._limits.kind, given)
+        except BaseException as error:
+            self._not_submitted(job)
+            if isinstance(error, PicklingError):
+                raise self._name_argument(error, given, core.engine.encode) from error.__cause__
+            raise
+        return job
 
     def _check_owned(self) -> None:
         if self._foreign:

@@ -12,6 +12,7 @@ a caller that keeps its own account, fails or is tried again as a whole.
 
 from __future__ import annotations
 
+from ..errors import WorkerDied
 from .state import DIED, RAISED, SEVERAL
 
 TYPE_CHECKING = False  # as in `state`
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
     from dataclasses import dataclass
     from typing import Any
 
-    from ..errors import WorkerDied
     from .supervisor import Supervisor
 else:
     from ._record import dataclass
 
-__all__ = ["Part", "culprit", "divide", "has_more", "recover", "recover_lost", "take_apart"]
+__all__ = ["Part", "culprit", "divide", "has_more", "loss_of", "recover", "recover_lost", "take_apart"]
 
 
 @dataclass(frozen=True)
@@ -136,3 +136,12 @@ def _again(core: Supervisor, job: Any, part: Part) -> tuple[int, Exception] | No
     except Exception as error:
         return DIED, error
     return None
+
+
+def loss_of(worker: Any, what: str) -> BaseException:
+    """The error for what a dead worker took along. Where it is a cluster's, `worker` is what that says of it."""
+    if isinstance(worker, WorkerDied):
+        error = WorkerDied(f"{worker} (while working on {what})", name=worker.name, item=what)
+        error.__cause__ = worker
+        return error
+    return WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)

@@ -1,10 +1,9 @@
 """Carries out the pool's rules: reads answers, watches workers, fails what they took with them, replaces them.
 
-There is no thread for that. Whoever waits for a result reads answers for everybody: of several waiting threads one, the
-leader, waits at the ring; the others sleep until it has read something or gives up the lead. The leader also looks
-after the workers, every 20 ms. Only where callbacks are to be called, or calls have limits or are to be tried again, or
-workers retire, while nobody may be waiting, a thread of the pool's own takes part, and ends when there is nothing more
-to drive.
+Whoever waits for a result reads answers for everybody: of several waiting threads one, the leader, waits at the ring;
+the others sleep until it has read something or gives up the lead. The leader also looks after the workers, every 20 ms.
+While nobody waits, a thread that all pools share learns when a worker ends (`guard`). Only where callbacks are to be
+called, or calls have limits or retries, or workers retire, a thread of the pool's own takes part (`driver`).
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from collections import deque
 from contextlib import suppress
 from time import monotonic
 
-from ..errors import PoolBroken, PoolTerminated, ShutDown, WorkerDied
-from .driver import CHECK_S, Driver
-from .lead import Lead
+from ..errors import PoolBroken, PoolTerminated, ShutDown
+from .driver import Driver
+from .lead import CHECK_S, Lead
 from .records import PoolStatistics
-from .recovery import has_more, recover, recover_lost, take_apart
+from .recovery import has_more, loss_of, recover, recover_lost, take_apart
 from .results import failure
 from .state import APART, BROKEN, DIED, GONE, LOST, RAISED, READY, Break, Fail, Instruction, PoolState, Start, Try
 from .vacancies import Vacancies
@@ -49,7 +48,6 @@ class Supervisor(Driver):
         """`attended`: somebody must always look after the workers. `watch` does, where they are processes."""
         self.engine: Engine = engine
         self.watch: Watch | None = watch
-        self.size = size
         self.state: PoolState = state or PoolState(size)
         self.dispatcher: Any = engine.dispatcher
         self._address, self._wrap = engine.functions.address, engine.wrap
@@ -60,8 +58,8 @@ class Supervisor(Driver):
         self._due: deque[tuple[Instruction, Any]] = deque()  # not yet carried out: that may fail, or be interrupted
         self.vacancies: Vacancies = Vacancies(engine)
         self._followers: dict[Any, bool] = {}  # what each sleeps on: a lock that is released to wake it
-        self._checked = monotonic()
-        self._begin_driving(attended)
+        self.size, self._checked = size, monotonic()
+        self._begin_driving(attended, watch is not None)
         self.awaited: dict[Any, list[Callable[[], None]]] = {}  # by job, what event loops want called when it is ready
         self.watchers: list[Callable[[], None]] = []  # of event loops: called after each reading; quick, never raise
 
@@ -285,6 +283,13 @@ class Supervisor(Driver):
 
     def _carry_on(self) -> None:
         """Do what is due. What fails or is interrupted is done again the next time."""
+        if self._due or self.vacancies:
+            try:
+                self._do_due()
+            finally:
+                self._tell_guard()
+
+    def _do_due(self) -> None:
         while self._due:
             instruction, worker = self._due[0]
             if isinstance(instruction, Start):
@@ -303,14 +308,10 @@ class Supervisor(Driver):
             self.state.terminate()
 
     def loss(self, number: int, worker: Any, what: str) -> BaseException:
-        """The error for what a dead worker took along. Where it is a cluster's, `worker` is what that says of it."""
+        """The error for what a dead worker took along."""
         if self.watch is not None:
             return self.watch.loss(number, worker, what)
-        if isinstance(worker, WorkerDied):
-            error = WorkerDied(f"{worker} (while working on {what})", name=worker.name, item=what)
-            error.__cause__ = worker
-            return error
-        return WorkerDied.of(worker.name, worker.pid, worker.exitcode, item=what)
+        return loss_of(worker, what)
 
     def settle(self, task: int, error: BaseException) -> None:
         """A task ends with this error."""
@@ -348,10 +349,10 @@ class Supervisor(Driver):
         self.look()
         numbers = self.dispatcher.numbers(job)
         running = set(numbers) - set(self.engine.withdraw(numbers))
+        for task in numbers:  # first: who sees that its worker ended must not put it down to that
+            self.settle(task, CancelledError(f"{job!r} was cancelled"))
         if running and self.watch is not None:
             self.watch.end_tasks(running)
-        for task in numbers:
-            self.settle(task, CancelledError(f"{job!r} was cancelled"))
         self._wake_followers()
         return bool(numbers)
 
@@ -386,9 +387,7 @@ class Supervisor(Driver):
             with suppress(PoolBroken):  # who asks for a result is told
                 self.wait(lambda: self.dispatcher.outstanding == 0 and not self._with_callbacks)
             self.engine.close()
-        driver = self._last_driver  # first: it may be starting a worker
-        if driver is not None and driver is not threading.current_thread():
-            driver.join()
+        self._await_helpers()
         self.engine.join(None)
 
     def terminate(self) -> None:
@@ -396,5 +395,6 @@ class Supervisor(Driver):
         if self.error is None:
             self.error = PoolTerminated("the pool was terminated before this was done (the end of its `with` does so)")
             self.state.terminate()
+        self._leave_guard()  # it may be starting a worker
         self.engine.kill()
         self._fail_all(self.error)

@@ -95,7 +95,9 @@ def server() -> Iterator[str]:
         subprocess.run([*made, "--encoding=UTF8"], check=True, capture_output=True, timeout=START_S, **running)
         settings = [f"--{key}={value}" for key, value in {**QUICK, "unix_socket_directories": name}.items()]
         with open(folder / "log", "wb") as log:
-            process = subprocess.Popen([place / "postgres", "-D", data, *settings], stdout=log, stderr=log, **running)
+            # A session of its own: a test may send Ctrl-C to ours, of which the server would end.
+            command = [place / "postgres", "-D", data, *settings]
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **running)
         try:
             wait_until(lambda: process.poll() is not None or _is_up(place, name), START_S)
             if process.returncode is not None:

@@ -103,6 +103,8 @@ def server() -> Iterator[str]:
             if process.returncode is not None:
                 raise RuntimeError(f"PostgreSQL ended at once: {(folder / 'log').read_text()}")
             yield f"postgresql://{USER}@/{USER}?host={name}"
+            if process.poll() is not None:
+                raise RuntimeError(f"PostgreSQL ended before the tests did: {(folder / 'log').read_text()}")
         finally:
             process.send_signal(signal.SIGINT)  # "fast": ends the clients' sessions, then itself
             try:

@@ -115,6 +115,9 @@ class AwkwardError(Exception):
     def __init__(self, left: object, right: object) -> None:
         super().__init__(f"{left} {right}")
 
+    def __reduce__(self) -> Any:  # as it would be anyway; but tblib, which Dask loads, mends those that do not say so
+        return type(self), self.args
+
 
 def make(kind: str) -> Any:
     return {"unpicklable": Unpicklable, "fails": FailsToUnpickle}[kind]() if kind != "plain" else 1

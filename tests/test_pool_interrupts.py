@@ -18,6 +18,7 @@ import pytest
 from pool_tasks import double, wait_for
 
 import procession
+from procession.testing import wait_until
 
 pytestmark = pytest.mark.watchdog(60)
 
@@ -32,7 +33,7 @@ def interrupted_at(instruction: int, wait: Callable[[], object]) -> bool:
 
     def count(frame: FrameType, event: str, _: object) -> Any:
         nonlocal left
-        if not frame.f_code.co_filename.endswith(("pool/supervisor.py", "pool/lead.py")):
+        if not frame.f_code.co_filename.endswith(("pool/supervisor.py", "pool/lead.py", "pool/direct.py")):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
@@ -83,6 +84,28 @@ def test_the_lead_is_given_back(pool: Any) -> None:
         if not was_interrupted:
             break
     assert instruction > 100
+
+
+CALLS: dict[str, Callable[[Any], object]] = {
+    "apply": lambda pool: pool.apply(double, (4,)),
+    "map": lambda pool: pool.map(double, range(6), 2),
+    "imap": lambda pool: list(pool.imap(double, range(4), 2)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CALLS)
+def test_no_task_of_threads_is_out_for_ever(kind: str) -> None:
+    with procession.get_context("thread").Pool(1) as pool:
+        for instruction in instructions():
+            was_interrupted = interrupted_at(instruction, lambda: CALLS[kind](pool))
+            assert in_another_thread(pool.apply, double, (5,)) == 10
+            wait_until(lambda: pool._core.look() and pool.statistics().outstanding == 0)
+            if not was_interrupted:
+                break
+        assert instruction > 100
+        pool.close()
+        in_another_thread(pool.join)
 
 
 def test_callbacks_are_called_once(pool: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..pool.far import MANY, FarEngine
+from ..pool.direct import MANY
+from ..pool.far import FarEngine
 from ..pool.results import CALL, STAR
 from .engines import NUDGE
 

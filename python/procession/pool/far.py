@@ -12,6 +12,7 @@ gives up is recovered as after the death of one of ours (`retries=`), and when i
 from __future__ import annotations
 
 import hashlib
+import queue
 import threading
 from concurrent.futures import Future
 from functools import partial
@@ -22,8 +23,9 @@ from .._clusters.shipping import Shipping, loads
 from .._store import shared_arena
 from ..errors import ClusterLost, NotSupported, WorkerDied
 from .chunks import FAR
+from .direct import MANY, Dispatcher, Functions
 from .limits import PARTS, TIMED
-from .local import Dispatcher, Functions, Watched
+from .local import Watched
 from .registration import Registration
 from .state import APART, BROKEN, DIED, GONE, LOST, RAISED, READY, SEVERAL, UNREADABLE, VALUE, Ended
 
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FarEngine"]
 
-MANY = 4  # a bit of a kind; see crates/python/src/pool
 CALLED = 1 << 21  # a status: of a call that has ended, one way or the other
 NEWS = (APART, BROKEN, LOST, GONE)  # what the supervisor decides upon; the task is still out
 LARGE = 1 << 20  # bytes: what is so large and may be wanted again is put to the workers once
@@ -178,10 +179,23 @@ class _Dispatcher(Dispatcher):
             out = len(self._out) - len(self._unread)
             self.registration.count(self._next, self._next - out, self.failed)
 
-    def _note(self, answer: tuple[int, int, Any, int], finished: list[Any]) -> None:
+    def collect(self, most: int, timeout: float | None) -> list[Any] | None:
+        """As `Dispatcher.collect`; what has ended is unpacked here."""
+        finished: list[Any] = []
+        try:
+            answer = self.answers.get(True, timeout)
+            while True:
+                self._take(answer, finished)
+                answer = self.answers.get_nowait()
+        except queue.Empty:
+            if finished:
+                self._count()
+            return finished or None
+
+    def _take(self, answer: tuple[int, int, Any, int], finished: list[Any]) -> None:
         number, status, call, _ = answer
         if status != CALLED:
-            super()._note(answer, finished)
+            finished.append((status, number, call))
             return
         self._unread.discard(number)
         entry = self._out.get(number)

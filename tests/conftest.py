@@ -236,6 +236,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # from a shell's `&`; the tests' programs would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if claims := config.getoption("--claims"):
         config.pluginmanager.register(Sharing(Path(claims)))
     config.addinivalue_line("markers", "watchdog(seconds): end the test after this time instead of a minute")

@@ -70,7 +70,7 @@ class Factories(SharedFactories):
 
         `processes`: how many, by default `cpu_count()`. `initializer(*initargs)` runs in each worker first.
         `maxtasksperchild`: a worker ends after so many tasks, and another takes its place; `maxmemoryperchild` (bytes,
-        or "2G"): after a task that left it with more memory of its own.
+        or "2G"): when it is seen between tasks to have more memory of its own; its parent looks 50 times a second.
 
         A worker that dies fails the item it was at, with WorkerDied, and is replaced; `retries` is how often that item
         is tried again. `timeout` (seconds an item may run) and `memory_limit` (bytes, or "2G") end a worker that goes

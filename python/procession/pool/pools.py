@@ -62,7 +62,8 @@ class Pool(Maps, Inherited):
 
     `processes`: how many, by default as many as CPUs may be used. `initializer(*initargs)` runs in each worker first.
     `maxtasksperchild`: a worker ends after so many tasks (chunks count as one) and a fresh one takes its place;
-    `maxmemoryperchild`: after a task that left it with more memory of its own than this (bytes, or a str as "2G").
+    `maxmemoryperchild`: when it is seen between tasks to have more memory of its own than this (bytes, or a str as
+    "2G"); its parent looks 50 times a second.
 
     For every call that does not say otherwise: `retries`, how often an item is tried again whose worker ended before it
     gave a result; `timeout`, how many seconds one item may run. `memory_limit`: how much memory of its own a worker may

@@ -80,6 +80,7 @@ class _Options:
 def check(arguments: list[str]) -> int:
     """Run and analyse; returns the exit code. Blocks until the program has ended."""
     options = _parse(arguments)
+    _check_limit()
     place = _given_directory(options.keep) if options.keep is not None else _temporary_directory()
     try:
         pid = os.fork()
@@ -93,6 +94,16 @@ def check(arguments: list[str]) -> int:
 
 
 # Arguments
+
+
+def _check_limit() -> None:
+    """Refuse a limit of the environment's that is none, while nothing has begun."""
+    from procession import _recording
+
+    try:
+        _recording.limit()
+    except ValueError as error:
+        refuse("check", str(error))
 
 
 def _parse(arguments: list[str]) -> _Options:

@@ -42,13 +42,11 @@ __all__ = [
     "exit_child",
     "fallback_path",
     "has_pidfd",
-    "leave_quietly",
     "lifeline",
     "own_sentinel",
     "pidfd_open",
     "preparation_data",
     "prepare",
-    "refuse_unguarded",
     "rest_while_forking",
     "run_child",
     "spawn_main",
@@ -198,29 +196,6 @@ def end_with_parent(lifeline: int) -> None:
 # What the parent sends
 
 
-def refuse_unguarded() -> None:
-    """Raises: NotGuarded in a process that is still importing its parent's main module, and would start others."""
-    if getattr(process.current_process(), "_inheriting", False):
-        from .errors import NotGuarded
-
-        raise NotGuarded
-
-
-def leave_quietly(worker: str) -> None:
-    """Print nothing of NotGuarded in a process with `worker` in its name: its parent's error will say so, once."""
-    if worker not in process.current_process().name:
-        return
-    from .errors import NotGuarded
-
-    previous = sys.excepthook
-
-    def show(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if not isinstance(error, NotGuarded):
-            previous(kind, error, trace)
-
-    sys.excepthook = show
-
-
 def preparation_data(name: str, method: str) -> dict[str, Any]:
     """The standard library's description of this program for a new interpreter.
 
@@ -230,6 +205,8 @@ def preparation_data(name: str, method: str) -> dict[str, Any]:
     Raises: NotGuarded in a process that is still importing its parent's main module.
     """
     from multiprocessing import spawn
+
+    from ._main_guard import refuse_unguarded
 
     refuse_unguarded()
     default = _standard.default_context

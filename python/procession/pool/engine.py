@@ -12,7 +12,6 @@ import time
 from contextlib import contextmanager
 
 from .. import _native
-from .._bootstrap import leave_quietly
 from .._interrupts import Held
 from .._output import drain
 from .._prompt import ByValue, main_is_typed_in, typed_in
@@ -189,6 +188,8 @@ class ProcessEngine(Control):
             try:
                 process.start()
             except NotGuarded:
+                from .._main_guard import leave_quietly
+
                 leave_quietly("PoolWorker")
                 raise
         self.workers[number] = process

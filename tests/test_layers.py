@@ -35,6 +35,7 @@ PYTHON = {  # by file or folder; a new one must be given its layer here
     **dict.fromkeys(ALIASES, 0),
     "_codec": 1,
     "_cpu": 1,
+    "_forking": 1,
     "_main_guard": 1,
     "_interrupts": 1,
     "_outcome": 1,

@@ -129,7 +129,7 @@ class ProcessEngine(Control):
         self.claims: Any = _Claims(arena, CELLS * size)
         self.marks: Marks = Marks()
         self._marking = threading.Lock()
-        self.ending = threading.RLock()
+        self.ending: Any = threading.RLock()
         self.reports: Reports = Reports()
         self.inherited: dict[int, int] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks

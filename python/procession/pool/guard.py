@@ -187,6 +187,6 @@ def _sentinels(core: Supervisor) -> list[tuple[int, Any]]:
     return found
 
 
-guard = Guard()
+guard: Guard = Guard()
 rest_while_forking(guard.paused)
 at_fork_in_child(guard.after_fork)

@@ -109,8 +109,8 @@ SPEED = (
 REASONS = (
     (
         r"start\.pool-fork-numpy",
-        "each forked worker is told how many threads BLAS may use, upon which OpenBLAS starts its threads anew, some "
-        "4 ms of processor time; `PROCESSION_WORKER_THREADS=0` leaves that out",
+        "most of it is the kernel's fork and Python's own work after it; telling BLAS how many threads to use is some "
+        "0.15 ms of processor time in each worker, and `PROCESSION_WORKER_THREADS=0` leaves that out",
     ),
     (
         r"handover\.",

@@ -83,7 +83,7 @@ def test_as_data() -> None:
 @pytest.mark.parametrize(
     ("limit", "environment", "problem", "mend"),
     [
-        (None, {"PROCESSION_AREAN_LIMIT": "2G"}, "environment, PROCESSION_AREAN_LIMIT", VARIABLES[0]),
+        (None, {"PROCESSION_AREAN_LIMIT": "2G"}, "environment, PROCESSION_AREAN_LIMIT", "PROCESSION_ARENA_LIMIT"),
         ((resource.RLIMIT_NOFILE, 12), {}, "start methods, forkserver", "limits below"),
         ((resource.RLIMIT_FSIZE, 1 << 20), {}, "memory, may be shared", "ulimit -f"),
     ],

@@ -84,6 +84,12 @@ def test_a_poison_item_is_tried_so_often_and_no_more(process_pool: Pool) -> None
     assert list(calls) == [1, 1, 3, 1, 1, 1]
 
 
+def test_an_item_that_was_not_tried_again_says_how_it_would_be(process_pool: Pool) -> None:
+    results = process_pool.map(count, [(n, counters(2), 1) for n in range(2)], 1, return_exceptions=True)
+    assert results[1].__notes__ == ["it was not tried again: retries=1 does that"]
+    assert "retries" not in str(results[1])
+
+
 def test_in_a_chunk_only_the_culprit_fails(process_pool: Pool) -> None:
     calls = counters(10)
     results = process_pool.map(count, [(n, calls, 4) for n in range(10)], 10, return_exceptions=True)

@@ -322,6 +322,17 @@ def test_a_recording_is_kept_and_not_written_over(tmp_path: Path) -> None:
     assert "holds a recording already" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["run", "--trace", "out.json"], ["check"]])
+def test_a_limit_that_is_none_is_refused_before_anything_begins(command: list[str], tmp_path: Path) -> None:
+    environment = {**os.environ, "PROCESSION_RECORD_LIMIT": "lots", "TMPDIR": str(tmp_path)}
+    done = procession(*command, "-c", "print('ran')", cwd=tmp_path, env=environment)
+    said = "the variable PROCESSION_RECORD_LIMIT must be a size such as 2G or 512M, not 'lots'"
+    help_ = f"See: procession {command[0]} --help"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [f"procession {command[0]}: {said}", help_]
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_full_disk_leaves_the_old_file_and_the_recording(small_disk: Path, tmp_path: Path) -> None:
     (small_disk / "out.json").write_text("old")
     code = "from procession import _native\nfor number in range(30000): _native.record(16, a=number, label='t')"

@@ -6,28 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 
-from procession import _chaos, _output, _recording, _store, _waits, doctor
-from procession._clusters import patience
-from procession._variables import switched
+from procession import _output, _store, _waits, doctor
 from procession.cli import top
 from procession.pool import blas
 
-READERS: dict[str, Callable[[], Any]] = {
-    "PROCESSION_ARENA_LIMIT": _store._limit,
-    "PROCESSION_CHAOS": partial(_chaos.orders, os.environ),
-    "PROCESSION_CLUSTER_TIMEOUT": patience,
-    "PROCESSION_DETECT_DEADLOCKS": _waits.is_wanted,
-    "PROCESSION_FORWARD_OUTPUT": partial(_output.wanted, None),
-    "PROCESSION_PROGRESS": partial(switched, "PROCESSION_PROGRESS"),
-    "PROCESSION_RECORD_LIMIT": _recording._limit,
-    "PROCESSION_TOP_SERVER": top.server,
-    "PROCESSION_WORKER_THREADS": partial(blas.threads_each, 2, 8),
-}
+READERS: dict[str, Callable[[], Any]] = {name: read for name, read in doctor.VARIABLES.items() if read is not None}
+READERS["PROCESSION_TOP_SERVER"] = top.server
 PATHS = {"PROCESSION_CHAOS_LOG", "PROCESSION_CHECK", "PROCESSION_HOME", "PROCESSION_RECORD"}  # any text may be one
 
 
@@ -55,10 +43,20 @@ def test_nonsense_is_an_error_that_names_it(name: str, monkeypatch: pytest.Monke
         READERS[name]()
 
 
+@pytest.mark.parametrize("name", sorted(READERS.keys() - {"PROCESSION_TOP_SERVER"}))
+def test_the_doctor_says_what_a_value_must_be(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "lots")
+    [found] = [one for one in doctor._environment() if one.name == name]
+    assert (found.value, found.problem) == ("lots", True)
+    assert found.mend.startswith(f"the variable {name} must be ")
+    monkeypatch.setenv(name, "")
+    assert not any(one.problem for one in doctor._environment())
+
+
 @pytest.mark.parametrize(("text", "size_bytes"), [("0", 0), ("4096", 4096), ("64MiB", 64 << 20), ("1G", 1 << 30)])
 def test_a_limit_is_a_size(text: str, size_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROCESSION_ARENA_LIMIT", text)
-    assert _store._limit() == size_bytes
+    assert _store.arena_limit() == size_bytes
 
 
 def test_a_switch_is_0_or_1(monkeypatch: pytest.MonkeyPatch) -> None:

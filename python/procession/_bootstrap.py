@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from multiprocessing import process, util
 
 from . import _standard
@@ -29,27 +27,21 @@ from ._outcome import Outcome
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from typing import Any
 
 __all__ = [
     "Family",
     "Inherited",
     "at_fork_in_child",
-    "at_rest",
-    "await_end",
     "end_with_parent",
     "exit_child",
     "fallback_path",
     "has_pidfd",
-    "leave_quietly",
     "lifeline",
     "own_sentinel",
     "pidfd_open",
     "preparation_data",
     "prepare",
-    "refuse_unguarded",
-    "rest_while_forking",
     "run_child",
     "spawn_main",
     "tracker_fd",
@@ -71,34 +63,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-_pauses: list[Callable[[], AbstractContextManager[None]]] = []
-
-
-def rest_while_forking(pause: Callable[[], AbstractContextManager[None]]) -> None:
-    """Have this block entered whenever procession forks a child: a thread of its own is not there meanwhile."""
-    _pauses.append(pause)
-
-
-@contextmanager
-def at_rest() -> Iterator[None]:
-    """A block in which a child is forked, without the threads that said so."""
-    with ExitStack() as stack:
-        for pause in _pauses:
-            stack.enter_context(pause())
-        yield
-
-
-def await_end(thread: threading.Thread, timeout: float) -> None:
-    """Wait until a thread is gone, for the kernel too (which Python asks when it warns of a fork). Never for itself."""
-    if thread is threading.current_thread():
-        return
-    thread.join(timeout)
-    if not thread.is_alive():
-        for _ in range(100):  # it takes some 10 us more
-            if not os.path.exists(f"/proc/self/task/{thread.native_id}"):
-                break
-            time.sleep(0.0001)
 
 
 # Descriptors that tell of a death
@@ -198,29 +162,6 @@ def end_with_parent(lifeline: int) -> None:
 # What the parent sends
 
 
-def refuse_unguarded() -> None:
-    """Raises: NotGuarded in a process that is still importing its parent's main module, and would start others."""
-    if getattr(process.current_process(), "_inheriting", False):
-        from .errors import NotGuarded
-
-        raise NotGuarded
-
-
-def leave_quietly(worker: str) -> None:
-    """Print nothing of NotGuarded in a process with `worker` in its name: its parent's error will say so, once."""
-    if worker not in process.current_process().name:
-        return
-    from .errors import NotGuarded
-
-    previous = sys.excepthook
-
-    def show(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if not isinstance(error, NotGuarded):
-            previous(kind, error, trace)
-
-    sys.excepthook = show
-
-
 def preparation_data(name: str, method: str) -> dict[str, Any]:
     """The standard library's description of this program for a new interpreter.
 
@@ -230,6 +171,8 @@ def preparation_data(name: str, method: str) -> dict[str, Any]:
     Raises: NotGuarded in a process that is still importing its parent's main module.
     """
     from multiprocessing import spawn
+
+    from ._main_guard import refuse_unguarded
 
     refuse_unguarded()
     default = _standard.default_context

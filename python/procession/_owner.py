@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     OnAbandoned = Literal["warn", "raise"]
 
-__all__ = ["Ownable", "Owner", "Repair", "raises"]
+__all__ = ["Ownable", "Owner", "Repair", "describe_owner", "raises"]
 
 
 class Owner(tuple[int, int]):
@@ -98,6 +98,11 @@ class Ownable:
         block raises, or this process dies in it, the next one is told as well.
         """
         return Repair(self._owned)
+
+
+def describe_owner(owner: Owner | None) -> str:
+    """The holder, or that there is none, as multiprocessing's locks say it."""
+    return "None" if owner is None else owner.describe()
 
 
 class Repair:

@@ -24,7 +24,7 @@ from ._sizes import parse_size
 from ._variables import parsed
 from .errors import NotARecording
 
-__all__ = ["LIMIT_VARIABLE", "PRIVATE", "VARIABLE", "ProcessFile", "Record", "Recording", "begin", "read"]
+__all__ = ["LIMIT_VARIABLE", "PRIVATE", "VARIABLE", "ProcessFile", "Record", "Recording", "begin", "limit", "read"]
 
 VARIABLE = "PROCESSION_RECORD"  # the directory, for every process that inherits it
 LIMIT_VARIABLE = "PROCESSION_RECORD_LIMIT"  # bytes of records that the whole family may write
@@ -68,10 +68,10 @@ class Record(NamedTuple):
     extra: int
 
 
-def begin(directory: str | os.PathLike[str], what: int, limit: int | None = None) -> None:
+def begin(directory: str | os.PathLike[str], what: int, limit_bytes: int | None = None) -> None:
     """Record into `directory`, which exists, from now on: this process, and all that it starts.
 
-    `what`: TRACE, CHECK or both; `limit`: bytes of records of all processes (a gigabyte, or what
+    `what`: TRACE, CHECK or both; `limit_bytes`: bytes of records of all processes (a gigabyte, or what
     PROCESSION_RECORD_LIMIT says).
 
     Raises: OSError when it cannot be written to, ValueError for a limit that is no number.
@@ -79,11 +79,12 @@ def begin(directory: str | os.PathLike[str], what: int, limit: int | None = None
     from . import _native
 
     path = os.path.abspath(directory)
-    _native.record_into(path, what, _limit() if limit is None else limit)
+    _native.record_into(path, what, limit() if limit_bytes is None else limit_bytes)
     os.environ[VARIABLE] = path
 
 
-def _limit() -> int:
+def limit() -> int:
+    """Bytes that the variable allows; 0 for what the core thinks right. Raises: ValueError for nonsense."""
     return parsed(LIMIT_VARIABLE, parse_size, "a size such as 2G or 512M") or 0
 
 

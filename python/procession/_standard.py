@@ -13,7 +13,7 @@ TYPE_CHECKING = False  # `typing` is slow to import, and children should start q
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["default_context", "family", "installer", "original", "replaced"]
+__all__ = ["default_context", "family", "installer", "original", "replaced", "start_method"]
 
 default_context: Any = multiprocessing.context._default_context
 
@@ -32,3 +32,8 @@ def original(module: str, name: str) -> Any:
         import sys
 
         return getattr(sys.modules[module], name)
+
+
+def start_method() -> str:
+    """The start method that the standard library would use, read without making it decide."""
+    return str((default_context._actual_context or default_context._default_context)._name)

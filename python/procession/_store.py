@@ -43,7 +43,7 @@ def shared_arena() -> _native.Arena:
     if _shared is None and isinstance(_standard.family, _native.Arena):
         return _adopt(_standard.family)
     if _shared is None:
-        _shared = _native.Arena.create(_limit())
+        _shared = _native.Arena.create(arena_limit())
         introduce()
         _begin_chaos(_shared)
         _begin_detecting(_shared, is_new=True)
@@ -70,8 +70,8 @@ def private_arena() -> _native.Arena:
     return _private
 
 
-def _limit() -> int:
-    """Bytes for the arena; 0 for what the core thinks right."""
+def arena_limit() -> int:
+    """Bytes for the arena; 0 for what the core thinks right. Raises: ValueError for a variable without a size."""
     return _variables.parsed("PROCESSION_ARENA_LIMIT", _size_or_zero, "a size such as 2G or 512M") or 0
 
 

@@ -2,9 +2,9 @@
 
 The one place where both choices meet. A process context ('fork', 'spawn', 'forkserver') puts its primitives in the
 program's shared arena; the 'thread' context puts the very same primitives in this process's own memory and runs
-threads, so one program runs in either. A cluster's context (`FarContext`) has its work and its primitives on a cluster
-(`_clusters`). The classes derive from the standard library's contexts and carry its names, because other libraries test
-for both.
+threads, so one program runs in either (`_thread_context`). A cluster's context (`_far_context`) has its work and its
+primitives on a cluster. The classes derive from the standard library's contexts and carry its names, because other
+libraries test for both.
 
 The standard library's own default start method is followed, and never changed.
 """
@@ -12,11 +12,11 @@ The standard library's own default start method is followed, and never changed.
 from __future__ import annotations
 
 import multiprocessing.context
-import threading
 
 from . import _standard, process
 from ._factories import Factories
 from ._far_context import Far
+from ._thread_context import ThreadProcess, Threads, current_process
 from ._typing import overload
 from .process import ForkProcess, ForkServerProcess, SpawnProcess
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, Final, Literal, Self
 
     from . import _native, queues
-    from ._output import ForwardOutput
     from .managers import SyncManager
 
 __all__ = [
@@ -165,76 +164,10 @@ class ForkServerContext(BaseContext, multiprocessing.context.ForkServerContext):
     Process = ForkServerProcess
 
 
-def _current() -> Any:
-    """The thread of ours that this is, else this process."""
-    current = threading.current_thread()
-    return current if isinstance(current, process.Thread) else process.current_process()
-
-
-class ThreadProcess(process.ThreadProcess):
-    """What the context 'thread' calls a Process."""
-
-    def __init__(self, *args: Any, forward_output: ForwardOutput = None, **options: Any) -> None:
-        """As that of other contexts. Raises: NotSupported for a function as `forward_output`; True changes nothing."""
-        if forward_output is not None:
-            from ._output import wanted
-
-            wanted(forward_output, "thread")
-        super().__init__(*args, **options)
-
-    @staticmethod
-    def _Popen(process_obj: Any) -> Any:
-        """Run an object of a class that asks for a process of the method in use."""
-        from ._engines.thread import Popen
-
-        return Popen(process_obj)
-
-
-class ThreadContext(BaseContext):
+class ThreadContext(Threads, BaseContext):
     """Threads instead of processes, and state in this process's own memory. Nothing made here can leave it."""
 
     _name = "thread"
-    Process = ThreadProcess
-
-    def current_process(self) -> Any:  # type: ignore[override]
-        """The thread of ours that calls this, else this process."""
-        return _current()
-
-    @staticmethod
-    def parent_process() -> None:
-        """None: threads have no parent process."""
-
-    def active_children(self) -> list[Any]:  # type: ignore[override]
-        """The threads started here (`Thread`, `Process` of this context) that still run."""
-        return list(process.active_threads())
-
-    def _arena(self) -> _native.Arena:
-        from ._store import private_arena
-
-        return private_arena()
-
-    def _queue(self, maxsize: int, max_bytes: int) -> Any:
-        """A `queue.Queue` with the methods of a process queue; `max_bytes` has no meaning for objects in memory."""
-        from .queues import ThreadQueue
-
-        return ThreadQueue(maxsize)
-
-    def _joinable_queue(self, maxsize: int, max_bytes: int, max_deliveries: int) -> Any:
-        """The same with `task_done` and `join`; among threads no consumer dies alone, so nothing is delivered again."""
-        from .queues import ThreadJoinableQueue
-
-        return ThreadJoinableQueue(maxsize)
-
-    def SimpleQueue(self) -> Any:
-        """An unbounded queue with `put`, `get` and `empty`, of the objects themselves."""
-        from .queues import ThreadSimpleQueue
-
-        return ThreadSimpleQueue()
-
-    def Manager(self) -> SyncManager:
-        """A manager in a process of its own; there is no other kind."""
-        manager: SyncManager = default.get_context(default._interpreters_choice()).Manager()
-        return manager
 
 
 class FarContext(Far, BaseContext):
@@ -321,7 +254,7 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
             self.detect_deadlocks(detect_deadlocks)
         if method is not None:
             return super().get_context(method)
-        return self._actual_context or concrete_contexts[self._interpreters_choice()]
+        return self._actual_context or concrete_contexts[_standard.start_method()]
 
     def __reduce__(self) -> Any:
         """The receiver's own default context."""
@@ -358,7 +291,7 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
 
     def current_process(self) -> Any:  # type: ignore[override]
         """This process; while the start method is 'thread', the thread that was started as one."""
-        return _current() if isinstance(self._actual_context, ThreadContext) else process.current_process()
+        return current_process() if isinstance(self._actual_context, ThreadContext) else process.current_process()
 
     def active_children(self) -> list[Any]:  # type: ignore[override]
         """The processes started by this one that still run, and its threads if the start method is 'thread'.
@@ -390,17 +323,11 @@ class DefaultContext(BaseContext, multiprocessing.context.DefaultContext):
         """
         if self._actual_context is not None:
             return self._actual_context._name
-        return None if allow_none else self._interpreters_choice()
+        return None if allow_none else _standard.start_method()
 
     def get_all_start_methods(self) -> list[str]:
         """The ways to start a process on this machine, the usual one first. ('thread' starts none.)"""
         return BaseContext.get_all_start_methods(self)
-
-    @staticmethod
-    def _interpreters_choice() -> str:
-        """What the standard library would use, read without making it decide."""
-        theirs = _standard.default_context
-        return str((theirs._actual_context or theirs._default_context)._name)
 
 
 concrete_contexts: dict[str, Any] = {
@@ -435,7 +362,7 @@ def __getattr__(name: str) -> Any:
         from .errors import TimeoutError
 
         return TimeoutError
-    if name in ("reduction", "_tls"):
+    if name in ("reduction", "threading", "_tls"):
         return getattr(multiprocessing.context, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

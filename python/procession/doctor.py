@@ -18,12 +18,16 @@ import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from . import _cpu, _registry
+from . import _chaos, _cpu, _recording, _registry, _waits
+from ._clusters import patience
 from ._sizes import shown_size
-from ._store import shared_arena
+from ._store import arena_limit, shared_arena
+from ._variables import switched
 from .context import concrete_contexts, get_context
+from .pool.blas import threads_each
 
 __all__ = ["BROKEN", "LIMITED", "MISSING", "OK", "Finding", "Verdict", "examine"]
 
@@ -47,21 +51,22 @@ STARTS = "look at what is broken above, and at the limits below"
 SEEN = "ps and top cannot look into programs: see what is broken above; seccomp may forbid to read their memory"
 MEMFD = "a seccomp profile forbids it: allow memfd_create, as Docker's own profile does"
 PIDFD = "run --trace and --report need it: Linux 5.3, and a seccomp profile that allows it"
-VARIABLES = (  # all that any source reads; docs/reference/environment.md says what they mean
-    "PROCESSION_ARENA_LIMIT",
-    "PROCESSION_CHAOS",
-    "PROCESSION_CHAOS_LOG",
-    "PROCESSION_CHECK",
-    "PROCESSION_CLUSTER_TIMEOUT",
-    "PROCESSION_DETECT_DEADLOCKS",
-    "PROCESSION_FORWARD_OUTPUT",
-    "PROCESSION_HOME",
-    "PROCESSION_PROGRESS",
-    "PROCESSION_RECORD",
-    "PROCESSION_RECORD_LIMIT",
-    "PROCESSION_TOP_SERVER",
-    "PROCESSION_WORKER_THREADS",
-)
+# All that any source reads, with what raises ValueError for nonsense; docs/reference/environment.md says what they mean
+VARIABLES: dict[str, Callable[[], object] | None] = {
+    "PROCESSION_ARENA_LIMIT": arena_limit,
+    "PROCESSION_CHAOS": partial(_chaos.orders, os.environ),
+    "PROCESSION_CHAOS_LOG": None,
+    "PROCESSION_CHECK": None,
+    "PROCESSION_CLUSTER_TIMEOUT": patience,
+    "PROCESSION_DETECT_DEADLOCKS": _waits.is_wanted,
+    "PROCESSION_FORWARD_OUTPUT": partial(switched, "PROCESSION_FORWARD_OUTPUT"),
+    "PROCESSION_HOME": None,
+    "PROCESSION_PROGRESS": partial(switched, "PROCESSION_PROGRESS"),
+    "PROCESSION_RECORD": None,
+    "PROCESSION_RECORD_LIMIT": _recording.limit,
+    "PROCESSION_TOP_SERVER": None,  # a number, but only `top` itself sets it
+    "PROCESSION_WORKER_THREADS": partial(threads_each, 1),
+}
 
 
 Verdict = Literal["ok", "limited", "missing", "broken"]
@@ -221,12 +226,23 @@ def _extras() -> Iterator[Finding]:
 def _environment() -> Iterator[Finding]:
     found = [name for name in os.environ if name.startswith("PROCESSION_")]
     for name in sorted(found):
-        unknown = name not in VARIABLES
-        near = difflib.get_close_matches(name, VARIABLES, 1)
-        mend = f"there is no such variable{f'; {near[0]} was meant?' if near else ''}" if unknown else ""
-        yield Finding("environment", name, os.environ[name], BROKEN if unknown else OK, mend)
+        mend = _mend_variable(name)
+        yield Finding("environment", name, os.environ[name], BROKEN if mend else OK, mend)
     if not found:
         yield Finding("environment", "PROCESSION_…", "none is set")
+
+
+def _mend_variable(name: str) -> str:
+    """What is wrong with a variable; nothing if it is known and its value can be read."""
+    if name not in VARIABLES:
+        near = difflib.get_close_matches(name, VARIABLES, 1)
+        return f"there is no such variable{f'; {near[0]} was meant?' if near else ''}"
+    try:
+        if (read := VARIABLES[name]) is not None:
+            read()
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _shown(limit: int, *, bytes_: bool = False) -> str:

@@ -30,7 +30,7 @@ import threading
 import time
 
 from . import _native
-from ._owner import Ownable, raises
+from ._owner import Ownable, describe_owner, raises
 from ._store import INSIDE, MadeByNew, arena_of, keep_in_flight, on_disk
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ._owner import OnAbandoned, Owner
+    from ._owner import OnAbandoned
     from .statistics import BarrierStatistics, ConditionStatistics, EventStatistics, LockStatistics, SemaphoreStatistics
 
 __all__ = [
@@ -82,10 +82,6 @@ class SemLock(Ownable, MadeByNew):
         return 0 if self.locked() else 1  # type: ignore[attr-defined]
 
 
-def _describe_owner(owner: Owner | None) -> str:
-    return "None" if owner is None else owner.describe()
-
-
 async def _acquire_async(self: Any, timeout: float | None = None) -> bool:
     """In asyncio: as `acquire`, without blocking the loop. It asks again every 1 to 50 ms, so it is less prompt."""
     from ._waiting import acquire
@@ -93,7 +89,8 @@ async def _acquire_async(self: Any, timeout: float | None = None) -> bool:
     return await acquire(self, timeout)
 
 
-def _describe_waiters(waiters: int) -> str:
+def _describe_waiters(waited_for: Any) -> str:
+    waiters = waited_for.statistics().waiters
     return f", waiters={waiters}" if waiters else ""
 
 
@@ -124,8 +121,7 @@ class Lock(_native.Lock, SemLock):
         return super().__new__(cls, arena_of(ctx, arena), raises=raises(on_abandoned), address=address)
 
     def __repr__(self) -> str:
-        waiters = _describe_waiters(self.statistics().waiters)
-        return f"<{type(self).__name__}(owner={_describe_owner(self.owner)}{waiters})>"
+        return f"<{type(self).__name__}(owner={describe_owner(self.owner)}{_describe_waiters(self)})>"
 
     acquire_async = _acquire_async
 
@@ -165,8 +161,7 @@ class RLock(_native.RLock, SemLock):
 
     def __repr__(self) -> str:
         count = str(self.count) if self._is_mine() or not self.locked() else "nonzero"
-        waiters = _describe_waiters(self.statistics().waiters)
-        return f"<{type(self).__name__}({_describe_owner(self.owner)}, {count}{waiters})>"
+        return f"<{type(self).__name__}({describe_owner(self.owner)}, {count}{_describe_waiters(self)})>"
 
     def _count(self) -> int:
         return self.count
@@ -202,7 +197,7 @@ class Semaphore(_native.Semaphore, SemLock):
         return super().__new__(cls, arena_of(ctx, arena), value, most, raises=raises(on_abandoned), address=address)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}(value={self.get_value()}{_describe_waiters(self.statistics().waiters)})>"
+        return f"<{type(self).__name__}(value={self.get_value()}{_describe_waiters(self)})>"
 
     def __init__(self, value: int = 1, **where: Any) -> None:
         """Of the value that `__new__` was given. Raises: TypeError for another, from a subclass's own constructor."""
@@ -234,8 +229,7 @@ class BoundedSemaphore(Semaphore):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        waiters = _describe_waiters(self.statistics().waiters)
-        return f"<{type(self).__name__}(value={self.get_value()}, maxvalue={self.maximum}{waiters})>"
+        return f"<{type(self).__name__}(value={self.get_value()}, maxvalue={self.maximum}{_describe_waiters(self)})>"
 
 
 class Event(_native.Event, MadeByNew):
@@ -253,7 +247,7 @@ class Event(_native.Event, MadeByNew):
 
     def __repr__(self) -> str:
         state = "set" if self.is_set() else "unset"
-        return f"<{type(self).__qualname__} at {id(self):#x} {state}{_describe_waiters(self.statistics().waiters)}>"
+        return f"<{type(self).__qualname__} at {id(self):#x} {state}{_describe_waiters(self)}>"
 
     async def wait_async(self, timeout: float | None = None) -> bool:
         """In asyncio: as `wait`, without blocking the loop."""
@@ -274,10 +268,9 @@ class _Count(int):
     get_value = int.__int__
 
 
-def _reopen_condition(
-    cls: type[Condition], lock: Lock | RLock, arena: _native.Arena, address: tuple[int, int]
-) -> Condition:
-    return cls.__new__(cls, lock, arena=arena, address=address)
+def _reopen(cls: Any, arguments: tuple[Any, ...], arena: _native.Arena, address: tuple[int, int]) -> Any:
+    """In the receiver: an object that, besides its place, needs what its constructor was given."""
+    return cls.__new__(cls, *arguments, arena=arena, address=address)
 
 
 class Condition(_native.Condition, Ownable, MadeByNew):
@@ -352,18 +345,7 @@ class Condition(_native.Condition, Ownable, MadeByNew):
 
     def __reduce__(self) -> tuple[Any, ...]:
         keep_in_flight(self)
-        return _reopen_condition, (type(self), self.lock, self.arena, self.address)
-
-
-def _reopen_barrier(
-    cls: type[Barrier],
-    action: Callable[[], Any] | None,
-    timeout: float | None,
-    arena: _native.Arena,
-    address: tuple[int, int],
-) -> Barrier:
-    # The number of parties is in the arena; any will do here.
-    return cls.__new__(cls, 1, action, timeout, arena=arena, address=address)
+        return _reopen, (type(self), (self.lock,), self.arena, self.address)
 
 
 class Barrier(_native.Barrier, MadeByNew, threading.Barrier):
@@ -413,4 +395,5 @@ class Barrier(_native.Barrier, MadeByNew, threading.Barrier):
 
     def __reduce__(self) -> tuple[Any, ...]:
         keep_in_flight(self)
-        return _reopen_barrier, (type(self), self._action, self._timeout, self.arena, self.address)
+        arguments = 1, self._action, self._timeout  # the number of parties is in the arena; any will do
+        return _reopen, (type(self), arguments, self.arena, self.address)

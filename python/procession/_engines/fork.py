@@ -16,7 +16,6 @@ from multiprocessing import popen_fork, process, util
 
 from .._bootstrap import (
     at_fork_in_child,
-    at_rest,
     end_with_parent,
     exit_child,
     has_pidfd,
@@ -24,6 +23,7 @@ from .._bootstrap import (
     own_sentinel,
     pidfd_open,
 )
+from .._forking import at_rest
 from .._outcome import Outcome
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly

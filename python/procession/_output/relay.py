@@ -23,7 +23,8 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from multiprocessing import util
 
-from .._bootstrap import at_fork_in_child, await_end, rest_while_forking
+from .._bootstrap import at_fork_in_child
+from .._forking import await_end, rest_while_forking
 from .outlets import report
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly

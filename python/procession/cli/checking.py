@@ -16,11 +16,7 @@ from procession.cli.catalogue import KINDS
 from procession.cli.codes import EXIT_BROKEN, EXIT_FINDINGS
 from procession.cli.manual import Manual, Option
 from procession.cli.mistakes import none_of, refuse
-from procession.cli.programs import METHODS, PROGRAM, parse
-
-TYPE_CHECKING = False  # `typing` is slow to import
-if TYPE_CHECKING:
-    pass
+from procession.cli.programs import METHODS, PROGRAM, PROGRAM_OPTIONS, parse
 
 __all__ = ["MANUAL", "OPTIONS", "check"]
 
@@ -42,10 +38,7 @@ MANUAL = Manual(
     ),
 )
 OPTIONS: tuple[Option, ...] = (
-    Option("SCRIPT", help="a file, a directory or zip file with a __main__.py, or - for standard input"),
-    Option("-m", "MODULE", "a module or package, found as imports are"),
-    Option("-c", "CODE", "the program itself"),
-    Option("ARGUMENTS", help="what the program finds in sys.argv[1:]"),
+    *PROGRAM_OPTIONS,
     Option(
         "--method --context",
         "NAME",
@@ -87,6 +80,7 @@ class _Options:
 def check(arguments: list[str]) -> int:
     """Run and analyse; returns the exit code. Blocks until the program has ended."""
     options = _parse(arguments)
+    _check_limit()
     place = _given_directory(options.keep) if options.keep is not None else _temporary_directory()
     try:
         pid = os.fork()
@@ -100,6 +94,16 @@ def check(arguments: list[str]) -> int:
 
 
 # Arguments
+
+
+def _check_limit() -> None:
+    """Refuse a limit of the environment's that is none, while nothing has begun."""
+    from procession import _recording
+
+    try:
+        _recording.limit()
+    except ValueError as error:
+        refuse("check", str(error))
 
 
 def _parse(arguments: list[str]) -> _Options:

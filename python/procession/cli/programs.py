@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import sys
 
-from procession.cli.manual import show
+from procession.cli.manual import Option, show
 from procession.cli.mistakes import no_option, none_of, refuse
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
-    from procession.cli.manual import Manual, Option
+    from procession.cli.manual import Manual
 
-__all__ = ["METHODS", "PROGRAM", "parse"]
+__all__ = ["METHODS", "PROGRAM", "PROGRAM_OPTIONS", "parse"]
 
 METHODS = ("fork", "spawn", "forkserver", "thread")
 PROGRAM = "[OPTIONS] SCRIPT | -m MODULE | -c CODE [ARGUMENTS]"
+PROGRAM_OPTIONS = (  # what the program is, in the help
+    Option("SCRIPT", help="a file, a directory or zip file with a __main__.py, or - for standard input"),
+    Option("-m", "MODULE", "a module or package, found as imports are"),
+    Option("-c", "CODE", "the program itself"),
+    Option("ARGUMENTS", help="what the program finds in sys.argv[1:]"),
+)
 
 
 def parse(manual: Manual, options: tuple[Option, ...], arguments: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -16,7 +16,7 @@ import sys
 from procession.cli.codes import EXIT_USAGE
 from procession.cli.manual import Manual, Option
 from procession.cli.mistakes import refuse
-from procession.cli.programs import METHODS, PROGRAM, parse
+from procession.cli.programs import METHODS, PROGRAM, PROGRAM_OPTIONS, parse
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ MANUAL = Manual(
     ("The files are written when the program has ended, by whatever: its end, an error, Ctrl-C, a crash, kill -9.",),
 )
 OPTIONS: tuple[Option, ...] = (
-    Option("SCRIPT", help="a file, a directory or zip file with a __main__.py, or - for standard input"),
-    Option("-m", "MODULE", "a module or package, found as imports are"),
-    Option("-c", "CODE", "the program itself"),
-    Option("ARGUMENTS", help="what the program finds in sys.argv[1:]"),
+    *PROGRAM_OPTIONS,
     Option(
         "--context",
         "NAME",

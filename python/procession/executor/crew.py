@@ -1,13 +1,9 @@
 """The pool's supervisor, for futures: it starts workers as they are needed, and somebody always reads the answers.
 
-Whoever waits in `result` reads answers himself, as in the pool: that is the quick way. But futures also have callbacks,
-and are waited for by `as_completed` and by event loops, which read nothing. So there is one helper thread for each
-executor that has been used. It reads while nobody else does, and tells those who wait. When somebody comes to wait in
-`result` while it reads, it is nudged out of its wait and gives way; as long as somebody keeps reading it only looks in
-now and then (`GIVE_WAY_S`). With nothing on its way it sleeps, and the next `submit` wakes it.
-
-The helper also ends the workers when the executor was shut down or dropped and everything is done. At the interpreter's
-end (before daemon threads stop and other exit handlers run) all executors are shut down and their helpers joined.
+Whoever waits in `result` reads answers himself, as in the pool, and the executor's helper thread does while nobody else
+does (`helper`). It also ends the workers when the executor was shut down or dropped and everything is done. At the
+interpreter's end (before daemon threads stop and other exit handlers run) all executors are shut down and their helpers
+joined.
 """
 
 from __future__ import annotations
@@ -19,12 +15,11 @@ from contextlib import suppress
 from multiprocessing import util
 
 from ..errors import ClusterLost, PoolBroken, ShutDown
-from ..pool.lead import CHECK_S
-from ..pool.supervisor import Supervisor
 from ..pool.watch import Watch
 from . import ending, failures, worker
 from .engines import NUDGE, Processes, Threads
 from .future import CallFuture
+from .helper import Helped
 from .rules import CrewState
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
@@ -36,10 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew"]
 
-GIVE_WAY_S = 0.005  # how long the helper leaves the reading to somebody who read lately; arbitrary
 
-
-class Crew(Supervisor):
+class Crew(Helped):
     """One executor's affairs. The executor refers to it, not the other way round."""
 
     @classmethod
@@ -70,20 +63,12 @@ class Crew(Supervisor):
         self, engine: Any, size: int, retiring: bool, lock: Any, limits: Limits, watch: Watch | None = None
     ) -> None:
         super().__init__(engine, size, retiring, state := CrewState(size), watch)
-        self.engine: Any = engine
         self.state: CrewState = state
         self.limits = limits  # of each call
         # Held while a call is submitted or withdrawn, and while workers are started or seen to have ended
         self.lock: Any = lock
-        self.helper: threading.Thread | None = None
         self._pid = os.getpid()
         self.is_foreign: bool = False
-        self._bell = threading.Lock()  # what the helper sleeps on: released by who wakes it
-        self._bell.acquire()
-        self._asleep = False  # the helper, until the next call is submitted
-        self._dozing = False  # the helper, for a moment
-        self._helping = False  # the helper reads answers, or is about to
-        self._user_reads = 0  # how often others came to read
         self._dropped = False  # the executor is gone
         self._shut_down = False  # by its user
         ending.crews.add(self)
@@ -143,9 +128,7 @@ class Crew(Supervisor):
         if len(self.engine.workers) < self.size:
             self._add_workers()
         if self.helper is None:
-            helper = threading.Thread(target=self._help, name="procession-executor-helper")
-            helper.start()
-            self.helper = helper
+            self._start_helper()
 
     def _refuse(self) -> None:
         if self.is_foreign:
@@ -159,8 +142,7 @@ class Crew(Supervisor):
         if self.error is not None:
             self._fail_all(self.error)
         if self._asleep:
-            self._asleep = False  # here, for it takes a while until the helper runs, and the next call comes at once
-            self.wake()
+            self._wake_for_call()
 
     def _add_workers(self) -> None:
         """Start a worker if all are busy: of those that are forked all, before there is a thread here."""
@@ -229,14 +211,7 @@ class Crew(Supervisor):
         """See `Supervisor.wait`; the helper gives way."""
         if self.is_foreign:
             self._refuse()
-        self._user_reads += 1
-        if self._helping:
-            self.engine.nudge()
-        try:
-            return super().wait(ready, timeout)
-        finally:
-            if self._dozing:
-                self.wake()
+        return super().wait(ready, timeout)
 
     def heed(self, news: list[Any]) -> None:
         """Take in what workers say; a nudge only woke whoever reads."""
@@ -280,58 +255,7 @@ class Crew(Supervisor):
             return PoolBroken(message)
         return (ThreadsBroken if self.engine.method == "thread" else ExecutorBroken)(message)
 
-    # The helper
-
-    def _start_driver(self) -> None:
-        """The helper does what a pool's driver does."""
-
-    def wake(self) -> None:
-        """Have the helper look whether there is something to do. Takes no lock."""
-        with suppress(RuntimeError):  # it is being woken already
-            self._bell.release()
-
-    def _help(self) -> None:
-        """The helper's life."""
-        try:
-            self._help_until_the_end()
-        except Exception as error:  # it must not vanish: everybody would wait for ever
-            self._break(PoolBroken(f"the thread that reads answers failed: {type(error).__name__}: {error}"))
-            self._help_until_the_end()
-        self._end()
-
-    def _help_until_the_end(self) -> None:
-        seen = self._user_reads
-        while not self._is_over():
-            while self._called:
-                self._called.popleft().announce()
-            if not self.dispatcher.outstanding and not self._news:
-                self._sleep()
-            elif seen != self._user_reads:
-                seen = self._user_reads
-                self._bell.acquire(timeout=GIVE_WAY_S)
-            else:
-                self._help_reading()
-
-    def _sleep(self) -> None:
-        """Until a call is submitted, or the end has come."""
-        self._asleep = True
-        # In this order: who submits puts the call first and then looks whether to wake
-        if not self.dispatcher.outstanding and not self._called and not self._is_over():
-            self._bell.acquire()
-        self._asleep = False
-
-    def _help_reading(self) -> None:
-        """Read answers until some have come, unless somebody else does: then look in later."""
-        self._helping = True
-        if self._lead.acquire(False):
-            try:
-                self._take_turn(CHECK_S)
-            finally:
-                self._helping = False
-        else:
-            self._helping, self._dozing = False, True
-            self._bell.acquire(timeout=CHECK_S)
-            self._dozing = False
+    # The end
 
     def _is_over(self) -> bool:
         """Whether nothing is left to do, and nothing more will come."""
@@ -346,8 +270,6 @@ class Crew(Supervisor):
             self.engine.close()
         self.engine.join(None)
         self._finalizer.cancel()
-
-    # The end
 
     def disown(self) -> None:
         """In a forked child: it is the parent's."""
@@ -368,13 +290,6 @@ class Crew(Supervisor):
         self.wake()
         if wait:
             self.join()
-
-    def join(self) -> None:
-        """Block until everything is done and the workers have ended; not in the helper itself."""
-        helper = self.helper
-        if helper is not None and helper is not threading.current_thread():
-            helper.join()
-            self.helper = None  # for those who count the threads that somebody still refers to
 
     def _cancel(self, but_begun: bool) -> None:
         """Cancel what no worker has taken. `but_begun`: a worker that is still starting was started for some call."""

@@ -12,7 +12,6 @@ import time
 from contextlib import contextmanager
 
 from .. import _native
-from .._bootstrap import leave_quietly
 from .._interrupts import Held
 from .._output import drain
 from .._prompt import ByValue, main_is_typed_in, typed_in
@@ -130,7 +129,7 @@ class ProcessEngine(Control):
         self.claims: Any = _Claims(arena, CELLS * size)
         self.marks: Marks = Marks()
         self._marking = threading.Lock()
-        self.ending = threading.RLock()
+        self.ending: Any = threading.RLock()
         self.reports: Reports = Reports()
         self.inherited: dict[int, int] = {}
         self._initializer, self._initargs, self._most_tasks = initializer, initargs, most_tasks
@@ -189,6 +188,8 @@ class ProcessEngine(Control):
             try:
                 process.start()
             except NotGuarded:
+                from .._main_guard import leave_quietly
+
                 leave_quietly("PoolWorker")
                 raise
         self.workers[number] = process

@@ -16,7 +16,8 @@ import select
 import threading
 from contextlib import contextmanager, suppress
 
-from .._bootstrap import at_fork_in_child, await_end, rest_while_forking
+from .._bootstrap import at_fork_in_child
+from .._forking import await_end, rest_while_forking
 from ..errors import PoolBroken, PoolTerminated
 from .lead import CHECK_S
 
@@ -186,6 +187,6 @@ def _sentinels(core: Supervisor) -> list[tuple[int, Any]]:
     return found
 
 
-guard = Guard()
+guard: Guard = Guard()
 rest_while_forking(guard.paused)
 at_fork_in_child(guard.after_fork)

@@ -92,6 +92,8 @@ def recover(core: Supervisor, task: int, number: int, worker: Any) -> None:
     error = core.loss(number, worker, lost.what)
     if lost.job._tries and lost.left <= 0:
         error.add_note(f"it was tried {lost.job._limits.retries + 1} times, and ended with its worker each time")
+    elif lost.job._is_divisible and not lost.job._limits.retries and type(error) is WorkerDied:
+        error.add_note("it was not tried again: retries=1 does that")
     if not lost.job._is_divisible and lost.parts[0].fails:
         core.settle(task, error)
         return

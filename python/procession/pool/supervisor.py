@@ -53,12 +53,12 @@ class Supervisor(Driver):
         self._address, self._wrap = engine.functions.address, engine.wrap
         self.feeding: weakref.WeakSet[Any] = weakref.WeakSet()  # imaps whose input is not exhausted
         self.error: BaseException | None = None  # why the pool is of no use
-        self._lead = Lead()
+        self._lead, self._checked = Lead(), monotonic()
         self._news: list[list[Any] | None] = []  # read, and not yet heeded
         self._due: deque[tuple[Instruction, Any]] = deque()  # not yet carried out: that may fail, or be interrupted
         self.vacancies: Vacancies = Vacancies(engine)
         self._followers: dict[Any, bool] = {}  # what each sleeps on: a lock that is released to wake it
-        self.size, self._checked = size, monotonic()
+        self.size: int = size
         self._begin_driving(attended, watch is not None)
         self.awaited: dict[Any, list[Callable[[], None]]] = {}  # by job, what event loops want called when it is ready
         self.watchers: list[Callable[[], None]] = []  # of event loops: called after each reading; quick, never raise

@@ -78,6 +78,7 @@ def begin(wishes: Wishes, command: list[str]) -> None:
     from .. import _recording
 
     wishes.check()
+    limit_bytes = _recording.limit()  # before there is anything that would have to go away again
     if wishes.keep is None:
         directory = tempfile.mkdtemp(prefix="procession-recording-")
     else:
@@ -91,7 +92,7 @@ def begin(wishes: Wishes, command: list[str]) -> None:
     if child == 0:
         _detach(lambda: _Scribe(directory, wishes, program).run())
     os.waitpid(child, 0)
-    _recording.begin(directory, _recording.TRACE)
+    _recording.begin(directory, _recording.TRACE, limit_bytes)
     atexit.register(_finish, directory, program)
 
 

@@ -119,8 +119,8 @@ class LocalCluster:
 
     def __init__(self) -> None:
         """Raises: ClusterError when no worker comes to life; NotGuarded in one that would start a cluster itself."""
-        from ..._bootstrap import leave_quietly, refuse_unguarded
         from ..._cpu import cpu_count
+        from ..._main_guard import leave_quietly, refuse_unguarded
 
         try:
             refuse_unguarded()

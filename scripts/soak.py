@@ -21,7 +21,7 @@ from typing import Any
 import crash
 
 import procession
-from procession.testing import chaos, descendants
+from procession.testing import Snapshot, chaos, descendants
 
 WORKERS = 3
 RATE = 0.002  # of a worker's steps; a task takes some ten, so one in fifty tasks meets something
@@ -56,9 +56,10 @@ class PoolReport:
         )
 
 
-def kill_one(rng: random.Random) -> int:
-    """Kill a child of this process; how many died."""
-    children = descendants(os.getpid())
+def kill_one(rng: random.Random, others: set[int]) -> int:
+    """Kill a process that this one, or a child of it, has started, but for the others and theirs; how many died."""
+    mine = [child for child in Snapshot.take().children if child not in others]
+    children = [pid for child in mine for pid in (child, *descendants(child))]
     if not children:
         return 0
     with suppress(ProcessLookupError):
@@ -85,9 +86,10 @@ def pool_storm(seconds: float, seed: int) -> PoolReport:
     rng = random.Random(seed)
     calls = tasks = kills = 0
     slowest, begin = 0.0, time.monotonic()
+    others = set(Snapshot.take().children)  # a test's server, say
     with tempfile.NamedTemporaryFile("r") as log, chaos(seed, RATE, "both", log.name), procession.Pool(WORKERS) as pool:
         while (now := time.monotonic()) - begin < seconds:
-            kills += kill_one(rng) if rng.random() < 0.3 else 0
+            kills += kill_one(rng, others) if rng.random() < 0.3 else 0
             tasks += call(pool, calls, rng)
             calls += 1
             slowest = max(slowest, time.monotonic() - now)

@@ -14,10 +14,11 @@ from __future__ import annotations
 import os
 import select
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from .._bootstrap import at_fork_in_child
 from .._forking import await_end, rest_while_forking
+from .._waits import waiting
 from ..errors import PoolBroken, PoolTerminated
 from .lead import CHECK_S
 
@@ -119,18 +120,22 @@ class Guard:
                     return
                 uneasy = [core for core in self._cores if core.is_uneasy]
                 watched = {fd: (core, worker) for core in self._cores for fd, worker in _sentinels(core)}
-            ended = [watched[fd] for fd in self._sleep(watched, CHECK_S if uneasy else None) if fd in watched]
+                served = next(iter(self._cores)).engine.tasks.address[0]
+            readable = self._sleep(watched, CHECK_S if uneasy else None, served)
+            ended = [watched[fd] for fd in readable if fd in watched]
             for core in dict.fromkeys([core for core, _ in ended] + uneasy):
                 self._look_after(core)
             if any(worker in list(core.engine.workers.values()) for core, worker in ended):
                 self._sleep((), CHECK_S)  # somebody else is at it, or the exit code is still to come
 
-    def _sleep(self, fds: Any, timeout: float | None) -> list[int]:
-        """Until one of these is readable, or the bell rings; which are."""
+    def _sleep(self, fds: Any, timeout: float | None, served: int | None = None) -> list[int]:
+        """Until one of these is readable, or the bell rings; which are. `served`: the address of a pool's tasks."""
         poller = select.poll()
         for fd in (self.bell, *fds):
             poller.register(fd, select.POLLIN)
-        readable = [fd for fd, _ in poller.poll(None if timeout is None else timeout * 1000)]
+        # For who looks for deadlocks it is one more worker without a task: while none ends it helps nobody.
+        with nullcontext() if served is None else waiting("serve", served, timed=False):
+            readable = [fd for fd, _ in poller.poll(None if timeout is None else timeout * 1000)]
         with suppress(BlockingIOError):  # it has not been rung
             os.eventfd_read(self.bell)
         return readable

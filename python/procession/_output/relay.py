@@ -20,16 +20,15 @@ import os
 import select
 import threading
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing import util
 
 from .._bootstrap import at_fork_in_child
-from .._forking import await_end, rest_while_forking
+from .._forking import Resting, rest_while_forking
 from .outlets import report
 
 TYPE_CHECKING = False  # `typing` is slow to import, and children should start quickly
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from .channels import Channel
@@ -38,22 +37,20 @@ if TYPE_CHECKING:
 __all__ = ["Relay", "relay"]
 
 PATIENCE_S = 5.0  # how long a result waits for the lines before it at most; arbitrary
-PAUSE_S = 1.0  # how long a fork waits for the thread to come to rest; arbitrary, it is quick as a rule
 AT_EXIT = -200  # after multiprocessing has ended this process's children
 
 
-class Relay:
+class Relay(Resting):
     """Of one process. A forked child begins without."""
+
+    _name = "procession-output"
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()  # reentrant, for signals' handlers; held for moments only
-        self._thread: threading.Thread | None = None
+        super()._begin()
         self._poller: Any = None
-        self._bell = -1  # an eventfd that ends the thread's wait
-        self._pauses = 0  # forks under way
         self._sources: set[Source] = set()
         self._by_fd: dict[int, Source] = {}
         self._starting: set[Source] = set()  # their children may not have been started yet
@@ -93,47 +90,23 @@ class Relay:
             self._sources.add(source)
             self._run_again()
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """A block in which a child is forked, without the thread (but for one that does not come to rest)."""
-        with self._lock:
-            self._pauses += 1
-            thread = self._thread
-            if thread is not None:
-                os.eventfd_write(self._bell, 1)
-        if thread is not None:
-            await_end(thread, PAUSE_S)
-        try:
-            yield
-        finally:
-            with self._lock, suppress(RuntimeError):  # no room for a thread now: whoever waits tries again
-                self._pauses -= 1
-                self._run_again()
-
     def _open(self) -> None:
         self._poller = select.epoll()
         try:
-            self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            self._poller.register(self._bell, select.EPOLLIN)
+            self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._poller.register(self.bell, select.EPOLLIN)
         except BaseException:
             self._close()
             raise
         if self._at_exit is None:
             self._at_exit = util.Finalize(None, self.drain, exitpriority=AT_EXIT)
 
-    def _run_again(self) -> None:
-        """Under the lock: start the thread, if there is something to do and none is at it."""
-        if self._thread is None and self._sources and not self._pauses:
-            self._thread = threading.Thread(target=self._run, name="procession-output", daemon=True)
-            try:
-                self._thread.start()
-            except BaseException:
-                self._thread = None
-                raise
+    def _is_wanted(self) -> bool:
+        return bool(self._sources)
 
     def _close(self) -> None:
         self._poller.close()
-        bell, self._bell = self._bell, -1
+        bell, self.bell = self.bell, -1
         if bell >= 0:
             os.close(bell)
         self._poller = None
@@ -160,7 +133,7 @@ class Relay:
             if source is not None and source not in self._sources:
                 return
             self._asked.append((source, done))
-            os.eventfd_write(self._bell, 1)
+            os.eventfd_write(self.bell, 1)
             self._run_again()
         done.acquire(timeout=PATIENCE_S)
 
@@ -173,7 +146,7 @@ class Relay:
             with self._lock:
                 asked = [self._asked.popleft() for _ in range(len(self._asked))]
                 with suppress(BlockingIOError):  # it has not been rung
-                    os.eventfd_read(self._bell)
+                    os.eventfd_read(self.bell)
                 sources = {self._by_fd[fd] for fd, _ in ready if fd in self._by_fd}
                 sources.update(source for source in self._sources if asked or source.has_more)
             for source in sources:

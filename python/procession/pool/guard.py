@@ -14,39 +14,37 @@ from __future__ import annotations
 import os
 import select
 import threading
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 
 from .._bootstrap import at_fork_in_child
-from .._forking import await_end, rest_while_forking
+from .._forking import Resting, await_end, rest_while_forking
 from .._waits import waiting
 from ..errors import PoolBroken, PoolTerminated
 from .lead import CHECK_S
 
 TYPE_CHECKING = False  # as in `state`
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from .supervisor import Supervisor
 
 __all__ = ["Guard", "guard"]
 
-PATIENCE_S = 1.0  # how long a fork, or a pool's end, waits for the thread to come to rest; arbitrary, it is quick
+PATIENCE_S = 1.0  # how long the end of a pool waits for the thread; arbitrary, it is quick
 
 
-class Guard:
+class Guard(Resting):
     """Of one process. A forked child begins without."""
+
+    _name = "procession-pool-guard"
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()  # reentrant, for the garbage collector; held for moments only
+        super()._begin()
         self._cores: dict[Supervisor, None] = {}
-        self._thread: threading.Thread | None = None
         self._last_thread: threading.Thread | None = None  # the same, also when it is about to end
-        self.bell: int = -1  # an eventfd that ends the thread's wait
-        self._pauses = 0  # forks under way
         self._visited: Supervisor | None = None
         self._visit = threading.Lock()  # held by the thread while it is at that one
 
@@ -87,20 +85,12 @@ class Guard:
         elif is_there and self._visit.acquire(timeout=PATIENCE_S):
             self._visit.release()
 
-    def _ring(self) -> None:
-        if self.bell >= 0:
-            os.eventfd_write(self.bell, 1)
+    def _is_wanted(self) -> bool:
+        return bool(self._cores)
 
     def _run_again(self) -> None:
-        """Under the lock: start the thread, if there is something to do and none is at it."""
-        if self._thread is None and self._cores and not self._pauses:
-            self._thread = threading.Thread(target=self._run, name="procession-pool-guard", daemon=True)
-            try:
-                self._thread.start()
-            except BaseException:
-                self._thread = None
-                raise
-            self._last_thread = self._thread
+        super()._run_again()
+        self._last_thread = self._thread or self._last_thread
 
     def _give_back(self) -> None:
         if self.bell >= 0 and not self._cores:
@@ -157,24 +147,7 @@ class Guard:
             self._visited = None
             self._visit.release()
 
-    # Forks
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """A block in which a child is forked, without the thread, unless it is this one that forks."""
-        with self._lock:
-            self._pauses += 1
-            thread = self._thread
-            if thread is not None:
-                self._ring()
-        if thread is not None:
-            await_end(thread, PATIENCE_S)
-        try:
-            yield
-        finally:
-            with self._lock, suppress(RuntimeError):  # no room for a thread now
-                self._pauses -= 1
-                self._run_again()
+    # A fork
 
     def after_fork(self) -> None:
         """In a forked child: all of this is its parent's."""

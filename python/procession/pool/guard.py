@@ -111,7 +111,7 @@ class Guard(Resting):
                 uneasy = [core for core in self._cores if core.is_uneasy]
                 watched = {fd: (core, worker) for core in self._cores for fd, worker in _sentinels(core)}
                 served = next(iter(self._cores)).engine.tasks.address[0]
-            readable = self._sleep(watched, CHECK_S if uneasy else None, served)
+            readable = self._sleep(watched, CHECK_S) if uneasy else self._sleep(watched, None, served)
             ended = [watched[fd] for fd in readable if fd in watched]
             for core in dict.fromkeys([core for core, _ in ended] + uneasy):
                 self._look_after(core)

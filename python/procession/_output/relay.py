@@ -43,7 +43,7 @@ AT_EXIT = -200  # after multiprocessing has ended this process's children
 class Relay(Resting):
     """Of one process. A forked child begins without."""
 
-    _name = "procession-output"
+    _name: str = "procession-output"
 
     def __init__(self) -> None:
         self._begin()

@@ -36,7 +36,8 @@ PATIENCE_S = 1.0  # how long the end of a pool waits for the thread; arbitrary, 
 class Guard(Resting):
     """Of one process. A forked child begins without."""
 
-    _name = "procession-pool-guard"
+    _name: str = "procession-pool-guard"
+    bell: int
 
     def __init__(self) -> None:
         self._begin()
